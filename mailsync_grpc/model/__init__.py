@@ -1,0 +1,1 @@
+"""Frozen values shared by every layer: ids, flags, UID sets, envelopes, folders, accounts, changes. No I/O."""

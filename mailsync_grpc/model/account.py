@@ -1,0 +1,88 @@
+"""An account: where its mail is, how it is synced, and how that goes.
+
+`Account` is one record with one writer at a time: whoever changes it writes `version + 1` and is refused when someone
+else was faster (see `store.base`). Times are milliseconds since 1970 UTC.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import NamedTuple
+
+from mailsync_grpc.model.ids import AccountNo, account_name
+
+
+class AccountKey(NamedTuple):
+    """Both identities of an account: the interned number of the store and the id of the API."""
+
+    no: AccountNo
+    id: str
+
+
+class AccountState(IntEnum):
+    """Values are those of `mailsync.v1.Account.State`."""
+
+    ACTIVE = 1
+    PAUSED = 2
+    AUTH_FAILED = 3
+    UNREACHABLE = 4
+    CREDENTIALS_NEEDED = 5
+
+
+class Security(IntEnum):
+    """How the connection to the mail server is protected. Values are those of `mailsync.v1.ImapEndpoint.Security`."""
+
+    IMPLICIT_TLS = 1
+    STARTTLS = 2
+    PLAINTEXT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """How an account is synced. Intervals are seconds."""
+
+    poll_interval: float = 30.0
+    full_interval: float = 86_400.0
+    batch_size: int = 1_000
+    flags_window: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One mail account as stored. `sealed_credentials` is ciphertext (see `services.secrets`)."""
+
+    no: AccountNo
+    id: str
+    version: int
+    host: str
+    port: int
+    security: Security
+    username: str
+    sealed_credentials: bytes = field(repr=False)
+    ca_pem: str = ""
+    display_name: str = ""
+    email: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    settings: SyncSettings = SyncSettings()
+    paused: bool = False
+    state: AccountState = AccountState.ACTIVE
+    state_reason: str = ""
+    state_since: int = 0
+    capabilities: tuple[str, ...] = ()
+    create_time: int = 0
+    update_time: int = 0
+
+    @property
+    def key(self) -> AccountKey:
+        """The pair of identities that changes are addressed to."""
+        return AccountKey(self.no, self.id)
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return account_name(self.id)
+
+    def in_state(self, state: AccountState, reason: str, now: int) -> "Account":
+        """Return the next version in `state`, or this very one when nothing differs."""
+        if (state, reason) == (self.state, self.state_reason):
+            return self
+        return replace(self, version=self.version + 1, state=state, state_reason=reason, state_since=now)

@@ -1,0 +1,170 @@
+"""Changes of the mirror: each is at once a mutation of the store and the event that tells of it.
+
+The store applies a change and appends its event in one transaction and knows no other way to alter what clients can
+list, so replaying the log gives the store. A change is complete in itself: everything its event says is in it, so
+that the event can be encoded before the write lock is taken.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from mailsync_grpc.model.account import Account, AccountKey
+from mailsync_grpc.model.envelope import Envelope
+from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.folder import Folder, FolderKey
+from mailsync_grpc.model.run import SyncRun
+from mailsync_grpc.model.uidset import UidSet
+
+
+class EventKind(IntEnum):
+    """Kinds of events; values are those of `mailsync.v1.EventType`."""
+
+    ENVELOPE_ADDED = 1
+    ENVELOPE_UPDATED = 2
+    FLAGS_CHANGED = 3
+    ENVELOPE_MOVED = 4
+    ENVELOPES_REMOVED = 5
+    ENVELOPES_EVICTED = 6
+    BACKFILLED = 7
+    FOLDER_CHANGED = 8
+    FOLDER_REMOVED = 9
+    FOLDER_RESET = 10
+    FOLDER_SYNCED = 11
+    BOUNCE = 12
+    COMPLAINT = 13
+    AUTO_REPLY = 14
+    ACCOUNT_CHANGED = 15
+    ACCOUNT_REMOVED = 16
+    SYNC_RUN_CHANGED = 17
+
+
+class NewEnvelope(NamedTuple):
+    """A message to be stored: its place, its new 10-byte id, its flags and its immutable metadata."""
+
+    uid: int
+    envelope_id: bytes
+    flags: Flags
+    envelope: Envelope
+
+
+class KnownEnvelope(NamedTuple):
+    """What the store knew of a message before it went."""
+
+    uid: int
+    envelope_id: bytes
+    message_id: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeAdded:
+    """New mail: one event with the whole envelope."""
+
+    folder: FolderKey
+    message: NewEnvelope
+
+
+@dataclass(frozen=True, slots=True)
+class Backfilled:
+    """History stored: one event with the UID ranges of all `messages`."""
+
+    folder: FolderKey
+    messages: tuple[NewEnvelope, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsChanged:
+    """A message's flags differ from the last look."""
+
+    folder: FolderKey
+    uid: int
+    envelope_id: bytes
+    before: Flags
+    after: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopesRemoved:
+    """Stored messages that the server no longer holds; `known` tells of each when they are few."""
+
+    folder: FolderKey
+    uids: UidSet
+    known: tuple[KnownEnvelope, ...] = ()
+
+
+class FolderChangeKind(IntEnum):
+    """Values are those of `mailsync.v1.FolderChanged.Change`."""
+
+    CREATED = 1
+    RENAMED = 2
+    RESELECTED = 3
+    UPDATED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FolderChanged:
+    """A folder appeared or its record differs; `folder` is the whole new record, `previous_name` set by a rename."""
+
+    folder: Folder
+    change: FolderChangeKind
+    previous_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRemoved:
+    """A folder is gone from its server; its mirror is dropped."""
+
+    folder: Folder
+
+
+@dataclass(frozen=True, slots=True)
+class FolderReset:
+    """UIDVALIDITY changed: `folder` is the record with the new numbering and a new, empty mirror."""
+
+    folder: Folder
+    before: FolderKey
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSynced:
+    """The folder's first complete sync ended with `messages` stored envelopes."""
+
+    folder: FolderKey
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """An account appeared or its record differs; `account` is the whole new record."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRemoved:
+    """An account was deleted; everything kept of it is purged, the payloads of its events too."""
+
+    account: AccountKey
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRunChanged:
+    """A sync run started, advanced in a way worth telling, or ended; `run` is the whole new record."""
+
+    run: SyncRun
+
+
+Change = (
+    EnvelopeAdded
+    | Backfilled
+    | FlagsChanged
+    | EnvelopesRemoved
+    | FolderChanged
+    | FolderRemoved
+    | FolderReset
+    | FolderSynced
+    | AccountChanged
+    | AccountRemoved
+    | SyncRunChanged
+)

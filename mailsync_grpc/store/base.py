@@ -1,0 +1,289 @@
+"""The Store protocol: what the rest of mailsync knows of any engine.
+
+Writing is one call: `apply(batch)` makes every change of a batch, its events, its progress and its recorded answer
+visible together or not at all, and returns when they are durable. No transaction crosses the protocol, so an engine
+may gather batches of many threads into one commit (LMDB) or send each as one round trip (PostgreSQL).
+
+Records that two processes may edit (Account, Folder, SyncRun) carry a `version`. A change brings the next version and
+is refused with `ConflictError` when the stored one is not its predecessor; a record that does not exist counts as 0.
+Every batch is refused with `AccountNotFoundError` when its account is unknown or being deleted, except the batch that
+creates it.
+
+Reads are consistent in themselves, short, and name the revision they saw. Iteration over many rows is by pages.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.model.account import Account, AccountKey
+from mailsync_grpc.model.changes import Change, EventKind, KnownEnvelope
+from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
+from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
+from mailsync_grpc.model.run import SyncRun
+
+BLOCK_SHIFT = 7
+"""Flags are packed in blocks of 2^7 = 128 UIDs."""
+
+
+class ConflictError(MailsyncError):
+    """Another writer changed the record first; read it again and decide anew."""
+
+
+class Counter(IntEnum):
+    """What `Store.allocate` numbers. Numbers are never reused."""
+
+    ACCOUNT = 1
+    FOLDER = 2
+    MIRROR = 3
+    SYNC_RUN = 4
+
+
+class RecordedAnswer(NamedTuple):
+    """The answer to a request, kept 24 h so that a repeat of the request changes nothing (AIP-155).
+
+    `scope` is the caller and method, `fingerprint` a hash of the request without its request_id.
+    """
+
+    scope: str
+    request_id: str
+    fingerprint: bytes
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit changes, all of one account.
+
+    `progress` replaces the progress of folders; it makes no event. `run_progress` replaces run records without an
+    event (for counts that advance with every batch). `request_id` marks the events as an API call's doing.
+    """
+
+    account: AccountKey
+    changes: tuple[Change, ...] = ()
+    progress: tuple[tuple[FolderNo, FolderProgress], ...] = ()
+    run_progress: tuple[SyncRun, ...] = ()
+    request_id: str = ""
+    answer: RecordedAnswer | None = None
+
+
+class Applied(NamedTuple):
+    """The revisions of a batch's events, `first` to `last` included; with no events `first` is `last + 1`.
+
+    `last` is then the revision at which the batch was committed.
+    """
+
+    first: Revision
+    last: Revision
+
+
+class EnvelopeRow(NamedTuple):
+    """One stored envelope as segments of its serialized `mailsync.v1.Envelope`, ready to be joined.
+
+    `flags` holds field 6, `basic` fields 10 to 29, `detail` fields 30 and up; each is complete with its tags.
+    """
+
+    uid: int
+    envelope_id: bytes
+    flags: bytes
+    basic: bytes
+    detail: bytes
+
+
+class EnvelopePage(NamedTuple):
+    """Rows in the asked order; `more` tells that the folder holds further ones beyond the last row."""
+
+    rows: list[EnvelopeRow]
+    more: bool
+    read_revision: Revision
+
+
+class EnvelopePlace(NamedTuple):
+    """Where an envelope id is now."""
+
+    folder: FolderNo
+    uid: int
+
+
+class FlagBlock(NamedTuple):
+    """Flags of up to 128 consecutive UIDs, packed (see `store.flagblocks`); `number` is `uid >> 7`."""
+
+    number: int
+    packed: bytes
+
+
+class LogRecord(NamedTuple):
+    """One event of the log. `event` is a serialized `mailsync.v1.Event`, empty when its account was deleted.
+
+    `folder` is 0 for events without one; `other_folder` is the second folder of a move, else 0; `check` is a 64-bit
+    hash of the event as first written; `commit_time` is milliseconds since 1970.
+    """
+
+    revision: Revision
+    commit_time: int
+    kind: EventKind
+    account: AccountNo
+    folder: FolderNo
+    other_folder: FolderNo
+    check: int
+    event: bytes
+
+
+class LogSlice(NamedTuple):
+    """Consecutive records after a position, with the log's bounds at that moment.
+
+    Positions from `floor` to `head` can be read from; `floor` is the revision before the oldest kept event.
+    """
+
+    records: list[LogRecord]
+    floor: Revision
+    head: Revision
+
+
+class StoreStats(NamedTuple):
+    """Sizes for the metrics: bytes used by the engine's files, kept event bytes, events and envelopes."""
+
+    bytes_used: int
+    log_bytes: int
+    log_floor: Revision
+    log_head: Revision
+    log_oldest_time: int
+    envelopes: int
+    accounts: int
+
+
+class Store(Protocol):
+    """A mirror with its event log. All methods block and may be called from any thread of the opening process."""
+
+    @property
+    def epoch(self) -> bytes:
+        """Random 16 bytes, renewed when the store is restored or rebuilt."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was queued and release the files."""
+        ...
+
+    # Writing
+
+    def allocate(self, counter: Counter, count: int = 1) -> int:
+        """Return the first of `count` consecutive new numbers, durable before it returns."""
+        ...
+
+    def apply(self, batch: Batch) -> Applied:
+        """Commit a batch durably.
+
+        Raises ConflictError, AccountNotFoundError, FolderNotFoundError, AccountExistsError, StoreFullError.
+        """
+        ...
+
+    def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
+        """Record the time of the last look at folders; no event, no revision. Unknown folders are passed over."""
+        ...
+
+    def purge(self, limit: int) -> bool:
+        """Delete up to `limit` rows of removed accounts and dropped mirrors; True while some remain."""
+        ...
+
+    def trim_log(self, max_age: float, max_bytes: int, limit: int) -> bool:
+        """Drop up to `limit` events older than `max_age` seconds or beyond `max_bytes`; True while some remain."""
+        ...
+
+    # Reading the mirror
+
+    def accounts(self, after: str = "", limit: int = 1_000) -> list[Account]:
+        """Return accounts in order of id, those after `after`."""
+        ...
+
+    def account(self, account_id: str) -> Account | None:
+        """Return the account of this id, None when unknown or being deleted."""
+        ...
+
+    def account_by_no(self, account: AccountNo) -> Account | None:
+        """Return the account of this number, None when unknown or being deleted."""
+        ...
+
+    def folders(self, account: AccountNo) -> list[tuple[Folder, FolderProgress]]:
+        """Return every folder of an account, in order of number, with its progress."""
+        ...
+
+    def folder(self, account: AccountNo, folder_id: bytes) -> tuple[Folder, FolderProgress] | None:
+        """Return the folder of this id."""
+        ...
+
+    def folder_by_no(self, account: AccountNo, folder: FolderNo) -> tuple[Folder, FolderProgress] | None:
+        """Return the folder of this number."""
+        ...
+
+    def page(
+        self, folder: Folder, after_uid: int | None, limit: int, max_bytes: int, newest_first: bool = True
+    ) -> EnvelopePage:
+        """Return up to `limit` envelopes beyond `after_uid` (None: from the start), at least one, then ≤ `max_bytes`."""
+        ...
+
+    def envelope(self, folder: Folder, uid: int) -> EnvelopeRow | None:
+        """Return one envelope."""
+        ...
+
+    def locate(self, account: AccountNo, envelope_id: bytes) -> EnvelopePlace | None:
+        """Return where the envelope of this id is."""
+        ...
+
+    def known(self, folder: Folder, uids: Sequence[int]) -> list[KnownEnvelope]:
+        """Return what is stored of those of `uids` that are stored, in their order."""
+        ...
+
+    def flag_blocks(self, account: AccountNo, mirror: MirrorNo, first: int, limit: int) -> list[FlagBlock]:
+        """Return up to `limit` blocks from number `first` up."""
+        ...
+
+    def newest_uids(self, account: AccountNo, mirror: MirrorNo, count: int) -> list[int]:
+        """Return the `count` highest stored UIDs, ascending."""
+        ...
+
+    def flag_table(self, account: AccountNo, mirror: MirrorNo) -> dict[int, Flags]:
+        """Return the folder's table from flag hash to flags."""
+        ...
+
+    def runs(self, account: AccountNo) -> list[SyncRun]:
+        """Return the kept sync runs of an account, newest first (the store keeps the last 100)."""
+        ...
+
+    def run(self, account: AccountNo, run: int) -> SyncRun | None:
+        """Return one sync run."""
+        ...
+
+    def recorded_answer(self, scope: str, request_id: str) -> RecordedAnswer | None:
+        """Return the answer recorded for this request within the last 24 h."""
+        ...
+
+    # Reading the log
+
+    def log(self, after: Revision, limit: int, max_bytes: int) -> LogSlice:
+        """Return records after revision `after`, at least one if there is any, then up to both bounds.
+
+        Raises RevisionCompactedError below the floor, RevisionInFutureError beyond the head.
+        """
+        ...
+
+    def log_check(self, revision: Revision) -> int:
+        """Return the check of the event at `revision` (the floor included; 0 at revision 0). Raises as `log`."""
+        ...
+
+    def wait_for_commit(self, after: Revision, timeout: float) -> Revision:
+        """Return the log's head as soon as it is beyond `after`, else after `timeout` seconds.
+
+        Sees commits of every process; a lost hint only delays it, by 0.5 s at most.
+        """
+        ...
+
+    def stats(self) -> StoreStats:
+        """Return sizes."""
+        ...
+
+
+Clock = Callable[[], float]
+"""Returns seconds since 1970 (UTC)."""

@@ -1,0 +1,1 @@
+"""Keeping the mirror equal to the mail server: pure modules decide, small runners do."""
