@@ -1,0 +1,71 @@
+# Every target stands alone in a clean clone: it makes or installs what it needs, or says exactly what to install.
+# Only Python >= 3.11 and make are presumed. ARGS is handed to the program a target runs.
+
+PYTHON ?=
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Generated code is not checked by itself: it is regenerated and compared.
+SOURCES := mailsync_grpc tests $(wildcard benchmarks scripts clients/python)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check format lint types layers stubs contract alerts proto bench test-clients clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+venv: $(STAMP) ## make .venv with the package (editable) and the development tools
+
+$(STAMP): pyproject.toml scripts/venv.sh scripts/need.sh
+	@scripts/venv.sh "$(PYTHON)"
+	@touch $@
+
+demo: $(STAMP) ## show it live on a demo mailbox (ARGS=--once ends by itself)
+	@scripts/need.sh dovecot || $(BIN)/pip install --quiet --editable '.[demo]'
+	@$(BIN)/mailsync demo $(ARGS)
+
+test: $(STAMP) ## run the whole test suite, with a real Dovecot (ARGS="-k name")
+	@scripts/need.sh dovecot promtool
+	$(BIN)/pytest --quiet --durations=10 $(ARGS)
+
+check: format lint types layers stubs contract alerts ## format, lint, types, import layers, generated code, contract
+
+format: $(STAMP) ## is the code formatted?
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP) ## does the linter agree?
+	$(BIN)/ruff check .
+
+types: $(STAMP) ## do the types hold?
+	$(BIN)/mypy
+
+layers: $(STAMP) ## do imports follow the layers?
+	$(BIN)/lint-imports --no-logo
+
+stubs: $(STAMP) ## are the generated stubs those of the .proto files?
+	scripts/stubs-current.sh
+
+contract: $(STAMP) ## is the contract well formed, and compatible with the last one?
+	cd proto && buf lint && buf breaking --against baseline.binpb
+
+alerts: ## are the Prometheus rules valid?
+	@scripts/need.sh promtool
+	scripts/alerts-valid.sh
+
+proto: $(STAMP) ## regenerate the stubs from proto/
+	proto/generate.sh
+
+bench: $(STAMP) ## measure against the raw wire (ARGS="--quick", ARGS="--json")
+	@scripts/need.sh dovecot
+	$(BIN)/python -m benchmarks $(ARGS)
+
+test-clients: $(STAMP) ## run the clients' own tests against the real server
+	@scripts/need.sh dovecot
+	scripts/test-clients.sh
+
+clean: ## remove the environment, caches and build results
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

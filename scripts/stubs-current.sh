@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Regenerates the stubs into a directory of their own and compares them with those checked in.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
+proto/generate.sh "$fresh"
+if ! diff -r --exclude=__pycache__ mailsync_grpc/v1 "$fresh/mailsync_grpc/v1"; then
+    echo "the generated stubs are not those of proto/: run 'make proto' and commit the result" >&2
+    exit 1
+fi
