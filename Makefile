@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := mailsync_grpc tests $(wildcard benchmarks scripts clients/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format lint types layers stubs contract alerts proto bench test-clients clean
+.PHONY: help venv demo test check format lint types layers stubs contract proto bench test-clients clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,7 +31,7 @@ test: $(STAMP) ## run the whole test suite, with a real Dovecot (ARGS="-k name")
 	@scripts/need.sh dovecot promtool
 	$(BIN)/pytest --quiet --durations=10 $(ARGS)
 
-check: format lint types layers stubs contract alerts ## format, lint, types, import layers, generated code, contract
+check: format lint types layers stubs contract ## format, lint, types, import layers, generated code, contract
 
 format: $(STAMP) ## is the code formatted?
 	$(BIN)/ruff format --check .
@@ -49,11 +49,8 @@ stubs: $(STAMP) ## are the generated stubs those of the .proto files?
 	scripts/stubs-current.sh
 
 contract: $(STAMP) ## is the contract well formed, and compatible with the last one?
-	cd proto && buf lint && buf breaking --against baseline.binpb
-
-alerts: ## are the Prometheus rules valid?
-	@scripts/need.sh promtool
-	scripts/alerts-valid.sh
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/baseline.binpb
 
 proto: $(STAMP) ## regenerate the stubs from proto/
 	proto/generate.sh

@@ -1,0 +1,150 @@
+"""The text of a Dovecot configuration for a private server on loopback: values in, text out.
+
+Dovecot 2.4 renamed many settings and refuses those of 2.3, so each version has its dialect; what both share is written
+once. The server runs wholly as one user without privileges: hence no chroot, and every service under the same name.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SPECIAL_USE = {
+    "Sent": r"\Sent",
+    "Drafts": r"\Drafts",
+    "Trash": r"\Trash",
+    "Junk": r"\Junk",
+    "Archive": r"\Archive",
+}
+
+# What RFC 3501 demands, and no more: a server without CONDSTORE, ESEARCH, LIST-STATUS, UIDPLUS, SPECIAL-USE and MOVE.
+PLAIN_CAPABILITY = "IMAP4rev1 LITERAL+"
+
+
+@dataclass(frozen=True, slots=True)
+class DovecotOptions:
+    """What a server may be asked to be.
+
+    ``storage`` is sdbox, mdbox or maildir. ``capability``, when set, is what the server announces instead of its own
+    list; that hides extensions, it does not switch them off. ``special_use`` creates the folders of ``SPECIAL_USE``.
+    ``extra`` is further configuration, appended as it is.
+    """
+
+    storage: str = "sdbox"
+    capability: str | None = None
+    special_use: bool = True
+    extra: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a server runs: its directory, its two loopback ports, and the user and group it runs as."""
+
+    directory: Path
+    port: int
+    tls_port: int
+    user: str
+    group: str
+
+
+def render(site: Site, options: DovecotOptions, version: tuple[int, int]) -> str:
+    """The configuration file for a Dovecot of this major and minor version."""
+    dialect = _dialect_2_4 if version >= (2, 4) else _dialect_2_3
+    parts = [dialect(site, options), _common(site), _namespace(options), _services(site)]
+    if options.capability is not None:
+        parts.append(f"imap_capability = {options.capability}")
+    return "\n".join([*parts, options.extra, ""])
+
+
+def _common(site: Site) -> str:
+    return f"""
+base_dir = {site.directory}/run
+state_dir = {site.directory}/state
+log_path = {site.directory}/dovecot.log
+listen = 127.0.0.1
+ssl = yes
+auth_mechanisms = plain login
+auth_failure_delay = 0
+default_internal_user = {site.user}
+default_internal_group = {site.group}
+default_login_user = {site.user}
+default_vsz_limit = 8G
+default_process_limit = 1024
+default_client_limit = 8192
+first_valid_uid = 1
+first_valid_gid = 1
+mail_uid = {site.user}
+mail_gid = {site.group}
+mail_fsync = never
+mail_max_userip_connections = 0
+mailbox_list_index = yes
+"""
+
+
+def _dialect_2_3(site: Site, options: DovecotOptions) -> str:
+    return f"""
+protocols = imap
+disable_plaintext_auth = no
+ssl_cert = <{site.directory}/server.pem
+ssl_key = <{site.directory}/server.key
+mail_home = {site.directory}/mail/%u
+mail_location = {options.storage}:~/{options.storage}
+passdb {{
+  driver = passwd-file
+  args = scheme=plain {site.directory}/users
+}}
+userdb {{
+  driver = static
+}}
+"""
+
+
+def _dialect_2_4(site: Site, options: DovecotOptions) -> str:
+    # The version must be the first setting of the file.
+    return f"""dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols = imap
+auth_allow_cleartext = yes
+ssl_server_cert_file = {site.directory}/server.pem
+ssl_server_key_file = {site.directory}/server.key
+mail_home = {site.directory}/mail/%{{user}}
+mail_driver = {options.storage}
+mail_path = ~/{options.storage}
+passdb passwd-file {{
+  default_password_scheme = plain
+  passwd_file_path = {site.directory}/users
+}}
+userdb static {{
+}}
+"""
+
+
+def _namespace(options: DovecotOptions) -> str:
+    special = SPECIAL_USE if options.special_use else {}
+    mailboxes = "\n".join(
+        f"  mailbox {name} {{\n    auto = subscribe\n    special_use = {use}\n  }}"
+        for name, use in special.items()
+    )
+    return f"namespace inbox {{\n  inbox = yes\n  separator = /\n{mailboxes}\n}}\n"
+
+
+def _services(site: Site) -> str:
+    # A login process serves one connection after another at once: starting one for each costs most of a short login.
+    return f"""
+service imap-login {{
+  chroot =
+  process_min_avail = 1
+  process_limit = 4
+  inet_listener imap {{
+    port = {site.port}
+  }}
+  inet_listener imaps {{
+    port = {site.tls_port}
+    ssl = yes
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+"""
