@@ -2,32 +2,50 @@
 
 The class says what went wrong, its message says what to do; `services/status.py` alone turns classes into gRPC
 statuses. Messages reach callers, so none carries a secret, mail content or a server's raw answer beyond its first
-human-readable line.
+human-readable line. `reason` is the name in the contract's enum `ErrorReason` without its prefix.
 """
+
+from typing import ClassVar
 
 
 class MailsyncError(Exception):
     """Root of the tree; never raised itself."""
 
+    reason: ClassVar[str] = "INTERNAL"
+
 
 class InvalidFieldError(MailsyncError):
     """A request names a field that cannot be served; `violations` maps each field's path to what is allowed."""
+
+    reason = "INVALID_FIELD"
 
     def __init__(self, violations: dict[str, str]) -> None:
         super().__init__("; ".join(f"{field}: {text}" for field, text in violations.items()))
         self.violations = violations
 
 
+class ResumeTokenInvalidError(MailsyncError):
+    """The resume token was not made by this server; list, then watch from a new token."""
+
+    reason = "RESUME_TOKEN_INVALID"
+
+
 class PageTokenInvalidError(MailsyncError):
     """The page token was not made by this server for this request; start again without one."""
+
+    reason = "PAGE_TOKEN_INVALID"
 
 
 class FilterMismatchError(MailsyncError):
     """The resume token belongs to another filter; watch with the filter it was made for, or from another start."""
 
+    reason = "FILTER_MISMATCH"
+
 
 class RequestIdReusedError(MailsyncError):
     """The request_id was used within 24 h for a different request; make a new UUID."""
+
+    reason = "REQUEST_ID_REUSED"
 
 
 class NotFoundError(MailsyncError):
@@ -43,11 +61,15 @@ class NotFoundError(MailsyncError):
 class AccountNotFoundError(NotFoundError):
     """No such account."""
 
+    reason = "ACCOUNT_NOT_FOUND"
+
     what = "account"
 
 
 class FolderNotFoundError(NotFoundError):
     """No such folder in the account."""
+
+    reason = "FOLDER_NOT_FOUND"
 
     what = "folder"
 
@@ -55,11 +77,15 @@ class FolderNotFoundError(NotFoundError):
 class EnvelopeNotFoundError(NotFoundError):
     """No such envelope in the mirror."""
 
+    reason = "ENVELOPE_NOT_FOUND"
+
     what = "envelope"
 
 
 class PartNotFoundError(NotFoundError):
     """The message has no such part."""
+
+    reason = "PART_NOT_FOUND"
 
     what = "part"
 
@@ -67,11 +93,15 @@ class PartNotFoundError(NotFoundError):
 class SyncRunNotFoundError(NotFoundError):
     """No such sync run."""
 
+    reason = "SYNC_RUN_NOT_FOUND"
+
     what = "sync run"
 
 
 class AccountExistsError(MailsyncError):
     """An account with this id exists; choose another id or update that account."""
+
+    reason = "ACCOUNT_EXISTS"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"account exists: {name}")
@@ -81,28 +111,42 @@ class AccountExistsError(MailsyncError):
 class EtagMismatchError(MailsyncError):
     """The resource changed since it was read; read it again and repeat the edit."""
 
+    reason = "ETAG_MISMATCH"
+
 
 class UidValidityChangedError(MailsyncError):
     """The folder was renumbered by its server (RFC 3501 section 2.3.1.1); list it again."""
+
+    reason = "UID_VALIDITY_CHANGED"
 
 
 class AccountPausedError(MailsyncError):
     """The account is paused; resume it first."""
 
+    reason = "ACCOUNT_PAUSED"
+
 
 class ContentChangedError(MailsyncError):
     """The content is not what `if_match` names any more."""
+
+    reason = "CONTENT_CHANGED"
 
 
 class FolderNotSelectableError(MailsyncError):
     r"""The folder holds no messages (\Noselect or \NonExistent, RFC 9051 section 7.3.1)."""
 
+    reason = "FOLDER_NOT_SELECTABLE"
+
 
 class RevisionCompactedError(MailsyncError):
     """The asked revision is below the log's floor; read the state again and watch from there."""
 
+    reason = "REVISION_COMPACTED"
+
     def __init__(self, floor: int, head: int) -> None:
-        super().__init__(f"events up to revision {floor} are no longer kept (head is {head}); list, then watch again")
+        super().__init__(
+            f"events up to revision {floor} are no longer kept (head is {head}); list, then watch again"
+        )
         self.floor = floor
         self.head = head
 
@@ -110,17 +154,25 @@ class RevisionCompactedError(MailsyncError):
 class RevisionInFutureError(MailsyncError):
     """The asked revision was never written; the store was rolled back or the token is another store's."""
 
+    reason = "REVISION_IN_FUTURE"
+
 
 class StoreEpochChangedError(MailsyncError):
     """The store was restored or rebuilt since the token was made; list, then watch again."""
+
+    reason = "STORE_EPOCH_CHANGED"
 
 
 class StoreFullError(MailsyncError):
     """The store reached its soft limit: writes stop, reads go on. Free disk space or raise the limit."""
 
+    reason = "STORE_FULL"
+
 
 class StoreCorruptError(MailsyncError):
     """The store cannot be read. The message says which file and what to do."""
+
+    reason = "STORE_CORRUPT"
 
 
 class StoreLockedError(MailsyncError):
@@ -134,29 +186,43 @@ class StoreSchemaError(MailsyncError):
 class QuotaExceededError(MailsyncError):
     """A limit of the caller or the server is reached; the message names it."""
 
+    reason = "QUOTA"
+
 
 class WatchLimitError(MailsyncError):
     """The server holds as many watch streams as it may; try again later."""
+
+    reason = "WATCH_LIMIT"
 
 
 class SlowConsumerError(MailsyncError):
     """The stream's reader made no progress in time; resume by token."""
 
+    reason = "SLOW_CONSUMER"
+
 
 class ServerDrainingError(MailsyncError):
     """The server is stopping; connect again shortly."""
+
+    reason = "SERVER_DRAINING"
 
 
 class UnauthenticatedError(MailsyncError):
     """The call carries no valid token; send `authorization: Bearer <token>`."""
 
+    reason = "TOKEN_INVALID"
+
 
 class PermissionDeniedError(MailsyncError):
     """The token does not allow this call; the message names the scope it needs."""
 
+    reason = "SCOPE_MISSING"
+
 
 class NotImplementedYetError(MailsyncError):
     """The call is part of the contract but not built yet; the message names what is missing."""
+
+    reason = "NOT_IMPLEMENTED"
 
 
 class ConfigError(MailsyncError):
@@ -170,30 +236,46 @@ class ImapError(MailsyncError):
 class ImapUnreachableError(ImapError):
     """The server cannot be reached or broke the connection; worth trying again later."""
 
+    reason = "IMAP_UNREACHABLE"
+
 
 class ImapTlsError(ImapUnreachableError):
     """TLS failed; the message carries the certificate's fault."""
+
+    reason = "IMAP_TLS_FAILED"
 
 
 class ImapAuthError(ImapError):
     """The server refused the credentials; not to be repeated before they change."""
 
+    reason = "IMAP_AUTH_FAILED"
+
 
 class ImapThrottledError(ImapError):
     """The server asks for patience ([UNAVAILABLE], [LIMIT], [INUSE]; RFC 5530)."""
+
+    reason = "IMAP_UNREACHABLE"
 
 
 class ImapProtocolError(ImapError):
     """The server's answer breaks the protocol or a cap."""
 
+    reason = "IMAP_PROTOCOL"
+
 
 class ImapRefusedError(ImapError):
     """The server answered NO or BAD to a well-formed command; the connection itself is sound."""
+
+    reason = "IMAP_REFUSED"
 
 
 class EndpointForbiddenError(ImapError):
     """The host resolves to an address that is not allowed (imap.allow_networks), or clear text is not allowed."""
 
+    reason = "INVALID_FIELD"
+
 
 class UnsafeArgumentError(MailsyncError):
     """An argument holds CR, LF or NUL and was refused before the socket."""
+
+    reason = "INVALID_FIELD"

@@ -19,7 +19,7 @@ class AccountKey(NamedTuple):
 
 
 class AccountState(IntEnum):
-    """Values are those of `mailsync.v1.Account.State`."""
+    """Values are those of `mailsync.v1.AccountState`."""
 
     ACTIVE = 1
     PAUSED = 2
@@ -29,7 +29,7 @@ class AccountState(IntEnum):
 
 
 class Security(IntEnum):
-    """How the connection to the mail server is protected. Values are those of `mailsync.v1.ImapEndpoint.Security`."""
+    """How the connection to the mail server is protected. Values are those of `mailsync.v1.ImapSecurity`."""
 
     IMPLICIT_TLS = 1
     STARTTLS = 2
@@ -48,7 +48,11 @@ class SyncSettings:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One mail account as stored. `sealed_credentials` is ciphertext (see `services.secrets`)."""
+    """One mail account as stored.
+
+    `sealed_credentials` is ciphertext; the API never returns it. `state_reason` is a reason of the error tree
+    (`IMAP_AUTH_FAILED`), empty while ACTIVE, with `state_message` for people.
+    """
 
     no: AccountNo
     id: str
@@ -66,6 +70,7 @@ class Account:
     paused: bool = False
     state: AccountState = AccountState.ACTIVE
     state_reason: str = ""
+    state_message: str = ""
     state_since: int = 0
     capabilities: tuple[str, ...] = ()
     create_time: int = 0
@@ -81,8 +86,15 @@ class Account:
         """The resource name."""
         return account_name(self.id)
 
-    def in_state(self, state: AccountState, reason: str, now: int) -> "Account":
-        """Return the next version in `state`, or this very one when nothing differs."""
+    def in_state(self, state: AccountState, now: int, reason: str = "", message: str = "") -> "Account":
+        """Return the next version in `state`, or this very one when state and reason are the same."""
         if (state, reason) == (self.state, self.state_reason):
             return self
-        return replace(self, version=self.version + 1, state=state, state_reason=reason, state_since=now)
+        return replace(
+            self,
+            version=self.version + 1,
+            state=state,
+            state_reason=reason,
+            state_message=message,
+            state_since=now,
+        )

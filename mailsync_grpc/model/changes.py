@@ -20,23 +20,23 @@ from mailsync_grpc.model.uidset import UidSet
 class EventKind(IntEnum):
     """Kinds of events; values are those of `mailsync.v1.EventType`."""
 
-    ENVELOPE_ADDED = 1
-    ENVELOPE_UPDATED = 2
-    FLAGS_CHANGED = 3
-    ENVELOPE_MOVED = 4
-    ENVELOPES_REMOVED = 5
-    ENVELOPES_EVICTED = 6
-    BACKFILLED = 7
-    FOLDER_CHANGED = 8
-    FOLDER_REMOVED = 9
-    FOLDER_RESET = 10
-    FOLDER_SYNCED = 11
-    BOUNCE = 12
-    COMPLAINT = 13
-    AUTO_REPLY = 14
-    ACCOUNT_CHANGED = 15
-    ACCOUNT_REMOVED = 16
-    SYNC_RUN_CHANGED = 17
+    ENVELOPE_ADDED = 10
+    ENVELOPE_UPDATED = 11
+    FLAGS_CHANGED = 12
+    ENVELOPE_MOVED = 13
+    ENVELOPES_REMOVED = 14
+    ENVELOPES_EVICTED = 15
+    BACKFILLED = 16
+    FOLDER_CHANGED = 17
+    FOLDER_REMOVED = 18
+    FOLDER_RESET = 19
+    FOLDER_SYNCED = 20
+    BOUNCE = 21
+    COMPLAINT = 22
+    AUTO_REPLY = 23
+    ACCOUNT_CHANGED = 24
+    ACCOUNT_REMOVED = 25
+    SYNC_RUN_CHANGED = 26
 
 
 class NewEnvelope(NamedTuple):
@@ -94,21 +94,23 @@ class EnvelopesRemoved:
 
 
 class FolderChangeKind(IntEnum):
-    """Values are those of `mailsync.v1.FolderChanged.Change`."""
+    """Values are those of `mailsync.v1.FolderChange`."""
 
     CREATED = 1
     RENAMED = 2
-    RESELECTED = 3
-    UPDATED = 4
+    SELECTED = 3
+    DESELECTED = 4
+    STATE = 5
+    ATTRIBUTES = 6
 
 
 @dataclass(frozen=True, slots=True)
 class FolderChanged:
-    """A folder appeared or its record differs; `folder` is the whole new record, `previous_name` set by a rename."""
+    """A folder appeared or its record differs; `folder` is the whole new record, `previous_path` set by a rename."""
 
     folder: Folder
     change: FolderChangeKind
-    previous_name: str = ""
+    previous_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

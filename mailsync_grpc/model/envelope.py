@@ -48,12 +48,13 @@ class Attachment(NamedTuple):
 
 
 class PartialReason(IntEnum):
-    """Why a record lacks metadata. Values are those of `mailsync.v1.Partial.Reason`."""
+    """Why a record lacks metadata. Values are those of `mailsync.v1.PartialReason`."""
 
-    MALFORMED_ENVELOPE = 1
-    MALFORMED_BODY_STRUCTURE = 2
+    MALFORMED = 1
+    TOO_DEEP = 2
     TOO_LARGE = 3
-    SERVER_REFUSED = 4
+    REFUSED = 4
+    NOT_FETCHED = 5
 
 
 class Partial(NamedTuple):
@@ -61,8 +62,6 @@ class Partial(NamedTuple):
 
     reason: PartialReason
     detail: str
-
-
 
 
 @dataclass(frozen=True, slots=True)

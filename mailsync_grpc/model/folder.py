@@ -47,7 +47,8 @@ class Folder:
     `raw_name` is the mailbox name as on the wire (RFC 3501 section 5.1.3), `display_name` its decoded form with the
     server's `delimiter`; `attributes` are LIST attributes (RFC 3501 section 7.2.2, RFC 6154) in canonical case.
     `uid_validity` is 0 until the folder was examined once. `by_default` tells whether the default selection (INBOX and
-    Sent) takes the folder. `error` says why the folder cannot be synced, empty when it can.
+    Sent) takes the folder. `parent_id` is the id of the folder above, empty at the root. `error_reason` (of the error tree) and
+    `error_message` say why the folder cannot be synced, empty when it can.
 
     """
 
@@ -65,7 +66,9 @@ class Folder:
     by_default: bool = False
     selection: Selection = Selection.DEFAULT
     uid_validity: int = 0
-    error: str = ""
+    parent_id: bytes = b""
+    error_reason: str = ""
+    error_message: str = ""
 
     @property
     def key(self) -> FolderKey:

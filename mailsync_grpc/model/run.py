@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from mailsync_grpc.model.account import AccountKey
-from mailsync_grpc.model.ids import FolderNo, run_name
+from mailsync_grpc.model.ids import run_name
 
 
 class RunState(IntEnum):
-    """Values are those of `mailsync.v1.SyncRun.State`."""
+    """Values are those of `mailsync.v1.SyncRunState`."""
 
     PENDING = 1
     RUNNING = 2
@@ -23,7 +23,7 @@ class RunState(IntEnum):
 
 
 class RunKind(IntEnum):
-    """Why the run was started. Values are those of `mailsync.v1.SyncRun.Kind`."""
+    """Why the run was started. Values are those of `mailsync.v1.SyncRunKind`."""
 
     INITIAL = 1
     SCHEDULED = 2
@@ -32,9 +32,10 @@ class RunKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncRun:
-    """One sync run. `folders` empty means every selected folder; `full` compares whole folders.
+    """One sync run. `folders` are folder ids, none meaning every selected folder; `full` compares whole folders.
 
-    `messages_total` and `folders_total` are what the run has found to do so far. `error` is empty unless FAILED.
+    `messages_total` and `folders_total` are what the run has found to do so far. `error_reason` and
+    `error_message` are empty unless FAILED.
     """
 
     account: AccountKey
@@ -43,7 +44,7 @@ class SyncRun:
     kind: RunKind
     state: RunState = RunState.PENDING
     full: bool = True
-    folders: tuple[FolderNo, ...] = ()
+    folders: tuple[bytes, ...] = ()
     messages_done: int = 0
     messages_total: int = 0
     folders_done: int = 0
@@ -52,7 +53,8 @@ class SyncRun:
     start_time: int = 0
     end_time: int = 0
     cancel_requested: bool = False
-    error: str = ""
+    error_reason: str = ""
+    error_message: str = ""
 
     @property
     def name(self) -> str:
