@@ -1,0 +1,77 @@
+"""A test's own mailbox on the shared Dovecot, and how to look at and change it without the code under test."""
+
+import imaplib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mailsync_grpc.cli.demo import second_client
+from mailsync_grpc.cli.demo.dovecot import PASSWORD, DovecotServer
+from mailsync_grpc.cli.demo.second_client import Delivery, mailbox_argument
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A user nobody else of this test run has, with INBOX and the special-use folders, all empty."""
+
+    server: DovecotServer
+    user: str
+    password: str = PASSWORD
+
+    @property
+    def host(self) -> str:
+        return self.server.host
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    @property
+    def tls_port(self) -> int:
+        return self.server.tls_port
+
+    def connect(self, *, tls: bool = False) -> imaplib.IMAP4:
+        return self.server.connect(self.user, tls=tls)
+
+    def create_folders(self, *folders: str) -> None:
+        with self.connect() as client:
+            second_client.create_folders(client, folders)
+
+    def deliver(self, messages: Iterable[bytes | Delivery], folder: str = "INBOX") -> int:
+        return self.server.deliver(self.user, folder, messages)
+
+    def store(self, uids: str, change: str, folder: str = "INBOX") -> None:
+        """UID STORE, e.g. ``store("1:5", r"+FLAGS.SILENT (\\Seen work)")``."""
+        self._in(folder, "STORE", uids, *change.split(" ", 1))
+
+    def expunge(self, uids: str, folder: str = "INBOX") -> None:
+        r"""Mark \Deleted and expunge."""
+        self._in(folder, "STORE", uids, "+FLAGS.SILENT", r"(\Deleted)")
+        self._in(folder, "EXPUNGE", uids)
+
+    def copy(self, uids: str, target: str, folder: str = "INBOX") -> None:
+        self._in(folder, "COPY", uids, mailbox_argument(target))
+
+    def move(self, uids: str, target: str, folder: str = "INBOX") -> None:
+        self._in(folder, "MOVE", uids, mailbox_argument(target))
+
+    def flags_by_uid(self, folder: str = "INBOX") -> dict[int, frozenset[str]]:
+        r"""What the server holds now: each UID with its flags, without \Recent."""
+        with self.connect() as client:
+            client.select(mailbox_argument(folder), readonly=True)
+            _, answers = client.uid("FETCH", "1:*", "(FLAGS)")
+        held: dict[int, frozenset[str]] = {}
+        for answer in answers:
+            if isinstance(answer, bytes):
+                words = answer.decode("ascii").replace("(", " ").replace(")", " ").split()
+                flags = imaplib.ParseFlags(answer)
+                held[int(words[words.index("UID") + 1])] = frozenset(
+                    flag.decode("ascii") for flag in flags if flag != rb"\Recent"
+                )
+        return held
+
+    def _in(self, folder: str, command: str, *arguments: str) -> None:
+        with self.connect() as client:
+            client.select(mailbox_argument(folder))
+            status, answer = client.uid(command, *arguments)
+            if status != "OK":
+                raise imaplib.IMAP4.error(f"UID {command}: {answer!r}")
