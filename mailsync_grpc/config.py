@@ -209,8 +209,10 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
-            **_unused: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings  # secrets come from the environment or a file that is named
             return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file))
 
     try:
