@@ -120,6 +120,12 @@ class UidValidityChangedError(MailsyncError):
     reason = "UID_VALIDITY_CHANGED"
 
 
+class CredentialsNeededError(MailsyncError):
+    """The account's stored credentials cannot be decrypted, or there are none; set them by UpdateAccount."""
+
+    reason = "CREDENTIALS_NEEDED"
+
+
 class AccountPausedError(MailsyncError):
     """The account is paused; resume it first."""
 

@@ -1,0 +1,203 @@
+"""Every metric of the service, in one place.
+
+Names and units follow the conventions of prometheus.io/docs/practices/naming; no label holds an address, a folder, an
+account or any other open set. All processes write into one directory (prometheus_client's multiprocess mode, chosen by
+PROMETHEUS_MULTIPROC_DIR before this module is imported), and the API process answers /metrics for all of them. What
+can be read from the store at scrape time is not kept as a metric but collected then, by `StoreCollector`.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+# Sync
+
+SYNC_BATCH_SECONDS = Histogram(
+    "mailsync_sync_batch_duration_seconds",
+    "Time a sync batch spent in a phase (fetch, parse, commit), by mode (full, incremental).",
+    ["mode", "phase"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+SYNC_MESSAGES = Counter(
+    "mailsync_sync_messages_total",
+    "Messages whose change was stored, by kind (added, backfilled, flags, removed).",
+    ["kind"],
+)
+SYNC_POLLS = Counter(
+    "mailsync_sync_polls_total", "Looks at folders, by result (changed, unchanged, failed).", ["result"]
+)
+SYNC_ERRORS = Counter(
+    "mailsync_sync_errors_total",
+    "Syncs of accounts or folders that failed, by reason of the contract.",
+    ["reason"],
+)
+DETECTION_DELAY = Histogram(
+    "mailsync_sync_detection_delay_seconds",
+    "Time from a message's arrival at the mail server (INTERNALDATE, whole seconds) to its commit here.",
+    buckets=(0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 3600),
+)
+FOLDER_STALENESS = Gauge(
+    "mailsync_folder_staleness_seconds",
+    "Time since the last look at the folder that was looked at longest ago, of those that are synced.",
+    multiprocess_mode="livemax",
+)
+
+# IMAP
+
+IMAP_COMMANDS = Counter(
+    "mailsync_imap_commands_total", "Commands sent to mail servers, by command.", ["command"]
+)
+IMAP_BYTES = Counter(
+    "mailsync_imap_bytes_total",
+    "Octets exchanged with mail servers, by direction (sent, received).",
+    ["direction"],
+)
+IMAP_CONNECTIONS = Gauge(
+    "mailsync_imap_connections", "Open connections to mail servers.", multiprocess_mode="livesum"
+)
+IMAP_ERRORS = Counter(
+    "mailsync_imap_errors_total", "Failures toward mail servers, by reason of the contract.", ["reason"]
+)
+
+# Content
+
+CONTENT_CACHE_REQUESTS = Counter(
+    "mailsync_content_cache_requests_total",
+    "Content asked of the cache, by result (hit, miss, joined: another caller's fetch was shared).",
+    ["result"],
+)
+
+# Watch
+
+WATCH_STREAMS = Gauge("mailsync_watch_streams", "Open event streams.", multiprocess_mode="livesum")
+WATCH_DELIVERIES = Counter(
+    "mailsync_watch_deliveries_total", "Events written to streams, counted for each stream."
+)
+WATCH_ENDS = Counter(
+    "mailsync_watch_ends_total",
+    "Event streams that ended, by end (client, age, draining, slow_consumer, compacted, failed).",
+    ["end"],
+)
+WATCH_LAG = Histogram(
+    "mailsync_watch_delivery_delay_seconds",
+    "Time from an event's commit to its being handed to a stream that was waiting for it.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+WATCH_RING_MISSES = Counter(
+    "mailsync_watch_store_reads_total", "Batches read from the store because the events had left memory."
+)
+
+# gRPC, under the names that dashboards for other gRPC servers know
+
+GRPC_STARTED = Counter(
+    "grpc_server_started_total", "Calls begun.", ["grpc_type", "grpc_service", "grpc_method"]
+)
+GRPC_HANDLED = Counter(
+    "grpc_server_handled_total", "Calls ended.", ["grpc_type", "grpc_service", "grpc_method", "grpc_code"]
+)
+GRPC_SECONDS = Histogram(
+    "grpc_server_handling_seconds",
+    "Time from a call's begin to its end, streams left out.",
+    ["grpc_type", "grpc_service", "grpc_method"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+
+# Processes
+
+WORKER_RESTARTS = Counter(
+    "mailsync_worker_restarts_total",
+    "Sync workers that were started again, by cause (died, hung).",
+    ["cause"],
+)
+
+
+class StoreReading(NamedTuple):
+    """What a scrape asks of the store; times are seconds since 1970, `log_oldest` 0 when no event is kept.
+
+    `accounts` counts accounts by state, in lower case.
+    """
+
+    bytes_used: int
+    bytes_limit: int
+    log_bytes: int
+    log_floor: int
+    log_head: int
+    log_oldest: float
+    envelopes: int
+    accounts: Mapping[str, int]
+    workers: int
+
+
+class StoreCollector(Collector):
+    """Turns a reading of the store into metrics at each scrape."""
+
+    def __init__(self, read: Callable[[], StoreReading], clock: Callable[[], float] = time.time) -> None:
+        self._read = read
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the store's metrics as they are now."""
+        reading = self._read()
+        for name, documentation, value in (
+            ("mailsync_store_bytes", "Octets the store takes.", reading.bytes_used),
+            (
+                "mailsync_store_limit_bytes",
+                "Octets at which sync stops with STORE_FULL.",
+                reading.bytes_limit,
+            ),
+            ("mailsync_store_envelopes", "Envelopes stored.", reading.envelopes),
+            ("mailsync_event_log_bytes", "Octets the kept events take.", reading.log_bytes),
+            ("mailsync_event_log_head_revision", "Revision of the newest event.", reading.log_head),
+            (
+                "mailsync_event_log_floor_revision",
+                "Revision before the oldest kept event.",
+                reading.log_floor,
+            ),
+            (
+                "mailsync_event_log_oldest_age_seconds",
+                "Age of the oldest kept event, 0 when none is kept.",
+                max(0.0, self._clock() - reading.log_oldest) if reading.log_oldest else 0.0,
+            ),
+            ("mailsync_workers", "Sync worker processes alive.", reading.workers),
+            (
+                "mailsync_content_cache_hit_ratio",
+                "Share of content requests since the start that the cache answered, 0 before the first.",
+                _hit_ratio(),
+            ),
+        ):
+            yield GaugeMetricFamily(name, documentation, value)
+        # Every event takes one revision, so the head counts the events ever appended.
+        yield CounterMetricFamily("mailsync_event_log_appended", "Events appended.", reading.log_head)
+        accounts = GaugeMetricFamily("mailsync_accounts", "Accounts, by state.", labels=["state"])
+        for state, count in reading.accounts.items():
+            accounts.add_metric([state], count)
+        yield accounts
+
+
+def _hit_ratio() -> float:
+    """Return hits ÷ requests of this process, which is the only one that serves content."""
+    results = {
+        sample.labels["result"]: sample.value
+        for metric in CONTENT_CACHE_REQUESTS.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    }
+    total = sum(results.values())
+    return results.get("hit", 0.0) / total if total else 0.0
+
+
+def exposition(*collectors: Collector) -> bytes:
+    """Return the text format (version 0.0.4) of all processes' metrics and those of `collectors`."""
+    registry = CollectorRegistry()
+    for collector in collectors:
+        registry.register(collector)
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+    return generate_latest(REGISTRY) + generate_latest(registry)

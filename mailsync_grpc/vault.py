@@ -1,0 +1,148 @@
+"""The master key and what is derived from it: sealed mail credentials and keys for tokens and cache names.
+
+One 32-byte master key encrypts nothing itself. HKDF-SHA256 (RFC 5869) gives each purpose a key of its own, so that a
+page token can never be mistaken for a sealed password. Credentials are sealed with AES-256-GCM (NIST SP 800-38D) under
+a random 96-bit nonce with the account's number as associated data: a row copied to another account does not open.
+A check value beside the store tells a wrong key from a damaged store before anything is served.
+"""
+
+import base64
+import binascii
+import hmac
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from mailsync_grpc.config import Config
+from mailsync_grpc.errors import ConfigError, CredentialsNeededError
+from mailsync_grpc.model.ids import AccountNo
+
+KEY_BYTES = 32
+KEY_FILE = "master.key"
+CHECK_FILE = "master.check"
+
+_NONCE_BYTES = 12
+_SEAL_VERSION = b"\x01"
+_log = structlog.get_logger(__name__)
+
+
+class Vault:
+    """Derives keys from one master key and seals credentials with them."""
+
+    def __init__(self, master_key: bytes) -> None:
+        if len(master_key) != KEY_BYTES:
+            raise ValueError(f"a master key has {KEY_BYTES} bytes, not {len(master_key)}")
+        self._master_key = master_key
+        self._credentials = AESGCM(self.subkey("credentials"))
+
+    def subkey(self, purpose: str) -> bytes:
+        """Return the 32-byte key of a purpose; the same for ever under one master key."""
+        return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"mailsync/{purpose}".encode()).derive(
+            self._master_key
+        )
+
+    def seal(self, account: AccountNo, plaintext: bytes) -> bytes:
+        """Return version, nonce and ciphertext, which only open for this account."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return _SEAL_VERSION + nonce + self._credentials.encrypt(nonce, plaintext, _associated(account))
+
+    def open(self, account: AccountNo, sealed: bytes) -> bytes:
+        """Return what was sealed for this account. Raises CredentialsNeededError when it cannot be opened."""
+        nonce = sealed[1 : 1 + _NONCE_BYTES]
+        if sealed[:1] != _SEAL_VERSION or len(nonce) != _NONCE_BYTES:
+            raise CredentialsNeededError("no credentials are stored; set them by UpdateAccount")
+        try:
+            return self._credentials.decrypt(nonce, sealed[1 + _NONCE_BYTES :], _associated(account))
+        except InvalidTag:
+            raise CredentialsNeededError(
+                "the stored credentials cannot be decrypted with this master key; set them by UpdateAccount"
+            ) from None
+
+    def seal_password(self, account: AccountNo, password: str) -> bytes:
+        """Return sealed password credentials (JSON, so that other kinds can stand beside it)."""
+        return self.seal(account, json.dumps({"password": password}).encode())
+
+    def open_password(self, account: AccountNo, sealed: bytes) -> str:
+        """Return the password that `seal_password` sealed. Raises CredentialsNeededError."""
+        password = json.loads(self.open(account, sealed)).get("password")
+        if not isinstance(password, str):
+            raise CredentialsNeededError("the stored credentials hold no password; set one by UpdateAccount")
+        return password
+
+
+def open_vault(config: Config) -> Vault:
+    """Return the vault of a data directory, making key and check value at its first start.
+
+    Raises ConfigError for a malformed key, one that cannot be read, and one that is not this store's.
+    """
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    vault = Vault(load_master_key(config))
+    check = hmac.digest(vault.subkey("check"), b"mailsync", "sha256")
+    known = _read_or_create(config.data_dir / CHECK_FILE, check)
+    if not hmac.compare_digest(known, check):
+        raise ConfigError(
+            f"the master key is not the one {config.data_dir} was made with; give that key"
+            " (MAILSYNC_MASTER_KEY, master_key_file or its master.key), or remove"
+            f" {config.data_dir / CHECK_FILE} to go on with this one and set every account's credentials anew"
+        )
+    return vault
+
+
+def load_master_key(config: Config) -> bytes:
+    """Return the key of MAILSYNC_MASTER_KEY, else of master_key_file, else of the data directory's own file.
+
+    The last is made with mode 0600 when missing, which is logged. Raises ConfigError.
+    """
+    if config.master_key is not None:
+        return _decode("master_key", config.master_key.get_secret_value())
+    if config.master_key_file is not None:
+        try:
+            text = config.master_key_file.read_text("ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"master_key_file: {error}") from None
+        return _decode("master_key_file", text)
+    file = config.data_dir / KEY_FILE
+    if not file.exists():
+        _log.warning("master key made; keep a copy apart from the store's backups", file=str(file))
+    return _decode(
+        str(file), _read_or_create(file, base64.b64encode(os.urandom(KEY_BYTES))).decode("ascii", "replace")
+    )
+
+
+def _decode(setting: str, text: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ConfigError(
+            f"{setting}: expected {KEY_BYTES} bytes in base64 (`openssl rand -base64 {KEY_BYTES}`)"
+        )
+    return key
+
+
+def _read_or_create(file: Path, content: bytes) -> bytes:
+    """Return the file's bytes; when missing it is made with `content`, whole and durable or not at all."""
+    if not file.exists():
+        draft = file.with_name(f"{file.name}.{os.getpid()}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        # Where another process of this server was faster, its content counts.
+        with suppress(FileExistsError):
+            file.hardlink_to(draft)
+        draft.unlink()
+    return file.read_bytes()
+
+
+def _associated(account: AccountNo) -> bytes:
+    return b"account:" + account.to_bytes(8, "big")
