@@ -7,6 +7,7 @@ import pytest
 
 from mailsync_grpc.cli.demo.dovecot import PASSWORD, DovecotMissingError, DovecotServer, find_dovecot
 from mailsync_grpc.cli.demo.dovecot_config import SPECIAL_USE
+from mailsync_grpc.cli.demo.mailbox import demo_folders
 from mailsync_grpc.cli.demo.second_client import Delivery, connect
 from tests.support.mail import Mailbox
 
@@ -98,3 +99,18 @@ def test_a_missing_dovecot_is_an_error_that_says_what_to_install(monkeypatch: py
     monkeypatch.setattr("mailsync_grpc.cli.demo.dovecot.shutil.which", lambda *_args, **_more: None)
     with pytest.raises(DovecotMissingError, match=r"apt-get install .*dovecot-imapd"):
         find_dovecot()
+
+
+def test_the_demo_mailbox_arrives_whole(mailbox: Mailbox) -> None:
+    folders = demo_folders()
+    mailbox.create_folders(*(folder.name for folder in folders))
+    for folder in folders:
+        assert mailbox.deliver(folder.deliveries, folder.name) == len(folder.deliveries)
+    for folder in folders:
+        flags = list(mailbox.flags_by_uid(folder.name).values())
+        assert flags == [frozenset(delivery.flags) for delivery in folder.deliveries]
+
+
+def test_root_runs_the_server_as_a_user_without_privileges(dovecot: DovecotServer) -> None:
+    assert (dovecot.directory / "dovecot.log").stat().st_uid != 0
+    assert dovecot.directory.stat().st_mode & 0o777 == 0o711
