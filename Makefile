@@ -50,7 +50,7 @@ stubs: $(STAMP) ## are the generated stubs those of the .proto files?
 
 contract: $(STAMP) ## is the contract well formed, and compatible with the last one?
 	$(BIN)/buf lint
-	$(BIN)/buf breaking --against proto/baseline.binpb
+	$(BIN)/buf breaking proto --against proto/baseline.binpb
 
 proto: $(STAMP) ## regenerate the stubs from proto/
 	proto/generate.sh
