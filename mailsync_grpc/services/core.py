@@ -1,0 +1,67 @@
+"""What every service works with: the store, the vault, the settings, a clock, and threads for what blocks.
+
+Services are coroutines on one event loop and the store blocks, so each of their reads and writes is one function run in
+a thread of the pool. Threads are few: the work is short, and more of them would only contend.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+from mailsync_grpc.config import Config
+from mailsync_grpc.errors import AccountNotFoundError
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.ids import Revision, account_name
+from mailsync_grpc.store.base import Clock, Store
+from mailsync_grpc.vault import Vault
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+STORE_THREADS = 8
+IMAP_THREADS = 8
+
+
+def _pool(threads: int, name: str) -> Callable[[], ThreadPoolExecutor]:
+    return lambda: ThreadPoolExecutor(threads, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The services' common ground. `store_threads` run store calls, `imap_threads` logins, which may take long."""
+
+    store: Store
+    vault: Vault
+    config: Config
+    clock: Clock = time.time
+    store_threads: ThreadPoolExecutor = field(default_factory=_pool(STORE_THREADS, "store"))
+    imap_threads: ThreadPoolExecutor = field(default_factory=_pool(IMAP_THREADS, "login"))
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what `work` returns, run in a thread for store calls."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self.store_threads, lambda: work(*args, **kwargs)
+        )
+
+    def now_ms(self) -> int:
+        """Return milliseconds since 1970 UTC."""
+        return int(self.clock() * 1000)
+
+    def head(self) -> Revision:
+        """Return the revision of the newest event."""
+        return self.store.wait_for_commit(Revision(0), 0.0)
+
+    def account(self, account_id: str) -> Account:
+        """Return an account. Raises AccountNotFoundError."""
+        account = self.store.account(account_id)
+        if account is None:
+            raise AccountNotFoundError(account_name(account_id))
+        return account
+
+    def close(self) -> None:
+        """End the threads; work that was not begun is dropped."""
+        self.store_threads.shutdown(wait=True, cancel_futures=True)
+        self.imap_threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,68 @@
+"""Checking requests: every violation of a request is collected and answered in one BadRequest.
+
+The readers below take a resource name as callers write it and return what it names, or raise InvalidFieldError with the
+form that is allowed.
+"""
+
+from mailsync_grpc.errors import InvalidFieldError, MailsyncError
+from mailsync_grpc.model import ids
+
+
+class Violations:
+    """Collects what is wrong with a request, by field path; the first fault of a field stands."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
+
+    def add(self, field: str, allowed: str) -> None:
+        """Note that `field` is wrong and what is allowed."""
+        self._found.setdefault(field, allowed)
+
+    def unless(self, right: bool, field: str, allowed: str) -> None:
+        """Note a fault of `field` unless it is `right`."""
+        if not right:
+            self.add(field, allowed)
+
+    def raise_any(self) -> None:
+        """Raise InvalidFieldError with everything that was noted, if anything was."""
+        if self._found:
+            raise InvalidFieldError(self._found)
+
+
+def account_id(name: str, field: str = "name") -> str:
+    """Return the id in an account's name."""
+    parsed = ids.parse_account(name)
+    if parsed is None:
+        raise _form(field, "accounts/{account}, the id [a-z0-9-]{1,63}")
+    return parsed
+
+
+def folder_ref(name: str, field: str = "name") -> ids.FolderRef:
+    """Return the parts of a folder's name."""
+    parsed = ids.parse_folder(name)
+    if parsed is None:
+        raise _form(field, "accounts/{account}/folders/{folder}")
+    return parsed
+
+
+def envelope_ref(name: str, field: str = "name") -> ids.EnvelopeRef | ids.EnvelopeIdRef:
+    """Return the parts of an envelope's name of either form."""
+    parsed = ids.parse_envelope(name)
+    if parsed is None:
+        raise _form(
+            field,
+            "accounts/{account}/folders/{folder}/envelopes/{uid_validity}.{uid} or accounts/{account}/envelopes/{envelope_id}",
+        )
+    return parsed
+
+
+def run_ref(name: str, field: str = "name") -> ids.RunRef:
+    """Return the parts of a sync run's name."""
+    parsed = ids.parse_run(name)
+    if parsed is None:
+        raise _form(field, "accounts/{account}/syncRuns/{run}")
+    return parsed
+
+
+def _form(field: str, form: str) -> MailsyncError:
+    return InvalidFieldError({field: f"expected {form}"})

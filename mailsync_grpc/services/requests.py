@@ -1,0 +1,91 @@
+"""Changes through the API: decided from what is stored, committed once, safe to repeat.
+
+A mutating call may carry a `request_id` (AIP-155). Its answer is recorded in the commit that has the effect, so a
+repeat within 24 h returns that answer and changes nothing, whether the first answer was lost on the way or the server
+died after the commit. Decisions are pure functions of what was read; when another writer was faster the store refuses
+the commit, and the decision is made anew from what is there now.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
+
+from google.protobuf.message import Message
+
+from mailsync_grpc.errors import EtagMismatchError, InvalidFieldError, RequestIdReusedError
+from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.paging import request_hash
+from mailsync_grpc.store.base import Batch, ConflictError, RecordedAnswer
+
+MAX_ATTEMPTS = 8
+
+R = TypeVar("R", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[R]):
+    """What a call changes, and its answer. `batch` is None when nothing is to be changed."""
+
+    batch: Batch | None
+    response: R
+
+
+class Mutations:
+    """Runs mutating calls; one of them at a time for each request_id."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._running: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def once(self, request: Message, answer: type[R], work: Callable[[], Awaitable[Decision[R]]]) -> R:
+        """Return the answer recorded for this request, else do `work` and commit what it decides.
+
+        `work` is repeated when another writer was faster. Raises InvalidFieldError for a malformed request_id,
+        RequestIdReusedError when it belongs to a different request.
+        """
+        request_id = _request_id(request)
+        if not request_id:
+            return await self._commit(work, "", None)
+        scope = request.DESCRIPTOR.full_name
+        # A repeat that overtakes its first call waits for it and finds its answer.
+        lock = self._running.setdefault((scope, request_id), asyncio.Lock())
+        async with lock:
+            fingerprint = request_hash(request, "request_id")
+            known = await self._core.run(self._core.store.recorded_answer, scope, request_id)
+            if known is not None:
+                if known.fingerprint != fingerprint:
+                    raise RequestIdReusedError(
+                        "this request_id was used within 24 h for a different request; make a new UUID"
+                    )
+                return answer.FromString(known.response)
+            return await self._commit(work, request_id, RecordedAnswer(scope, request_id, fingerprint, b""))
+
+    async def _commit(
+        self, work: Callable[[], Awaitable[Decision[R]]], request_id: str, record: RecordedAnswer | None
+    ) -> R:
+        for _ in range(MAX_ATTEMPTS):
+            decision = await work()
+            if decision.batch is None:
+                return decision.response
+            if record is not None:
+                record = record._replace(response=decision.response.SerializeToString())
+            try:
+                batch = replace(decision.batch, request_id=request_id, answer=record)
+                await self._core.run(self._core.store.apply, batch)
+            except ConflictError:
+                continue
+            return decision.response
+        raise EtagMismatchError("others keep changing this resource; read it again and repeat the edit")
+
+
+def _request_id(request: Message) -> str:
+    text: str = getattr(request, "request_id", "")
+    if not text:
+        return ""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise InvalidFieldError({"request_id": "a UUID (RFC 9562), or empty"}) from None
