@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ContentServiceStub:
-    """Downloads message content without setting \Seen. Needs scope READ_CONTENT.
+    """Downloads message content; the mail server is not told that it was seen. Needs scope READ_CONTENT.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class ContentServiceStub:
 
 
 class ContentServiceServicer:
-    """Downloads message content without setting \Seen. Needs scope READ_CONTENT.
+    """Downloads message content; the mail server is not told that it was seen. Needs scope READ_CONTENT.
     """
 
     def DownloadContent(self, request, context):
@@ -71,7 +71,7 @@ def add_ContentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ContentService:
-    """Downloads message content without setting \Seen. Needs scope READ_CONTENT.
+    """Downloads message content; the mail server is not told that it was seen. Needs scope READ_CONTENT.
     """
 
     @staticmethod

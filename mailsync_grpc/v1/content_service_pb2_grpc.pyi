@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ContentServiceStub:
-    """Downloads message content without setting \\Seen. Needs scope READ_CONTENT."""
+    """Downloads message content; the mail server is not told that it was seen. Needs scope READ_CONTENT."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,7 +40,7 @@ class ContentServiceStub:
 
 @_typing.type_check_only
 class ContentServiceAsyncStub(ContentServiceStub):
-    """Downloads message content without setting \\Seen. Needs scope READ_CONTENT."""
+    """Downloads message content; the mail server is not told that it was seen. Needs scope READ_CONTENT."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     DownloadContent: _aio.UnaryStreamMultiCallable[_content_service_pb2.DownloadContentRequest, _content_service_pb2.DownloadContentResponse]  # type: ignore[assignment]
@@ -49,7 +49,7 @@ class ContentServiceAsyncStub(ContentServiceStub):
     """
 
 class ContentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Downloads message content without setting \\Seen. Needs scope READ_CONTENT."""
+    """Downloads message content; the mail server is not told that it was seen. Needs scope READ_CONTENT."""
 
     @_abc_1.abstractmethod
     def DownloadContent(

@@ -205,7 +205,7 @@ class Envelope(_message.Message):
     subject: _builtins.str
     """Subject, decoded (RFC 5322 section 3.6.5, RFC 2047)."""
     message_id: _builtins.str
-    """Message-ID with its angle brackets (RFC 5322, section 3.6.4); empty when missing."""
+    """Message-ID without its angle brackets (RFC 5322, section 3.6.4); empty when missing."""
     header_date_raw: _builtins.str
     """The Date header as written, for zone and for dates not understood."""
     email_id: _builtins.str
@@ -244,7 +244,7 @@ class Envelope(_message.Message):
 
     @_builtins.property
     def in_reply_to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Message ids this one answers, with their angle brackets (RFC 5322, section 3.6.4)."""
+        """Message ids this one answers, without their angle brackets (RFC 5322, section 3.6.4)."""
 
     @_builtins.property
     def header_date(self) -> _timestamp_pb2.Timestamp:
@@ -252,7 +252,7 @@ class Envelope(_message.Message):
 
     @_builtins.property
     def references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Message ids of the conversation so far, oldest first, with their angle brackets (RFC 5322, section 3.6.4)."""
+        """Message ids of the conversation so far, oldest first, without their angle brackets (RFC 5322, section 3.6.4)."""
 
     @_builtins.property
     def body_meta(self) -> _containers.RepeatedCompositeFieldContainer[Global___BodyMeta]:
@@ -499,7 +499,7 @@ class Report(_message.Message):
     kind: Global___ReportKind.ValueType
     """What kind of report."""
     original_message_id: _builtins.str
-    """Message-ID of the message reported on, with its angle brackets; empty when not found."""
+    """Message-ID of the message reported on, without its angle brackets; empty when not found."""
     feedback_type: _builtins.str
     """Feedback-Type of a complaint, lower case, such as abuse (RFC 5965, section 3.1)."""
     auto_submitted: _builtins.str

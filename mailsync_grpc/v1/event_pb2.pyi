@@ -518,7 +518,7 @@ class RemovedEnvelope(_message.Message):
     envelope_id: _builtins.str
     """Its lasting id."""
     message_id: _builtins.str
-    """Its Message-ID (RFC 5322, section 3.6.4)."""
+    """Its Message-ID without its angle brackets (RFC 5322, section 3.6.4)."""
     subject: _builtins.str
     """Its subject."""
     def __init__(

@@ -112,7 +112,7 @@ class SyncRun(_message.Message):
     """Whether every message of the folders is compared, or only what an incremental poll looks at."""
     @_builtins.property
     def folders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Resource names of the folders it covers."""
+        """Resource names of the folders it covers; empty means all selected ones."""
 
     @_builtins.property
     def progress(self) -> Global___SyncProgress:
