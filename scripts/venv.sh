@@ -26,4 +26,4 @@ fi
 
 # An interrupted first run leaves a .venv without pip: made anew then, kept otherwise.
 .venv/bin/python -c 'import pip' 2>/dev/null || "$python" -m venv --clear .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/bin/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
