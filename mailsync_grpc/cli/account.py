@@ -1,0 +1,283 @@
+"""`mailsync account …`: register mail accounts, look at them, change, pause, sync and remove them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailsync_grpc.cli.account_view import account_details, account_table
+from mailsync_grpc.cli.command import connected
+from mailsync_grpc.cli.failures import CommandError
+from mailsync_grpc.cli.folder_view import folder_tree
+from mailsync_grpc.cli.names import account_resource, resolve_folders
+from mailsync_grpc.cli.progress import follow_sync_run
+from mailsync_grpc.cli.secret import read_password
+from mailsync_grpc.cli.session import Session
+from mailsync_grpc.cli.terminal import plain, plural
+from mailsync_grpc.v1 import account_service_pb2 as service
+from mailsync_grpc.v1.account_pb2 import Account, ImapEndpoint, ImapSecurity
+
+# The service logs in before it answers, with its own time-outs toward the mail server.
+_LOGIN_SECONDS = 180.0
+
+app = typer.Typer(help="Mail accounts that are kept in step.", no_args_is_help=True)
+
+
+class Security(StrEnum):
+    """How the connection to the mail server is protected."""
+
+    TLS = "tls"
+    STARTTLS = "starttls"
+    PLAINTEXT = "plaintext"
+
+
+_SECURITY = {
+    Security.TLS: ImapSecurity.IMAP_SECURITY_IMPLICIT_TLS,
+    Security.STARTTLS: ImapSecurity.IMAP_SECURITY_STARTTLS,
+    Security.PLAINTEXT: ImapSecurity.IMAP_SECURITY_PLAINTEXT,
+}
+
+AccountArgument = Annotated[
+    str, typer.Argument(metavar="ACCOUNT", help="Its id, such as work.", show_default=False)
+]
+NameOption = Annotated[str | None, typer.Option(help="A name for people.", show_default=False)]
+EmailOption = Annotated[str | None, typer.Option(help="Its e-mail address.", show_default=False)]
+PollOption = Annotated[
+    float | None, typer.Option(help="Seconds between polls, 10 to 3600.", show_default=False)
+]
+FullOption = Annotated[
+    float | None, typer.Option(help="Seconds between full comparisons, 600 and more.", show_default=False)
+]
+LabelOption = Annotated[
+    list[str], typer.Option("--label", metavar="KEY=VALUE", help="For selection.", show_default=False)
+]
+StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+
+
+@app.command("add")
+@connected
+def add(
+    session: Session,
+    host: Annotated[str, typer.Option(help="Mail server.", show_default=False)],
+    username: Annotated[str, typer.Option(help="Login name.", show_default=False)],
+    account_id: Annotated[
+        str,
+        typer.Option(
+            "--id", help="Id of the account, such as work; made up when left out.", show_default=False
+        ),
+    ] = "",
+    port: Annotated[int, typer.Option(help="0: 993 for TLS, 143 else.")] = 0,
+    security: Annotated[Security, typer.Option(help="Plaintext needs the operator's leave.")] = Security.TLS,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of authorities to trust instead of the system's.", show_default=False),
+    ] = None,
+    name: NameOption = None,
+    email: EmailOption = None,
+    label: LabelOption = [],  # noqa: B006  typer copies it
+    poll_interval: PollOption = None,
+    full_interval: FullOption = None,
+    password_stdin: StdinOption = False,
+    try_only: Annotated[
+        bool, typer.Option("--try", help="Only log in and list folders; keep nothing.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Show the first sync until it is done.")] = True,
+) -> None:
+    """Register a mail account and sync it.
+
+    The password comes from a prompt, --password-stdin or MAILSYNC_IMAP_PASSWORD.
+    """
+    account = Account(imap=ImapEndpoint(host=host, port=port, security=_SECURITY[security]))
+    if ca_file is not None:
+        account.imap.tls.ca_pem = ca_file.read_text("ascii")
+    _describe(account, name, email, label, poll_interval, full_interval)
+    account.auth.password.username = username
+    account.auth.password.password = read_password(username, from_stdin=password_stdin)
+    request = service.CreateAccountRequest(account=account, account_id=account_id, validate_only=try_only)
+    created = session.call(session.accounts.CreateAccount, request, _LOGIN_SECONDS)
+    _show_created(session, created, follow=wait and not try_only)
+
+
+@app.command("list")
+@connected
+def list_accounts(
+    session: Session,
+    label: LabelOption = [],  # noqa: B006  typer copies it
+) -> None:
+    """List the accounts and how they are."""
+    accounts = list(all_accounts(session, _labels(label)))
+    if session.json:
+        for account in accounts:
+            session.print_json(account)
+    elif accounts:
+        session.out.print(account_table(accounts, datetime.now(UTC)))
+    else:
+        session.beside.print("no accounts yet; add one with `mailsync account add`")
+
+
+@app.command("show")
+@connected
+def show(session: Session, account: AccountArgument) -> None:
+    """Show everything of an account but its secrets."""
+    request = service.GetAccountRequest(name=account_resource(account))
+    _show(session, session.call(session.accounts.GetAccount, request).account)
+
+
+@app.command("update")
+@connected
+def update(
+    session: Session,
+    account: AccountArgument,
+    name: NameOption = None,
+    email: EmailOption = None,
+    label: LabelOption = [],  # noqa: B006  typer copies it
+    poll_interval: PollOption = None,
+    full_interval: FullOption = None,
+    username: Annotated[
+        str | None, typer.Option(help="Login name, with a new password.", show_default=False)
+    ] = None,
+    password: Annotated[bool, typer.Option("--password", help="Ask for a new password.")] = False,
+    password_stdin: StdinOption = False,
+) -> None:
+    """Change what people edit of an account: only what is given."""
+    request = service.UpdateAccountRequest(account=Account(name=account_resource(account)))
+    mask = _describe(request.account, name, email, label, poll_interval, full_interval)
+    if username or password or password_stdin:
+        login = username or _login_name(session, request.account.name)
+        request.account.auth.password.username = login
+        request.account.auth.password.password = read_password(login, from_stdin=password_stdin)
+        mask.append("auth")
+    if not mask:
+        raise CommandError("nothing to change; `mailsync account update --help` shows what can be")
+    request.update_mask.paths.extend(mask)
+    _show(session, session.call(session.accounts.UpdateAccount, request, _LOGIN_SECONDS).account)
+
+
+@app.command("pause")
+@connected
+def pause(session: Session, account: AccountArgument) -> None:
+    """Stop polling an account; what is stored stays readable."""
+    request = service.PauseAccountRequest(name=account_resource(account))
+    _show(session, session.call(session.accounts.PauseAccount, request).account)
+
+
+@app.command("resume")
+@connected
+def resume(session: Session, account: AccountArgument) -> None:
+    """Poll a paused account again, and try one that failed at once."""
+    request = service.ResumeAccountRequest(name=account_resource(account))
+    _show(session, session.call(session.accounts.ResumeAccount, request).account)
+
+
+@app.command("remove")
+@connected
+def remove(
+    session: Session,
+    account: AccountArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove an account and every trace of it here. Nothing on the mail server is touched."""
+    name = account_resource(account)
+    if not yes:
+        typer.confirm(f"Remove {name} with all that is stored of it?", abort=True, err=True)
+    session.call(session.accounts.DeleteAccount, service.DeleteAccountRequest(name=name))
+    if not session.json:
+        session.out.print(f"removed {name}")
+
+
+@app.command("sync")
+@connected
+def sync(
+    session: Session,
+    account: AccountArgument,
+    folder: Annotated[
+        list[str], typer.Option("--folder", help="Only this path; may be repeated.", show_default=False)
+    ] = [],  # noqa: B006  typer copies it
+    full: Annotated[bool, typer.Option(help="Compare every message.")] = False,
+    wait: Annotated[bool, typer.Option(help="Show it until it is done.")] = True,
+) -> None:
+    """Sync an account now."""
+    name = account_resource(account)
+    folders = resolve_folders(session, name, folder) if folder else []
+    request = service.StartSyncRequest(name=name, folders=folders, full=full)
+    run = session.call(session.accounts.StartSync, request).sync_run
+    if wait:
+        run = follow_sync_run(session, run.name, "Sync")
+    if session.json:
+        session.print_json(run)
+    elif not wait:
+        session.out.print(run.name)
+
+
+def all_accounts(session: Session, labels: dict[str, str] | None = None) -> Iterator[Account]:
+    """Every account the caller may see, ordered by name."""
+    request = service.ListAccountsRequest(labels=labels or {})
+    while True:
+        page = session.call(session.accounts.ListAccounts, request)
+        yield from page.accounts
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+def _describe(
+    account: Account,
+    name: str | None,
+    email: str | None,
+    labels: list[str],
+    poll_interval: float | None,
+    full_interval: float | None,
+) -> list[str]:
+    """Set what is given, and return the paths of those fields for an update mask."""
+    paths = []
+    if name is not None:
+        account.display_name = name
+        paths.append("display_name")
+    if email is not None:
+        account.email_address = email
+        paths.append("email_address")
+    if labels:
+        account.labels.update(_labels(labels))
+        paths.append("labels")
+    if poll_interval is not None:
+        account.sync.poll_interval.FromMilliseconds(round(poll_interval * 1000))
+        paths.append("sync.poll_interval")
+    if full_interval is not None:
+        account.sync.full_interval.FromMilliseconds(round(full_interval * 1000))
+        paths.append("sync.full_interval")
+    return paths
+
+
+def _labels(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise CommandError(f"not a label: {pair} (expected KEY=VALUE)")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _login_name(session: Session, name: str) -> str:
+    return session.call(session.accounts.GetAccount, service.GetAccountRequest(name=name)).account.username
+
+
+def _show(session: Session, account: Account) -> None:
+    if session.json:
+        session.print_json(account)
+    else:
+        session.out.print(account_details(account))
+
+
+def _show_created(session: Session, created: service.CreateAccountResponse, *, follow: bool) -> None:
+    if follow and created.sync_run:
+        if not session.json:
+            session.out.print(plain(f"added {created.account.name}"))
+        follow_sync_run(session, created.sync_run, "First sync")
+    if session.json:
+        session.print_json(created)
+    elif created.folders:
+        session.out.print(f"login works; {plural(len(created.folders), 'folder')}, nothing kept")
+        session.out.print(folder_tree("folders", created.folders))
+    elif not follow:
+        session.out.print(plain(f"added {created.account.name}"))

@@ -1,0 +1,70 @@
+"""What all commands that call the service share: the options of the connection, the session, and how failures end.
+
+``connected`` adds those options to a command's own by extending the signature that typer reads, so that they stand behind
+every command (``mailsync account list --json``) and are written once.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from mailsync_grpc.cli.failures import reported
+from mailsync_grpc.cli.session import DEFAULT_ADDRESS, Session, Target, open_session
+
+_PANEL = "Connection"
+
+AddressOption = Annotated[
+    str,
+    typer.Option(
+        help="The service: HOST:PORT or unix:/path.", envvar="MAILSYNC_ADDRESS", rich_help_panel=_PANEL
+    ),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Bearer token of the service.",
+        envvar="MAILSYNC_TOKEN",
+        rich_help_panel=_PANEL,
+        show_default=False,
+    ),
+]
+TlsCaOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="PEM file of the certificates to trust; turns TLS on.",
+        envvar="MAILSYNC_TLS_CA",
+        rich_help_panel=_PANEL,
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="For programs: one JSON object a line.", rich_help_panel=_PANEL)
+]
+
+Own = ParamSpec("Own")
+
+
+def connected(command: Callable[Concatenate[Session, Own], None]) -> Callable[..., None]:
+    """A command for typer made of one whose first parameter is a Session."""
+
+    def run(
+        address: AddressOption = DEFAULT_ADDRESS,
+        token: TokenOption = None,
+        tls_ca: TlsCaOption = None,
+        as_json: JsonOption = False,
+        **own: Any,
+    ) -> None:
+        with reported(address), open_session(Target(address, token, tls_ca), json=as_json) as session:
+            # typer hands over exactly the parameters of the signature below.
+            command(session, **own)  # type: ignore[call-arg]
+
+    common = [p for p in inspect.signature(run).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    own_parameters = list(inspect.signature(command).parameters.values())[1:]
+    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own_parameters, *common)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    return run

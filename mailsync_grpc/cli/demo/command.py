@@ -1,0 +1,5 @@
+"""Placeholder."""
+
+
+def demo() -> None:
+    """Show it live."""

@@ -1,0 +1,93 @@
+"""`mailsync envelopes` and `mailsync envelope show`: a folder's messages, newest first, and all of one."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mailsync_grpc.cli.command import connected
+from mailsync_grpc.cli.envelope_view import envelope_details, envelope_table
+from mailsync_grpc.cli.names import account_of, envelope_resource, resolve_folder
+from mailsync_grpc.cli.session import Session
+from mailsync_grpc.v1.envelope_pb2 import Envelope, EnvelopeView
+from mailsync_grpc.v1.envelope_service_pb2 import GetEnvelopeRequest, ListEnvelopesRequest
+
+_PAGE = 1000
+
+app = typer.Typer(help="One message's metadata.", no_args_is_help=True)
+
+
+class View(StrEnum):
+    """How much of each envelope."""
+
+    FLAGS = "flags"
+    BASIC = "basic"
+    FULL = "full"
+
+
+_VIEWS = {
+    View.FLAGS: EnvelopeView.ENVELOPE_VIEW_FLAGS,
+    View.BASIC: EnvelopeView.ENVELOPE_VIEW_BASIC,
+    View.FULL: EnvelopeView.ENVELOPE_VIEW_FULL,
+}
+
+
+@connected
+def envelopes(
+    session: Session,
+    folder: Annotated[
+        str,
+        typer.Argument(
+            metavar="ACCOUNT|FOLDER", help="An account's id, or a folder's name.", show_default=False
+        ),
+    ],
+    path: Annotated[
+        str | None,
+        typer.Argument(help="The folder's path in that account, such as INBOX.", show_default=False),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most envelopes.")] = 20,
+    view: Annotated[View, typer.Option(help="How much of each; matters with --json.")] = View.BASIC,
+) -> None:
+    """List a folder's messages, newest first."""
+    parent = resolve_folder(session, folder, path)
+    found = list_envelopes(session, parent, limit, _VIEWS[view])
+    if session.json:
+        for envelope in found:
+            session.print_json(envelope)
+    else:
+        session.out.print(envelope_table(account_of(parent), found))
+
+
+@app.command("show")
+@connected
+def show(
+    session: Session,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENVELOPE", help="ACCOUNT/ENVELOPE_ID, or its whole name.", show_default=False
+        ),
+    ],
+) -> None:
+    """Show all metadata of one message."""
+    request = GetEnvelopeRequest(name=envelope_resource(name))
+    envelope = session.call(session.envelopes.GetEnvelope, request).envelope
+    if session.json:
+        session.print_json(envelope)
+    else:
+        session.out.print(envelope_details(envelope))
+
+
+def list_envelopes(
+    session: Session, folder: str, limit: int, view: EnvelopeView.ValueType
+) -> Iterator[Envelope]:
+    """The newest envelopes of a folder, at most ``limit``, page by page."""
+    request = ListEnvelopesRequest(parent=folder, view=view, page_size=min(limit, _PAGE))
+    while limit > 0:
+        page = session.call(session.envelopes.ListEnvelopes, request)
+        yield from page.envelopes[:limit]
+        limit -= len(page.envelopes)
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token

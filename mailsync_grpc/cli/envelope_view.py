@@ -1,0 +1,106 @@
+"""Envelopes as people see them: a table of a folder's newest, the details of one."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from mailsync_grpc.cli.terminal import moment, octets, plain, printable, word
+from mailsync_grpc.v1.envelope_pb2 import Address, Envelope, Flags, PartialReason
+
+_SYSTEM_FLAGS = ("seen", "answered", "flagged", "deleted", "draft")
+
+
+def envelope_table(account: str, envelopes: Iterable[Envelope]) -> Table:
+    """One row an envelope: what names it for `mailsync content`, date, sender, subject, size; unread ones in bold."""
+    table = Table("Envelope", "Date", "From", "Subject", "Size", box=None, header_style="dim")
+    table.columns[0].no_wrap = True
+    table.columns[1].no_wrap = True
+    table.columns[2].max_width = 24
+    for column in table.columns[2:4]:
+        column.no_wrap, column.overflow = True, "ellipsis"
+    table.columns[4].justify, table.columns[4].no_wrap = "right", True
+    for envelope in envelopes:
+        weight = "" if envelope.flags.seen else "bold"
+        table.add_row(
+            Text(f"{account.removeprefix('accounts/')}/{envelope.envelope_id}", style="dim"),
+            moment(envelope.internal_date),
+            plain(who(envelope), weight),
+            subject_line(envelope, weight),
+            octets(envelope.size),
+        )
+    return table
+
+
+def envelope_details(envelope: Envelope) -> Table:
+    """Everything of one envelope that is set, a line each."""
+    table = Table.grid(padding=(0, 3))
+    table.add_column(style="dim")
+    for label, value in _details(envelope):
+        if value:
+            table.add_row(label, plain(value))
+    return table
+
+
+def subject_line(envelope: Envelope, style: str = "") -> Text:
+    """The subject with its marks: flagged, answered, attachment, keywords."""
+    line = Text()
+    if envelope.flags.flagged:
+        line.append("⚑ ", style="red")
+    if envelope.flags.answered:
+        line.append("↩ ", style="dim")
+    if envelope.has_attachment:
+        line.append("⎘ ", style="dim")
+    line.append(printable(envelope.subject) or "(no subject)", style=style)
+    for keyword in envelope.flags.keywords:
+        line.append(f" {printable(keyword)}", style="cyan")
+    return line
+
+
+def who(envelope: Envelope) -> str:
+    """The first author's name, or address where there is no name."""
+    senders = getattr(envelope, "from")  # the field's name is a word of Python
+    return (senders[0].display_name or senders[0].address) if senders else ""
+
+
+def flag_words(flags: Flags) -> str:
+    """All flags, as words: ``seen flagged work``."""
+    return " ".join(
+        [*(name for name in _SYSTEM_FLAGS if getattr(flags, name)), *flags.keywords, *flags.labels]
+    )
+
+
+def _details(envelope: Envelope) -> Iterator[tuple[str, str]]:
+    yield "envelope", envelope.name
+    yield "envelope id", envelope.envelope_id
+    yield "subject", envelope.subject
+    yield "from", _addresses(getattr(envelope, "from"))
+    yield "to", _addresses(envelope.to)
+    yield "cc", _addresses(envelope.cc)
+    yield "bcc", _addresses(envelope.bcc)
+    yield "reply to", _addresses(envelope.reply_to)
+    yield "date", envelope.header_date_raw or moment(envelope.header_date)
+    yield "received", moment(envelope.internal_date)
+    yield "size", octets(envelope.size)
+    yield "flags", flag_words(envelope.flags)
+    yield "message id", envelope.message_id
+    yield "in reply to", " ".join(envelope.in_reply_to)
+    yield "thread", envelope.thread_id
+    for body in envelope.body_meta:
+        yield (
+            f"part {body.section}",
+            f"{body.media_type}/{body.media_subtype} {body.charset} {octets(body.size)}",
+        )
+    for part in envelope.attachments:
+        kind = "inline" if part.inline else "attachment"
+        described = f"{part.media_type}/{part.media_subtype} {octets(part.size)} {kind}"
+        yield f"part {part.section}", f"{described} {part.file_name}".rstrip()
+    if envelope.HasField("partial"):
+        yield "incomplete", word(PartialReason.Name(envelope.partial.reason), "PARTIAL_REASON_")
+
+
+def _addresses(addresses: Sequence[Address]) -> str:
+    return ", ".join(
+        f"{address.display_name} <{address.address}>" if address.display_name else address.address
+        for address in addresses
+    )

@@ -1,0 +1,177 @@
+"""Events as people see them: one line each, with when, what happened, where, and to what."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.text import Text
+
+from mailsync_grpc.cli.envelope_view import flag_words, who
+from mailsync_grpc.cli.terminal import plain, plural, word
+from mailsync_grpc.v1.account_pb2 import AccountState
+from mailsync_grpc.v1.envelope_pb2 import Envelope, UidRange
+from mailsync_grpc.v1.event_pb2 import (
+    AccountChanged,
+    AccountRemoved,
+    Backfilled,
+    EnvelopeAdded,
+    EnvelopeMoved,
+    EnvelopesEvicted,
+    EnvelopesRemoved,
+    EnvelopeUpdated,
+    Event,
+    FlagsChanged,
+    FolderChange,
+    FolderChanged,
+    FolderRemoved,
+    FolderReset,
+    FolderSynced,
+    SyncRunChanged,
+)
+from mailsync_grpc.v1.sync_run_pb2 import SyncRunState
+
+_KIND_WIDTH = 10
+_WHERE_WIDTH = 16
+_SUBJECTS_SHOWN = 3
+
+Paths = Mapping[str, str]
+"""Paths of folders by resource name."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """What a line says, not yet made safe: the kind in a word, its style, and to what it happened."""
+
+    kind: str
+    style: str
+    what: str
+
+
+def event_text(event: Event, paths: Paths) -> Text:
+    """An event as one line."""
+    line = describe(event, paths)
+    where = paths.get(event.folder, event.folder.rpartition("/")[2]) or event.account.removeprefix(
+        "accounts/"
+    )
+    return Text.assemble(
+        (f"{datetime.fromtimestamp(event.commit_time.seconds, UTC).astimezone():%H:%M:%S}  ", "dim"),
+        (f"{line.kind:<{_KIND_WIDTH}}", line.style),
+        plain(f"{where:<{_WHERE_WIDTH}}  ", "dim"),
+        plain(line.what),
+    )
+
+
+def describe(event: Event, paths: Paths) -> EventLine:
+    """What an event says, in words."""
+    payload = event.WhichOneof("payload")
+    if payload is None:
+        return EventLine("erased", "dim", "its account was deleted")
+    style, kind, say = _SAY[payload]
+    return EventLine(kind, style, say(getattr(event, payload), paths))
+
+
+def uid_words(ranges: list[UidRange]) -> str:
+    """UID ranges as people write them: ``UID 7``, ``UIDs 1-5,9``."""
+    words = ",".join(str(r.first) if r.first == r.last else f"{r.first}-{r.last}" for r in ranges)
+    return f"UID {words}" if words.isdigit() else f"UIDs {words}"
+
+
+def _message(envelope: Envelope) -> str:
+    sender = who(envelope)
+    return f"{envelope.subject or '(no subject)'}{f' — {sender}' if sender else ''}"
+
+
+def _added(payload: EnvelopeAdded, _: Paths) -> str:
+    return _message(payload.envelope)
+
+
+def _updated(payload: EnvelopeUpdated, _: Paths) -> str:
+    return _message(payload.envelope)
+
+
+def _flags(payload: FlagsChanged, _: Paths) -> str:
+    changes = [
+        *(f"+{flag}" for flag in flag_words(payload.added).split()),
+        *(f"-{flag}" for flag in flag_words(payload.removed).split()),
+    ]
+    return f"UID {payload.uid}: {' '.join(changes) or flag_words(payload.flags) or 'none'}"
+
+
+def _moved(payload: EnvelopeMoved, paths: Paths) -> str:
+    return f"{_message(payload.envelope)} (from {paths.get(payload.from_folder, payload.from_folder)})"
+
+
+def _removed(payload: EnvelopesRemoved, _: Paths) -> str:
+    known = [gone.subject or "(no subject)" for gone in payload.known[:_SUBJECTS_SHOWN]]
+    more = len(payload.known) - len(known)
+    if not known:
+        return uid_words(list(payload.uids))
+    return f"{', '.join(known)}{f' and {more} more' if more else ''}"
+
+
+def _evicted(payload: EnvelopesEvicted, _: Paths) -> str:
+    return uid_words(list(payload.uids))
+
+
+def _backfilled(payload: Backfilled, _: Paths) -> str:
+    return f"{plural(payload.count, 'message')} of history"
+
+
+def _folder_changed(payload: FolderChanged, _: Paths) -> str:
+    before = f" (was {payload.previous_path})" if payload.previous_path else ""
+    return f"{payload.folder.path}: {word(FolderChange.Name(payload.change), 'FOLDER_CHANGE_')}{before}"
+
+
+def _folder_removed(payload: FolderRemoved, _: Paths) -> str:
+    return payload.path
+
+
+def _folder_reset(payload: FolderReset, _: Paths) -> str:
+    return f"UIDVALIDITY {payload.old_uid_validity} is now {payload.new_uid_validity}"
+
+
+def _folder_synced(payload: FolderSynced, _: Paths) -> str:
+    return f"first sync complete, {plural(payload.messages, 'message')}"
+
+
+def _reported(payload: Any, _: Paths) -> str:
+    recipients = (f"{r.final_recipient} {r.status}".strip() for r in payload.report.recipients)
+    return ", ".join(recipients) or payload.report.original_message_id or payload.envelope_id
+
+
+def _account_changed(payload: AccountChanged, _: Paths) -> str:
+    state = word(AccountState.Name(payload.account.state), "ACCOUNT_STATE_")
+    message = payload.account.state_message
+    return f"{state}: {message}" if message else state
+
+
+def _account_removed(payload: AccountRemoved, _: Paths) -> str:
+    return payload.account
+
+
+def _sync_run(payload: SyncRunChanged, _: Paths) -> str:
+    run = payload.sync_run
+    state = word(SyncRunState.Name(run.state), "SYNC_RUN_STATE_")
+    return f"{'full ' if run.full else ''}sync {run.name.rpartition('/')[2]} {state}"
+
+
+_SAY: dict[str, tuple[str, str, Callable[[Any, Paths], str]]] = {
+    "envelope_added": ("bold green", "arrived", _added),
+    "envelope_updated": ("cyan", "updated", _updated),
+    "flags_changed": ("yellow", "flags", _flags),
+    "envelope_moved": ("blue", "moved", _moved),
+    "envelopes_removed": ("red", "removed", _removed),
+    "envelopes_evicted": ("dim", "evicted", _evicted),
+    "backfilled": ("dim green", "history", _backfilled),
+    "folder_changed": ("magenta", "folder", _folder_changed),
+    "folder_removed": ("red", "no folder", _folder_removed),
+    "folder_reset": ("bold red", "reset", _folder_reset),
+    "folder_synced": ("green", "synced", _folder_synced),
+    "bounce": ("red", "bounce", _reported),
+    "complaint": ("red", "complaint", _reported),
+    "auto_reply": ("cyan", "auto-reply", _reported),
+    "account_changed": ("magenta", "account", _account_changed),
+    "account_removed": ("red", "no account", _account_removed),
+    "sync_run_changed": ("dim", "sync", _sync_run),
+}

@@ -1,0 +1,115 @@
+"""A watch that does not lose anything: reads the stream, proves that nothing is missing, and connects again by token.
+
+Each response covers ``(from_revision, through_revision]`` of one partition of the log, and begins where the one before
+ended, also across connections; a response that does not is a gap. The server writes at least every heartbeat interval,
+so three intervals of silence mean a dead connection, which no error would ever report. A lost connection is made again
+with the last token after a pause between 0.5 and 30 s with full jitter; what retrying cannot mend is raised.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Self
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from mailsync_grpc.cli.failures import CommandError, failure_of
+from mailsync_grpc.cli.session import Target
+from mailsync_grpc.v1.event_service_pb2 import WatchEventsRequest, WatchEventsResponse
+from mailsync_grpc.v1.event_service_pb2_grpc import EventServiceStub
+
+_HEARTBEAT_SECONDS = 15
+_MISSED_HEARTBEATS = 3
+_SHORTEST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+_LOST = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Up to which revision each partition of the log has been seen."""
+
+    through: Mapping[int, int] = field(default_factory=dict)
+
+    def extended(self, response: WatchEventsResponse) -> Self:
+        """The coverage with this response. CommandError when something before it is missing."""
+        seen = self.through.get(response.partition, response.from_revision)
+        if response.from_revision != seen:
+            raise CommandError(
+                f"the stream has a gap: it covers from revision {response.from_revision},"
+                f" but revision {seen} was the last one seen"
+            )
+        return type(self)({**self.through, response.partition: response.through_revision})
+
+
+def pause_before(attempt: int, random: Random) -> float:
+    """Seconds to wait before the nth attempt (from 0) to connect again."""
+    return random.uniform(_SHORTEST_PAUSE, min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(attempt + 1, 16)))
+
+
+def pause_after_failure(error: Exception, attempt: int, random: Random) -> float | None:
+    """Seconds to wait before connecting again, at least what the server asks for; None when that would not help."""
+    if isinstance(error, TimeoutError):
+        return pause_before(attempt, random)
+    if not isinstance(error, grpc.RpcError) or error.code() not in _LOST:
+        return None
+    asked = failure_of(error).retry_after
+    return max(pause_before(attempt, random), asked.total_seconds() if asked else 0.0)
+
+
+async def follow(
+    target: Target,
+    request: WatchEventsRequest,
+    on_break: Callable[[float], None] = lambda _: None,
+    random: Random | None = None,
+) -> AsyncIterator[WatchEventsResponse]:
+    """Responses from the start of ``request`` on, without end; ``on_break`` is told of each pause.
+
+    A response's token is what the next connection begins with as soon as the one after it is asked for. grpc.RpcError
+    when the first connection fails or the position cannot be served; CommandError for a gap.
+    """
+    random = random or Random()  # noqa: S311  jitter, no secret
+    request.heartbeat_interval.CopyFrom(Duration(seconds=_HEARTBEAT_SECONDS))
+    coverage, attempt, connected = Coverage(), 0, False
+    async with target.aio_channel() as channel:
+        while True:
+            pause = None
+            try:
+                async for response in _responses(channel, target, request):
+                    coverage, attempt, connected = coverage.extended(response), 0, True
+                    yield response
+                    request.resume_token = response.resume_token
+                    if response.HasField("goodbye"):
+                        pause = response.goodbye.retry_delay.ToTimedelta().total_seconds()
+            except (grpc.RpcError, TimeoutError) as error:
+                pause = pause_after_failure(error, attempt, random) if connected else None
+                if pause is None:
+                    raise
+            pause = pause_before(attempt, random) if pause is None else pause
+            attempt += 1
+            on_break(pause)
+            await asyncio.sleep(pause)
+
+
+async def _responses(
+    channel: grpc.aio.Channel, target: Target, request: WatchEventsRequest
+) -> AsyncIterator[WatchEventsResponse]:
+    call = EventServiceStub(channel).WatchEvents(request, metadata=target.metadata)
+    try:
+        while True:
+            silence = _HEARTBEAT_SECONDS * _MISSED_HEARTBEATS
+            response = await asyncio.wait_for(call.read(), silence)
+            if not isinstance(response, WatchEventsResponse):  # grpc.aio.EOF
+                return
+            yield response
+    finally:
+        call.cancel()

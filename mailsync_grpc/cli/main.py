@@ -1,0 +1,47 @@
+"""The `mailsync` command: every command in one place, and what holds for all of them."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from mailsync_grpc.cli import account, content, envelope, folder, health, serve, watch
+from mailsync_grpc.cli.demo import command as demo
+
+app = typer.Typer(
+    help="Mirrors the metadata of IMAP mailboxes and tells programs, over gRPC, what changed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # locals hold passwords and mail
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.add_typer(account.app, name="account")
+app.add_typer(folder.app, name="folder")
+app.command("envelopes")(envelope.envelopes)
+app.add_typer(envelope.app, name="envelope")
+app.command("content")(content.content)
+app.command("watch")(watch.watch)
+app.command("health")(health.health)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mailsync {version('mailsync-grpc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    del show_version  # its callback has done everything
+
+
+def main() -> None:
+    """Entry point of the `mailsync` script."""
+    app()

@@ -1,0 +1,28 @@
+"""Where a mail password may come from: the environment, standard input, a prompt; never an argument.
+
+Arguments are seen by every user of a machine in its list of processes, and kept in a shell's history.
+"""
+
+import os
+import sys
+
+import typer
+
+from mailsync_grpc.cli.failures import CommandError
+
+VARIABLE = "MAILSYNC_IMAP_PASSWORD"
+
+
+def read_password(username: str, *, from_stdin: bool) -> str:
+    """The password of a mail account. CommandError when there is nobody to ask, or the answer is empty."""
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif VARIABLE in os.environ:
+        password = os.environ[VARIABLE]
+    elif sys.stdin.isatty():
+        password = typer.prompt(f"Password of {username}", hide_input=True, err=True)
+    else:
+        raise CommandError(f"no password: set {VARIABLE}, or use --password-stdin, or run it on a terminal")
+    if not password:
+        raise CommandError("the password is empty")
+    return password

@@ -1,0 +1,49 @@
+"""`mailsync serve`: read the settings, prepare what must be there before the server is imported, and hand over to it."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailsync_grpc.cli.terminal import plain, to_people_beside
+from mailsync_grpc.config import load
+from mailsync_grpc.errors import ConfigError, MailsyncError
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file with settings.", envvar="MAILSYNC_CONFIG", show_default=False),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Directory of the store, the cache and the key; made when missing.")
+    ] = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT or unix:/path of the gRPC port.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="HOST:PORT of /metrics, or off.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Sync worker processes.")] = None,
+) -> None:
+    """Run the service until it is told to stop. Settings: file, then MAILSYNC_* environment, then these options."""
+    options = {"data_dir": data_dir, "listen": listen, "metrics": metrics, "workers": workers}
+    try:
+        settings = load(config, options)
+        with _shared_metrics():
+            # Imported here: prometheus_client reads the variable set above as it is imported, and no other command
+            # should wait for the server's modules.
+            from mailsync_grpc import server  # noqa: PLC0415
+
+            server.serve(settings)
+    except MailsyncError as error:
+        to_people_beside().print(plain(f"mailsync: {error}"), soft_wrap=True)
+        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """A directory in which all processes of this server keep their metrics; its files must not outlive a run."""
+    with tempfile.TemporaryDirectory(prefix="mailsync-metrics-", ignore_cleanup_errors=True) as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        yield
