@@ -1,0 +1,56 @@
+"""The scheduler hands out due accounts in order, keeps lanes apart and forgets no nudge."""
+
+from mailsync_grpc.model.ids import AccountNo
+from mailsync_grpc.sync.scheduler import Lane, Scheduler
+
+A, B, C = AccountNo(1), AccountNo(2), AccountNo(3)
+
+
+def scheduler(polls: int = 2, backfills: int = 1) -> Scheduler:
+    return Scheduler({Lane.POLL: polls, Lane.BACKFILL: backfills})
+
+
+def test_accounts_come_when_due_earliest_first() -> None:
+    due = scheduler()
+    due.put(A, 20.0)
+    due.put(B, 10.0)
+    assert due.take(5.0) is None
+    assert due.next_due() == 10.0
+    assert (due.take(30.0), due.take(30.0), due.take(30.0)) == (B, A, None)
+
+
+def test_a_running_account_is_not_handed_out_twice() -> None:
+    due = scheduler()
+    due.put(A, 0.0)
+    assert due.take(1.0) == A
+    due.nudge(A)
+    assert due.take(1.0) is None
+    due.put(A, 100.0)
+    assert due.take(1.0) == A, "the nudge during the run makes it due at once"
+
+
+def test_a_nudge_overtakes_the_plan_once() -> None:
+    due = scheduler()
+    due.put(A, 100.0)
+    due.nudge(A)
+    assert due.take(0.0) == A
+    due.put(A, 100.0)
+    assert due.take(99.0) is None
+
+
+def test_a_full_backfill_lane_does_not_hold_up_polls() -> None:
+    due = scheduler(polls=1, backfills=1)
+    due.put(A, 0.0, Lane.BACKFILL)
+    due.put(B, 1.0, Lane.BACKFILL)
+    due.put(C, 2.0)
+    assert (due.take(3.0), due.take(3.0), due.take(3.0)) == (A, C, None)
+    due.put(A, 50.0)
+    assert due.take(3.0) == B, "the room that A gave back goes to B"
+
+
+def test_a_forgotten_account_does_not_come_back() -> None:
+    due = scheduler()
+    due.put(A, 0.0)
+    due.forget(A)
+    assert due.take(1.0) is None
+    assert due.known == set()
