@@ -5,8 +5,9 @@ from email import message_from_bytes
 
 import pytest
 
-from mailsync_grpc.cli.demo.dovecot import PASSWORD, DovecotMissingError, DovecotServer, find_dovecot
+from mailsync_grpc.cli.demo.dovecot import DovecotMissingError, DovecotServer, find_dovecot
 from mailsync_grpc.cli.demo.dovecot_config import SPECIAL_USE
+from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.cli.demo.mailbox import demo_folders
 from mailsync_grpc.cli.demo.second_client import Delivery, connect
 from tests.support.mail import Mailbox

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mailsync_grpc.cli.demo import second_client
-from mailsync_grpc.cli.demo.dovecot import PASSWORD, DovecotServer
+from mailsync_grpc.cli.demo.dovecot import DovecotServer
+from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.cli.demo.second_client import Delivery, mailbox_argument
 
 

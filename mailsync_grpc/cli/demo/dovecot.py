@@ -13,7 +13,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -27,10 +26,9 @@ from typing import NamedTuple, Self
 from mailsync_grpc.cli.demo import second_client
 from mailsync_grpc.cli.demo.certificates import make_certificates
 from mailsync_grpc.cli.demo.dovecot_config import DovecotOptions, Site, render
+from mailsync_grpc.cli.demo.loopback import HOST, PASSWORD, answers, free_ports
 from mailsync_grpc.cli.demo.second_client import Delivery
 
-HOST = "127.0.0.1"
-PASSWORD = "demo-password"  # noqa: S105  guards a mailbox of invented mail on loopback
 _UNPRIVILEGED = ("nobody", "dovenull", "dovecot")
 _PORT_ATTEMPTS = 3
 _POLL_SECONDS = 0.01
@@ -72,7 +70,7 @@ class DovecotServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.directory = _make_directory(self._owner)
         self.certificates = make_certificates(self.directory)
-        self.port, self.tls_port = _free_ports()
+        self.port, self.tls_port = free_ports(2)
 
     def __enter__(self) -> Self:
         try:
@@ -93,7 +91,7 @@ class DovecotServer:
         self._write_configuration()
         self._process = self._spawn()
         deadline = time.monotonic() + timeout
-        while not (_answers(self.port) and _answers(self.tls_port)):
+        while not (answers(self.port) and answers(self.tls_port)):
             if self._process.poll() is not None:
                 raise DovecotFailedError(f"Dovecot ended with {self._process.returncode}:\n{self.log()}")
             if time.monotonic() > deadline:
@@ -139,7 +137,7 @@ class DovecotServer:
                 if attempt == _PORT_ATTEMPTS or "Address already in use" not in str(failed):
                     raise
                 (self.directory / "dovecot.log").unlink(missing_ok=True)
-                self.port, self.tls_port = _free_ports()
+                self.port, self.tls_port = free_ports(2)
             else:
                 return
 
@@ -213,16 +211,3 @@ def _make_directory(owner: _Owner) -> Path:
 
 def _open_to_others(path: Path) -> bool:
     return all(part.stat().st_mode & 0o001 for part in (path.resolve(), *path.resolve().parents))
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.create_server((HOST, 0)) as one, socket.create_server((HOST, 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection((HOST, port), timeout=1).close()
-    except OSError:
-        return False
-    return True

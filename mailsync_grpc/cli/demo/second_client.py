@@ -52,10 +52,12 @@ def mailbox_argument(folder: str) -> str:
 def create_folders(client: imaplib.IMAP4, folders: Iterable[str]) -> None:
     """Create and subscribe folders; one that exists already is left as it is."""
     for folder in folders:
-        status, answer = client.create(mailbox_argument(folder))
-        if status != "OK" and b"ALREADYEXISTS" not in answer[0]:
+        name = mailbox_argument(folder)
+        status, answer = client.create(name)
+        # Servers that do not say [ALREADYEXISTS] (RFC 5530) are asked.
+        if status != "OK" and client.status(name, "(MESSAGES)")[0] != "OK":
             raise imaplib.IMAP4.error(f"CREATE {folder}: {answer[0]!r}")
-        client.subscribe(mailbox_argument(folder))
+        client.subscribe(name)
 
 
 def deliver(client: imaplib.IMAP4, folder: str, messages: Iterable[bytes | Delivery]) -> int:
