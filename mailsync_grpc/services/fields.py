@@ -4,6 +4,8 @@ The readers below take a resource name as callers write it and return what it na
 form that is allowed.
 """
 
+import re
+
 from mailsync_grpc.errors import InvalidFieldError, MailsyncError
 from mailsync_grpc.model import ids
 
@@ -27,6 +29,11 @@ class Violations:
         """Raise InvalidFieldError with everything that was noted, if anything was."""
         if self._found:
             raise InvalidFieldError(self._found)
+
+
+def is_label(text: str) -> bool:
+    """Whether `text` is [a-z0-9-]*, short enough or not."""
+    return re.fullmatch(r"[a-z0-9-]*", text) is not None
 
 
 def account_id(name: str, field: str = "name") -> str:
