@@ -8,9 +8,6 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Generated code is not checked by itself: it is regenerated and compared.
-SOURCES := mailsync_grpc tests $(wildcard benchmarks scripts clients/python)
-
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check format lint types layers stubs contract proto bench test-clients clean
 
