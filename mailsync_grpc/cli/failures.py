@@ -60,7 +60,7 @@ def reported(address: str) -> Iterator[None]:
     try:
         yield
     except CommandError as error:
-        _complain([str(error)])
+        _complain(str(error).splitlines())
     except grpc.RpcError as error:
         _complain(_explain(failure_of(error), address).lines())
     except OSError as error:

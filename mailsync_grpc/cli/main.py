@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mailsync_grpc.cli import account, content, envelope, folder, health, serve, watch
-from mailsync_grpc.cli.demo import command as demo
+from mailsync_grpc.cli.demo.command import demo
 
 app = typer.Typer(
     help="Mirrors the metadata of IMAP mailboxes and tells programs, over gRPC, what changed.",
@@ -16,7 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
+app.command("demo")(demo)
 app.add_typer(account.app, name="account")
 app.add_typer(folder.app, name="folder")
 app.command("envelopes")(envelope.envelopes)
