@@ -1,0 +1,1 @@
+"""IMAP: guarded connections, and pure parsers of what they answer."""

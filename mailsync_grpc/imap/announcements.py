@@ -1,0 +1,60 @@
+r"""What a server says unasked: EXISTS, EXPUNGE, VANISHED, FETCH of changed flags, BYE (RFC 3501 section 7).
+
+Such lines may stand in the answer to any command. They are never data, only news that the folder changed, and the
+number of messages it now has. Large answers are first searched for the words, which costs a fraction of splitting
+them; a word that turns out to be a message's own text costs the splitting and nothing else.
+"""
+
+import re
+from typing import NamedTuple
+
+from mailsync_grpc.imap.answer import split_answer
+from mailsync_grpc.model.uidset import UidSet
+
+_SMALL = 16_384
+_WORDS = (b" EXISTS\r\n", b" EXPUNGE\r\n", b"* VANISHED ", b"* BYE", b" FETCH (FLAGS (", b" FETCH (MODSEQ (")
+_NEWS = re.compile(
+    r"\* (?:(?P<exists>\d{1,10}) EXISTS|\d+ (?P<expunge>EXPUNGE)|VANISHED (?P<vanished>[0-9:,]+)|(?P<bye>BYE.*)"
+    r"|\d+ (?P<fetch>FETCH) \((?:FLAGS \([^()]*\)|MODSEQ \(\d+\)| )+\)) *",
+    re.IGNORECASE,
+)
+
+
+class Announced(NamedTuple):
+    """Messages in the folder now, whether it changed, and the BYE line, empty when there was none."""
+
+    exists: int
+    changed: bool
+    bye: str
+
+
+def announced(answer: bytes, exists: int) -> Announced:
+    """Return the state after `answer` of a folder that had `exists` messages."""
+    news = Announced(exists, changed=False, bye="")
+    if len(answer) > _SMALL and not any(word in answer for word in _WORDS):
+        return news
+    for line in split_answer(answer).lines:
+        if found := _NEWS.fullmatch(line):
+            news = _after(news, found)
+    return news
+
+
+def _after(news: Announced, found: re.Match[str]) -> Announced:
+    match found.lastgroup:
+        case "exists":
+            return news._replace(exists=int(found["exists"]))
+        case "expunge":
+            return news._replace(exists=max(news.exists - 1, 0), changed=True)
+        case "vanished":
+            return news._replace(exists=max(news.exists - _count(found["vanished"]), 0), changed=True)
+        case "bye":
+            return news._replace(bye=found[0])
+        case _:
+            return news._replace(changed=True)
+
+
+def _count(uids: str) -> int:
+    try:
+        return len(UidSet.parse(uids))
+    except ValueError:
+        return 0

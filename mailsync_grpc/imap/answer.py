@@ -1,0 +1,110 @@
+r"""The grammar that all answers share: lines, literals, quoted strings, parenthesised lists (RFC 3501 section 9).
+
+An answer is first freed of its literals: each `{n}` CRLF and its n octets become the quoted string `"\0i"`, where i
+is the literal's number. NUL can occur nowhere else (RFC 3501 forbids it in quoted strings; a server's own is dropped),
+so afterwards every response is one line without line ends inside, which regular expressions and C parsers can read.
+
+Text is carried as `str` with one character an octet (latin-1): C-speed tools then work on it and nothing is lost;
+`header_text` makes real text of it. A value is a `Node`: None for NIL, a string, or a list of nodes; numbers are
+strings here and integers when they came through the JSON parser (see `bodystructure`).
+"""
+
+import re
+from typing import NamedTuple, TypeAlias
+
+Node: TypeAlias = "str | int | list[Node] | None"
+
+_MAX_DIGITS = 12
+_PLACEHOLDER = "\0"
+
+_TOKEN = re.compile(
+    r"""\s*(?: (?P<open>\() | (?P<close>\)) | "(?P<quoted>(?:[^"\\]|\\.)*)"
+      | (?P<atom>BODY\[[^\]]*\](?:<\d+>)? | [^\s()"]+) )""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+class MalformedError(Exception):
+    """Text that is not what the grammar asks for; never leaves the parsers."""
+
+
+def untagged_text(data: bytes | tuple[bytes, ...]) -> str:
+    """Return what imaplib keeps of an untagged response, which is a tuple where the server used a literal."""
+    return (data if isinstance(data, bytes) else data[0]).decode("latin-1")
+
+
+class Split(NamedTuple):
+    """An answer without its literals: its lines, and the literals that the placeholders in them stand for."""
+
+    lines: list[str]
+    literals: list[bytes]
+
+
+def split_answer(answer: bytes) -> Split:
+    """Return the lines and literals of `answer`, the untagged part of what `ReceiveBuffer.take_answer` gave."""
+    pieces: list[bytes] = []
+    literals: list[bytes] = []
+    start = position = 0
+    while (brace := answer.find(b"}\r\n", position)) >= 0:
+        position = brace + 3
+        head, _, digits = answer[max(start, brace - _MAX_DIGITS) : brace].rpartition(b"{")
+        if not digits.isdigit():
+            continue
+        opening = brace - len(digits) - 1
+        pieces += (answer[start : opening - head.endswith(b"~")], b'"\0%d"' % len(literals))
+        start = position = position + int(digits)
+        literals.append(answer[brace + 3 : position])
+    pieces.append(answer[start:])
+    if b"\0" in answer:
+        pieces[::2] = [piece.replace(b"\0", b"") for piece in pieces[::2]]
+    return Split(b"".join(pieces).decode("latin-1").split("\r\n"), literals)
+
+
+def unquote(wire: str, literals: list[bytes]) -> str:
+    """Return the string that `wire` stands for: a quoted string, a literal's placeholder or NIL (empty)."""
+    if wire[1:2] == _PLACEHOLDER:
+        return literals[int(wire[2:-1])].decode("latin-1")
+    if wire[:1] != '"':
+        return "" if wire == "NIL" else wire
+    inner = wire[1:-1]
+    return _ESCAPE.sub(r"\1", inner) if "\\" in inner else inner
+
+
+def resolve_literal(text: str, literals: list[bytes]) -> str:
+    """Return the literal that `text`, the inside of a quoted string, stands for, or `text` itself."""
+    return literals[int(text[1:])].decode("latin-1") if text[:1] == _PLACEHOLDER else text
+
+
+def parse_nodes(text: str, literals: list[bytes], start: int = 0) -> list[Node]:
+    """Return the values in `text` from `start` on, without recursion. Raises MalformedError."""
+    top: list[Node] = []
+    stack = [top]
+    position, end = start, len(text.rstrip())
+    while position < end:
+        token = _TOKEN.match(text, position)
+        if token is None:
+            raise MalformedError("a quoted string does not end")
+        position = token.end()
+        _push(token, stack, literals)
+    if len(stack) != 1:
+        raise MalformedError("a list does not end")
+    return top
+
+
+def _push(token: re.Match[str], stack: list[list[Node]], literals: list[bytes]) -> None:
+    kind = token.lastgroup
+    if kind == "open":
+        child: list[Node] = []
+        stack[-1].append(child)
+        stack.append(child)
+    elif kind == "close":
+        if len(stack) == 1:
+            raise MalformedError("a list ends that did not begin")
+        stack.pop()
+    elif kind == "quoted":
+        inner = _ESCAPE.sub(r"\1", token["quoted"])
+        stack[-1].append(resolve_literal(inner, literals))
+    else:
+        atom = token["atom"]
+        stack[-1].append(None if atom.upper() == "NIL" else atom)

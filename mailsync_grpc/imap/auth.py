@@ -1,0 +1,65 @@
+r"""Logging in with a user name and password.
+
+AUTHENTICATE PLAIN (RFC 4616) goes before LOGIN, because it carries every character. LOGINDISABLED (RFC 3501 section
+6.2.3) is respected. Nothing made here carries the password: not a message, not a representation, not a cause.
+"""
+
+import imaplib
+import re
+from dataclasses import dataclass, field
+
+from imapclient import IMAPClient
+
+from mailsync_grpc.errors import ImapAuthError, ImapError, ImapProtocolError, ImapRefusedError
+from mailsync_grpc.imap.answer import untagged_text
+from mailsync_grpc.imap.commands import check_text, quote
+from mailsync_grpc.imap.refusal import farewell, first_line, refusal
+from mailsync_grpc.imap.wire import Wire
+
+_BYTES_REPR = re.compile(r"b(['\"])(.*)\1", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """A user name and password; the password shows in no representation."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+def check_credentials(credentials: Password) -> None:
+    """Raise UnsafeArgumentError when a credential holds CR, LF or NUL, which would end a command or a SASL field."""
+    check_text("user name", credentials.username)
+    check_text("password", credentials.password)
+
+
+def log_in(client: IMAPClient, wire: Wire, credentials: Password) -> None:
+    """Authenticate. Raises ImapAuthError, ImapThrottledError or another ImapError; the caller closes the connection."""
+    username, password = credentials.username, credentials.password
+    # What the server said before it knew us may not answer for what it offers afterwards.
+    wire.untagged_responses.clear()
+    try:
+        if "AUTH=PLAIN" in wire.capabilities:
+            client.plain_login(username, password)
+        elif "LOGINDISABLED" in wire.capabilities:
+            raise ImapAuthError(
+                "the server offers no login with a password on this connection (LOGINDISABLED)"
+            )
+        elif not (username + password).isascii():
+            raise ImapAuthError("the server offers LOGIN only, which carries ASCII only")
+        else:
+            client.login(quote(username.encode()).decode(), password)
+    except imaplib.IMAP4.error as fault:
+        raise _sorted(str(fault), wire, password) from None
+
+
+def _sorted(text: str, wire: Wire, secret: str) -> ImapError:
+    """Return the tree's error for what imaplib and IMAPClient made of the server's answer."""
+    if bye := wire.untagged_responses.get("BYE"):
+        return farewell(f"* BYE {untagged_text(bye[-1])}", secret)
+    if "command error: BAD" in text:
+        return ImapRefusedError(f"the server did not understand the login: {first_line(text, secret)}")
+    if text.startswith("command: "):
+        return ImapProtocolError("the server's answer to the login breaks the protocol")
+    as_bytes = _BYTES_REPR.fullmatch(text)
+    return refusal(as_bytes[2] if as_bytes else text, secret)

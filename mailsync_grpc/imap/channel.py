@@ -1,0 +1,99 @@
+r"""Commands and their whole answers on an authenticated wire: tags, completion, and what was announced meanwhile.
+
+Each command is sent under its own tag and its answer read up to the tagged line (RFC 3501 section 2.2). A NO or BAD
+leaves the channel sound; a breach of the protocol or a BYE closes it. What a server announces unasked is noticed in
+every answer (`announcements`), so `exists` and `dirty` always speak of the folder opened last.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from mailsync_grpc.errors import ImapError, ImapProtocolError, ImapRefusedError
+from mailsync_grpc.imap.announcements import announced
+from mailsync_grpc.imap.refusal import farewell, first_line
+from mailsync_grpc.imap.wire import Wire
+from mailsync_grpc.model.uidset import UidSet
+
+_GOODBYE_PATIENCE = 5.0
+
+
+class Channel:
+    """Sends commands over `wire` and reads their answers, in the order they were sent."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.exists = 0
+        self.dirty = False
+        self._tag_number = 0
+
+    def reset(self, exists: int) -> None:
+        """Begin the state of a newly opened folder."""
+        self.exists, self.dirty = exists, False
+
+    def run(self, command: bytes) -> bytes:
+        """Send one command and return its untagged answer. Raises ImapRefusedError for NO and BAD."""
+        return self.finish(self.send([command])[0])
+
+    def send(self, command_lines: list[bytes]) -> list[bytes]:
+        """Send commands without waiting and return their tags; `finish` is then due for each, in order."""
+        tags = [self._new_tag() for _ in command_lines]
+        self.wire.send_lines([b"%s %s\r\n" % pair for pair in zip(tags, command_lines, strict=True)])
+        return tags
+
+    def finish(self, tag: bytes) -> bytes:
+        """Return the untagged answer to the command sent with `tag`, once it is complete and OK."""
+        answer = self.wire.read_answer(tag)
+        news = announced(answer.untagged, self.exists)
+        self.exists, self.dirty = news.exists, self.dirty or news.changed
+        with self.closing_on_breach():
+            if news.bye:
+                raise farewell(news.bye)
+            _check_completion(answer.completion)
+        return answer.untagged
+
+    def log_out(self) -> None:
+        """Say goodbye and close, whatever the server makes of it."""
+        with contextlib.suppress(ImapError):
+            tag = self._new_tag()
+            self.wire.send_lines([tag + b" LOGOUT\r\n"], _GOODBYE_PATIENCE)
+            self.wire.read_answer(tag)
+        self.wire.shutdown()
+
+    @contextlib.contextmanager
+    def closing_on_breach(self) -> Iterator[None]:
+        """Close the wire when the body raises an ImapError, except for a refusal, after which it is sound."""
+        try:
+            yield
+        except ImapRefusedError:
+            raise
+        except ImapError:
+            self.wire.shutdown()
+            raise
+
+    def _new_tag(self) -> bytes:
+        self._tag_number += 1
+        return b"M%d" % self._tag_number
+
+
+class PendingFetch:
+    """A FETCH of `uids` that was sent; `read` returns its raw answer. Nothing else may be sent before that."""
+
+    def __init__(self, channel: Channel, uids: UidSet, lines: list[bytes]) -> None:
+        self.uids = uids
+        self._channel = channel
+        self._lines = lines
+        self._tags = channel.send(lines[:1])
+
+    def read(self) -> bytes:
+        """Return the whole untagged answer. Long UID sets go in several commands, each sent when the last is read."""
+        pieces = [self._channel.finish(tag) for tag in self._tags]
+        pieces += [self._channel.run(line) for line in self._lines[1:]]
+        return b"".join(pieces)
+
+
+def _check_completion(completion: bytes) -> None:
+    status, _, text = completion.decode("latin-1").partition(" ")
+    if status.upper() in {"NO", "BAD"}:
+        raise ImapRefusedError(f"the server refused the command: {first_line(text)}")
+    if status.upper() != "OK":
+        raise ImapProtocolError("the server ended its answer with neither OK, NO nor BAD")

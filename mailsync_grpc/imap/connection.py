@@ -1,0 +1,252 @@
+r"""A connection to one mailbox: opened, checked, authenticated, and then only read.
+
+IMAPClient with the guarded `Wire` under it holds the connection up to the login (`session`). From then on each command
+is sent and its whole answer read by a `Channel`, because imaplib's line reader costs more than the parsing, and IMAPClient's
+answers lose what matters (see `fetch`). Folders are opened by EXAMINE only, each with its own state.
+
+A tagged NO or BAD raises ImapRefusedError and leaves the connection sound, an unsafe argument is refused before the
+socket (UnsafeArgumentError); every other error has closed the connection. One thread at a time may use it.
+"""
+
+import contextlib
+import re
+import time
+from typing import Self
+
+from mailsync_grpc import __version__
+from mailsync_grpc.errors import ImapRefusedError, UnsafeArgumentError
+from mailsync_grpc.imap import commands
+from mailsync_grpc.imap.answer import untagged_text
+from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.channel import Channel, PendingFetch
+from mailsync_grpc.imap.endpoint import Endpoint, Policy
+from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, parse_flags, parse_section
+from mailsync_grpc.imap.listing import (
+    FolderStatus,
+    ListedFolder,
+    Namespaces,
+    Selected,
+    parse_examine,
+    parse_list,
+    parse_namespaces,
+    parse_search,
+    parse_status,
+    parse_words,
+)
+from mailsync_grpc.imap.metadata import parse_metadata
+from mailsync_grpc.imap.session import open_session
+from mailsync_grpc.imap.wire import Clock, Wire
+from mailsync_grpc.model.envelope import Envelope, FetchedMessage
+from mailsync_grpc.model.uidset import UidSet
+
+__all__ = ["Connection", "PendingFetch", "connect"]
+
+_FROM = re.compile(r"([1-9]\d{0,9}):\*")
+_PIPELINED = 100
+"""Commands sent before their answers are read; more could fill both sides' socket buffers and block for ever."""
+
+
+class Connection:
+    """An authenticated connection. Made by `connect`."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._channel = Channel(wire)
+        self._capabilities = self._read_capabilities()
+        self._enabled: frozenset[str] = frozenset()
+
+    # What is known of the server and the selected folder.
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the server offers after the login, in upper case."""
+        return self._capabilities
+
+    @property
+    def enabled(self) -> frozenset[str]:
+        """Extensions switched on by ENABLE (RFC 5161), in upper case."""
+        return self._enabled
+
+    @property
+    def exists(self) -> int:
+        """Messages in the selected folder as last announced."""
+        return self._channel.exists
+
+    @property
+    def folder_dirty(self) -> bool:
+        """Whether the server announced, since EXAMINE, a change or removal that was not asked for."""
+        return self._channel.dirty
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection can no longer be used."""
+        return self._channel.wire.closed
+
+    @property
+    def bytes_received(self) -> int:
+        """Octets received, inside TLS."""
+        return self._channel.wire.bytes_received
+
+    @property
+    def bytes_sent(self) -> int:
+        """Octets sent, inside TLS."""
+        return self._channel.wire.bytes_sent
+
+    @property
+    def commands(self) -> int:
+        """Commands sent."""
+        return self._channel.wire.commands
+
+    # Folders.
+
+    def list_folders(self) -> list[ListedFolder]:
+        """Return all folders in the server's order, with their special uses where the server knows them."""
+        extended = {"LIST-EXTENDED", "SPECIAL-USE"} <= self._capabilities
+        return parse_list(
+            self._channel.run(b'LIST "" "*"' + (b" RETURN (SPECIAL-USE CHILDREN)" if extended else b""))
+        )
+
+    def status(self, raw_names: list[bytes]) -> list[FolderStatus | None]:
+        """Return the counters of each folder, None for one that the server refuses; about one round trip in all."""
+        found: list[FolderStatus | None] = []
+        for start in range(0, len(raw_names), _PIPELINED):
+            lines = [self._status_line(name) for name in raw_names[start : start + _PIPELINED]]
+            tags = iter(self._channel.send([line for line in lines if line]))
+            found += [self._read_status(next(tags)) if line else None for line in lines]
+        return found
+
+    def examine(self, raw_name: bytes) -> Selected:
+        """Open a folder without the right to change it (RFC 3501 section 6.3.2)."""
+        self._channel.reset(0)
+        with self._channel.closing_on_breach():
+            selected = parse_examine(self._channel.run(b"EXAMINE " + commands.quote(raw_name)))
+        self._channel.reset(selected.exists)
+        return selected
+
+    def namespaces(self) -> Namespaces | None:
+        """Return the server's namespaces, None when it has no NAMESPACE (RFC 2342)."""
+        if "NAMESPACE" not in self._capabilities:
+            return None
+        return parse_namespaces(self._channel.run(b"NAMESPACE"))
+
+    # Messages of the selected folder.
+
+    def fetch_flags(self, uids: UidSet | str) -> FlagListing:
+        """Return UID and flags of the messages in `uids`, a set or `n:*` for every UID from n on."""
+        items = b"UID FLAGS X-GM-LABELS" if "X-GM-EXT-1" in self._capabilities else b"UID FLAGS"
+        if isinstance(uids, UidSet):
+            return parse_flags(self._fetch(uids, items).read(), uids)
+        first = _FROM.fullmatch(uids)
+        if first is None:
+            raise UnsafeArgumentError("a range of UIDs is written n:*")
+        answer = self._channel.run(b"UID FETCH %s (%s)" % (uids.encode("ascii"), items))
+        return parse_flags(answer, UidSet.span(int(first[1]), MAX_UID))
+
+    def fetch_metadata(self, uids: UidSet) -> list[FetchedMessage]:
+        """Return the messages of `uids` that the server answered, by ascending UID."""
+        return parse_metadata(self.request_metadata(uids).read(), uids)
+
+    def request_metadata(self, uids: UidSet) -> PendingFetch:
+        """Send the FETCH of `fetch_metadata`; `parse_metadata(pending.read(), uids)` gives the messages.
+
+        So the next request can be on its way before the last answer is parsed.
+        """
+        return self._fetch(uids, self._metadata_items())
+
+    def fetch_section(self, uid: int, section: str, offset: int, length: int) -> bytes:
+        """Return at most `length` octets of a body section from `offset`, empty at its end.
+
+        `section` is as RFC 3501 section 6.4.5 has it: empty for the whole message, `HEADER`, `1.2`, `1.2.MIME`.
+        Raises ImapRefusedError when the folder no longer holds the message.
+        """
+        item = commands.section_item(section, offset, length)
+        found = parse_section(self._fetch(UidSet.span(uid, uid), item).read(), uid)
+        if found is None:
+            raise ImapRefusedError(f"the folder holds no message with UID {uid}")
+        return found
+
+    def fetch_structure(self, uid: int) -> Envelope | None:
+        """Return the metadata of one message, None when the folder does not hold it."""
+        found = self.fetch_metadata(UidSet.span(uid, uid))
+        return found[0].envelope if found else None
+
+    def uid_search(self, criteria: str) -> UidSet:
+        """Return the UIDs that match `criteria` (RFC 3501 section 6.4.4, ASCII)."""
+        if not criteria.isascii():
+            raise UnsafeArgumentError("search criteria must be ASCII")
+        returning = b"RETURN (ALL) " if "ESEARCH" in self._capabilities else b""
+        with self._channel.closing_on_breach():
+            return parse_search(self._channel.run(b"UID SEARCH " + returning + criteria.encode()))
+
+    # The connection itself.
+
+    def introduce(self) -> None:
+        """Enable CONDSTORE and say who we are, where the server takes it; some give no service without ID."""
+        lines = []
+        if {"ENABLE", "CONDSTORE"} <= self._capabilities:
+            lines.append(b"ENABLE CONDSTORE")
+        if "ID" in self._capabilities:
+            lines.append(b'ID ("name" "mailsync" "version" "%s")' % __version__.encode())
+        for tag in self._channel.send(lines):
+            with contextlib.suppress(ImapRefusedError):
+                self._enabled |= parse_words(self._channel.finish(tag), "ENABLED") or frozenset()
+
+    def noop(self) -> None:
+        """Let the server announce what changed; `exists` and `folder_dirty` then say."""
+        self._channel.run(b"NOOP")
+
+    def logout(self) -> None:
+        """Say goodbye and close, whatever the server makes of it."""
+        self._channel.log_out()
+
+    def close(self) -> None:
+        """Close the socket at once."""
+        self._channel.wire.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.logout()
+
+    # Sending and reading.
+
+    def _read_capabilities(self) -> frozenset[str]:
+        """Take the list that came with the login, or ask; what was offered before the login counts no more."""
+        known = self._channel.wire.untagged_responses.get("CAPABILITY")
+        if known:
+            return frozenset(untagged_text(known[-1]).upper().split())
+        return parse_words(self._channel.run(b"CAPABILITY"), "CAPABILITY") or frozenset()
+
+    def _metadata_items(self) -> bytes:
+        items = [commands.METADATA_ITEMS]
+        if "OBJECTID" in self._capabilities:
+            items.append(b"EMAILID")
+        if "X-GM-EXT-1" in self._capabilities:
+            items.append(b"X-GM-MSGID X-GM-LABELS")
+        return b" ".join((*items, commands.STRUCTURE_ITEMS))
+
+    def _fetch(self, uids: UidSet, items: bytes) -> PendingFetch:
+        pieces = (str(piece).encode("ascii") for piece in uids.chunks(commands.MAX_RANGES))
+        return PendingFetch(self._channel, uids, [b"UID FETCH %s (%s)" % (piece, items) for piece in pieces])
+
+    def _status_line(self, raw_name: bytes) -> bytes:
+        modseq = b" HIGHESTMODSEQ" if "CONDSTORE" in self._capabilities else b""
+        try:
+            return b"STATUS %s (MESSAGES UIDNEXT UIDVALIDITY%s)" % (commands.quote(raw_name), modseq)
+        except UnsafeArgumentError:
+            return b""
+
+    def _read_status(self, tag: bytes) -> FolderStatus | None:
+        try:
+            return parse_status(self._channel.finish(tag))
+        except ImapRefusedError:
+            return None
+
+
+def connect(
+    endpoint: Endpoint, policy: Policy, credentials: Password, clock: Clock = time.monotonic
+) -> Connection:
+    """Return a connection that is logged in. Raises EndpointForbiddenError, UnsafeArgumentError and any ImapError."""
+    connection = Connection(open_session(endpoint, policy, credentials, clock))
+    connection.introduce()
+    return connection

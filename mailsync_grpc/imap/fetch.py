@@ -1,0 +1,186 @@
+r"""FETCH answers: which UIDs a folder holds and their flags, and the splitting of any FETCH response into attributes.
+
+UID+FLAGS of a whole folder is the bulk of what a mailbox mirror reads, so one compiled `findall` takes the form every
+common server sends and a dictionary knows the hash of each distinct flag list; what is left over goes line by line
+through the general grammar. A response without a UID is never data (RFC 3501 section 7: a server may send one at any
+time for any message, and sequence numbers are no identity here); it only tells that the folder changed.
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+
+from mailsync_grpc.imap.answer import MalformedError, Node, parse_nodes, split_answer
+from mailsync_grpc.imap.folder_names import decode_name
+from mailsync_grpc.imap.header_text import clean, octets_text
+from mailsync_grpc.model.flags import NO_FLAGS, Flags
+from mailsync_grpc.model.uidset import UidSet
+
+MAX_UID = 0xFFFFFFFF
+_UID_FIRST = re.compile(rb"\* \d+ FETCH \(UID (\d+) FLAGS \(([^()\"{\r\n]*)\)\)\r\n")
+_FLAGS_FIRST = re.compile(rb"\* \d+ FETCH \(FLAGS \(([^()\"{\r\n]*)\) UID (\d+)\)\r\n")
+_FETCH = re.compile(r"\* \d+ FETCH \(", re.IGNORECASE)
+_SLICE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FlagListing:
+    """UIDs of a folder, ascending and unique, and the flag hash of each; `table` says what each hash stands for."""
+
+    uids: list[int]
+    hashes: list[int]
+    table: dict[int, Flags]
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+
+def parse_flags(answer: bytes, asked: UidSet) -> FlagListing:
+    """Return the flags of the `asked` messages in a UID FETCH (UID FLAGS) answer; UIDs outside the set are dropped.
+
+    A message answered twice has the flags of its last response; one answered without FLAGS is there and has none.
+    """
+    table = _HashTable()
+    uids: list[int] = []
+    hashes: list[int] = []
+    rest = bytearray()
+    for piece in _line_slices(answer):
+        rows = _UID_FIRST.findall(piece)
+        uids += [int(uid) for uid, _ in rows]
+        hashes += [table[names] for _, names in rows]
+        if len(rows) != piece.count(b"\n"):
+            rest += _UID_FIRST.sub(b"", piece)
+    _add_irregular(bytes(rest), table, uids, hashes)
+    return FlagListing(*_within(*_ordered(uids, hashes), asked), table.flags)
+
+
+class _HashTable(dict[bytes, int]):
+    """Flag list as on the wire to hash; a list seen for the first time is parsed once."""
+
+    def __init__(self) -> None:
+        self.flags: dict[int, Flags] = {}
+
+    def __missing__(self, wire: bytes) -> int:
+        self[wire] = number = self.add(flags_of(wire.decode("latin-1")))
+        return number
+
+    def add(self, flags: Flags) -> int:
+        number = flags.hash
+        self.flags.setdefault(number, flags)
+        return number
+
+
+def flags_of(wire: str) -> Flags:
+    """Return the flags of a FLAGS list as on the wire, without its parentheses."""
+    return Flags.of(_flag_text(name) for name in wire.split())
+
+
+def _flag_text(name: str) -> str:
+    return (
+        name
+        if name.isascii() and name.isprintable()
+        else clean(octets_text(name.encode("latin-1", "replace")))
+    )
+
+
+def _line_slices(answer: bytes) -> list[bytes]:
+    """Cut a large answer at line ends, so that the rows of only one slice are in memory at a time."""
+    slices = []
+    start = 0
+    while len(answer) - start > _SLICE:
+        end = answer.find(b"\n* ", start + _SLICE) + 1
+        if end == 0:
+            break
+        slices.append(answer[start:end])
+        start = end
+    return [*slices, answer[start:]]
+
+
+def _add_irregular(rest: bytes, table: _HashTable, uids: list[int], hashes: list[int]) -> None:
+    """Add the rows of lines that the fast expression left, in their order."""
+    rows = _FLAGS_FIRST.findall(rest)
+    uids += [int(uid) for _, uid in rows]
+    hashes += [table[names] for names, _ in rows]
+    lines, literals = split_answer(_FLAGS_FIRST.sub(b"", rest))
+    for line in lines:
+        attributes = fetch_attributes(line, literals)
+        uid = uid_of(attributes)
+        if uid is not None:
+            uids.append(uid)
+            hashes.append(table.add(flags_in(attributes) or NO_FLAGS))
+
+
+def _ordered(uids: list[int], hashes: list[int]) -> tuple[list[int], list[int]]:
+    if all(map(int.__lt__, uids, uids[1:])):
+        return uids, hashes
+    latest = dict(zip(uids, hashes, strict=True))
+    ordered = sorted(latest)
+    return ordered, [latest[uid] for uid in ordered]
+
+
+def _within(uids: list[int], hashes: list[int], asked: UidSet) -> tuple[list[int], list[int]]:
+    kept_uids: list[int] = []
+    kept_hashes: list[int] = []
+    for low, high in asked.ranges:
+        cut = slice(bisect_left(uids, max(low, 1)), bisect_right(uids, min(high, MAX_UID)))
+        kept_uids += uids[cut]
+        kept_hashes += hashes[cut]
+    return kept_uids, kept_hashes
+
+
+def fetch_attributes(line: str, literals: list[bytes]) -> dict[str, Node]:
+    """Return the attributes of one FETCH response by upper-case name; empty when `line` is no sound one."""
+    head = _FETCH.match(line)
+    if head is None:
+        return {}
+    try:
+        nodes = parse_nodes(line, literals, head.end() - 1)
+    except MalformedError:
+        return {}
+    values = nodes[0]
+    if not isinstance(values, list):
+        return {}
+    return {str(name).upper(): value for name, value in zip(values[::2], values[1::2], strict=False)}
+
+
+def uid_of(attributes: dict[str, Node]) -> int | None:
+    """Return the UID among `attributes`, None when there is no usable one."""
+    uid = number_of(attributes.get("UID"))
+    return uid if uid is not None and 1 <= uid <= MAX_UID else None
+
+
+def number_of(node: Node) -> int | None:
+    """Return the number that `node` is, None when it is something else."""
+    if isinstance(node, str) and len(node) < 20 and node.isascii() and node.isdigit():
+        return int(node)
+    return node if isinstance(node, int) else None
+
+
+def flags_in(attributes: dict[str, Node]) -> Flags | None:
+    """Return the flags and Gmail labels among `attributes`, None when there is no FLAGS list."""
+    names, labels = attributes.get("FLAGS"), attributes.get("X-GM-LABELS")
+    if not isinstance(names, list):
+        return None
+    # A keyword may be spelled NIL; as a flag it is just a word.
+    texts = [_flag_text("NIL" if name is None else str(name)) for name in names if not isinstance(name, list)]
+    return Flags.of(texts, _labels(labels) if isinstance(labels, list) else ())
+
+
+def _labels(nodes: list[Node]) -> list[str]:
+    """Gmail's labels: modified UTF-7 like folder names, system ones with a backslash."""
+    return [
+        decode_name(str(node).encode("latin-1", "replace")) for node in nodes if isinstance(node, str | int)
+    ]
+
+
+def parse_section(answer: bytes, uid: int) -> bytes | None:
+    """Return the octets of the body section in a UID FETCH answer, None when the answer does not hold message `uid`."""
+    lines, literals = split_answer(answer)
+    for line in lines:
+        attributes = fetch_attributes(line, literals)
+        if uid_of(attributes) != uid:
+            continue
+        for name, value in attributes.items():
+            if name.startswith("BODY["):
+                return value.encode("latin-1") if isinstance(value, str) else b""
+    return None

@@ -1,0 +1,274 @@
+r"""Metadata of messages: FETCH answers with ENVELOPE, BODYSTRUCTURE and header fields become `model.Envelope`.
+
+One regular expression reads a whole regular response (RFC 3501 section 7.4.2) in the order it was asked for; anything
+else goes through the general grammar of `answer`. What repeats over a mailbox (address lists, flag sets, dates) is
+remembered. Each message is read on its own: one that cannot be understood gives a record with `partial` set and
+whatever else was sound, and never disturbs its neighbours.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from mailsync_grpc.imap.answer import (
+    MalformedError,
+    Node,
+    split_answer,
+    unquote,
+)
+from mailsync_grpc.imap.bodystructure import MAX_DEPTH, Parts, TooDeepError, parts_of, read_structure
+from mailsync_grpc.imap.fetch import fetch_attributes, flags_in, flags_of, number_of, uid_of
+from mailsync_grpc.imap.header_text import header_text, parse_date
+from mailsync_grpc.model.envelope import (
+    MAX_ADDRESSES,
+    Address,
+    Envelope,
+    FetchedMessage,
+    Partial,
+    PartialReason,
+)
+from mailsync_grpc.model.flags import NO_FLAGS, Flags
+from mailsync_grpc.model.uidset import UidSet
+
+_MAX_IDS = 1_000
+_MAX_RAW_DATE = 256
+_MEMO_SIZE = 400
+
+_NSTRING = r'(?:NIL|"[^"\\]*+(?:\\.[^"\\]*+)*+")'
+_ADDRESS = rf"\(({_NSTRING}) {_NSTRING} ({_NSTRING}) ({_NSTRING})\)"
+_ADDRESSES = rf"(NIL|\((?:\({_NSTRING} {_NSTRING} {_NSTRING} {_NSTRING}\) ?)++\))"
+_ENVELOPE = rf"\(({_NSTRING}) ({_NSTRING}) {' '.join([_ADDRESSES] * 6)} ({_NSTRING}) ({_NSTRING})\)"
+_REGULAR = re.compile(
+    r'\* \d+ FETCH \(UID (\d+) FLAGS \(([^()"]*)\) INTERNALDATE "([^"\\]*)" RFC822\.SIZE (\d{1,18})'
+    rf"(?: EMAILID \(([^()\"]*)\))? ENVELOPE {_ENVELOPE} BODYSTRUCTURE (\(.*\))"
+    rf' BODY\[HEADER\.FIELDS \("?REFERENCES"?\)\] ({_NSTRING})\)'
+)
+_ONE_ADDRESS = re.compile(_ADDRESS)
+_UNREADABLE_UID = re.compile(r"\* \d+ FETCH \([^\"]*?\bUID (\d{1,10})\b", re.IGNORECASE)
+_MESSAGE_ID = re.compile(r"<([^<>\x00-\x20\x7f]+)>")
+_HEADER_FIELDS = "BODY[HEADER.FIELDS"
+_METADATA = {"ENVELOPE", "BODYSTRUCTURE", "RFC822.SIZE", "INTERNALDATE"}
+
+# What servers write for the missing half of an address: Dovecot, Cyrus, UW imapd.
+_NO_DOMAIN = {"MISSING_DOMAIN", "unspecified-domain", ".MISSING-HOST-NAME.", ".SYNTAX-ERROR."}
+_NO_MAILBOX = {"MISSING_MAILBOX", "INVALID_ADDRESS", "MISSING_MAILBOX_TERMINATOR"}
+
+_BAD_ENVELOPE = Partial(PartialReason.MALFORMED, "the server's ENVELOPE cannot be read")
+_BAD_STRUCTURE = Partial(PartialReason.MALFORMED, "the server's BODYSTRUCTURE cannot be read")
+_TOO_DEEP = Partial(PartialReason.TOO_DEEP, f"the message nests more than {MAX_DEPTH} multiparts")
+_NO_PARTS = Parts((), (), truncated=False)
+
+_Addresses = tuple[Address, ...]
+
+
+def parse_metadata(answer: bytes, asked: UidSet | None = None) -> list[FetchedMessage]:
+    """Return the messages of a metadata answer by ascending UID, without those outside `asked` when it is given."""
+    lines, literals = split_answer(answer)
+    found: dict[int, FetchedMessage] = {}
+    irregular: dict[int, dict[str, Node]] = {}
+    for line in filter(None, lines):
+        regular = _REGULAR.fullmatch(line)
+        if regular is not None:
+            message = _regular_message(regular, literals)
+            found[message.uid] = message
+        else:
+            _collect(line, literals, irregular)
+    for uid, attributes in irregular.items():
+        message_or_none = _merged(uid, found.get(uid), attributes)
+        if message_or_none is not None:
+            found[uid] = message_or_none
+    return [found[uid] for uid in sorted(found) if uid > 0 and (asked is None or uid in asked)]
+
+
+def _collect(line: str, literals: list[bytes], irregular: dict[int, dict[str, Node]]) -> None:
+    """Add the attributes of a response of another form; a message may be answered in several."""
+    attributes = fetch_attributes(line, literals)
+    uid = uid_of(attributes)
+    if uid is not None:
+        irregular.setdefault(uid, {}).update(attributes)
+    elif not attributes and (bare := _UNREADABLE_UID.match(line)):
+        irregular.setdefault(int(bare[1]), {}).update(ENVELOPE="unreadable")
+
+
+def _merged(uid: int, known: FetchedMessage | None, attributes: dict[str, Node]) -> FetchedMessage | None:
+    if known is not None:
+        # A flag change announced in the middle of the answer.
+        return known._replace(flags=flags_in(attributes) or known.flags)
+    if not attributes.keys() & _METADATA:
+        return None
+    return FetchedMessage(uid, flags_in(attributes) or NO_FLAGS, _irregular_envelope(attributes))
+
+
+class _Raw(NamedTuple):
+    """What a response says of one message, with literals in place but nothing decoded."""
+
+    internal_date: str
+    size: int
+    email_id: str
+    date: str
+    subject: str
+    lists: list[_Addresses]
+    in_reply_to: str
+    message_id: str
+    references: str
+    parts: Parts
+    partial: Partial | None
+
+    def envelope(self) -> Envelope:
+        from_, sender, reply_to, to, cc, bcc = (found[:MAX_ADDRESSES] for found in self.lists)
+        return Envelope(
+            internal_date=parse_date(self.internal_date),
+            size=self.size,
+            subject=header_text(self.subject),
+            from_=from_,
+            sender=sender,
+            reply_to=reply_to,
+            to=to,
+            cc=cc,
+            bcc=bcc,
+            message_id=_first_id(self.message_id),
+            in_reply_to=_ids(self.in_reply_to),
+            header_date=parse_date(self.date),
+            header_date_raw=header_text(self.date)[:_MAX_RAW_DATE],
+            email_id=self.email_id,
+            references=_ids(self.references),
+            text_parts=self.parts.text_parts,
+            attachments=self.parts.attachments,
+            partial=self.partial,
+            truncated=self.parts.truncated or any(len(found) > MAX_ADDRESSES for found in self.lists),
+        )
+
+
+def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMessage:
+    uid, flags, internal_date, size, email_id, date, subject, *lists = regular.groups()
+    *lists, in_reply_to, message_id, structure, references = lists
+    parts, partial = _read_parts(structure, literals)
+    raw = _Raw(
+        internal_date,
+        int(size),
+        email_id or "",
+        unquote(date, literals),
+        unquote(subject, literals),
+        [_addresses(addresses, literals) for addresses in lists],
+        unquote(in_reply_to, literals),
+        unquote(message_id, literals),
+        unquote(references, literals),
+        parts,
+        partial,
+    )
+    return FetchedMessage(int(uid), _flags(flags), raw.envelope())
+
+
+@lru_cache(maxsize=16_384)
+def _flags(wire: str) -> Flags:
+    return flags_of(wire)
+
+
+def _addresses(wire: str, literals: list[bytes]) -> _Addresses:
+    if wire == "NIL":
+        return ()
+    # Literals are numbered by answer, so only text without them means the same in the next answer.
+    if len(wire) <= _MEMO_SIZE and "\0" not in wire:
+        return _known_addresses(wire)
+    return _read_addresses(wire, literals)
+
+
+@lru_cache(maxsize=16_384)
+def _known_addresses(wire: str) -> _Addresses:
+    return _read_addresses(wire, [])
+
+
+def _read_addresses(wire: str, literals: list[bytes]) -> _Addresses:
+    found = []
+    for name, mailbox, host in _ONE_ADDRESS.findall(wire):
+        # A NIL host or mailbox is the begin or end of a group (RFC 3501 section 7.4.2), not an address.
+        if host != "NIL" and mailbox != "NIL":
+            found.append(_address(*(unquote(part, literals) for part in (name, mailbox, host))))
+    return tuple(found[: MAX_ADDRESSES + 1])
+
+
+def _address(name: str, mailbox: str, host: str) -> Address:
+    mailbox = "" if mailbox in _NO_MAILBOX else header_text(mailbox)
+    host = "" if host in _NO_DOMAIN else header_text(host)
+    return Address(header_text(name), f"{mailbox}@{host}" if host else mailbox)
+
+
+def _read_parts(structure: str, literals: list[bytes]) -> tuple[Parts, Partial | None]:
+    try:
+        return _parts(read_structure(structure, literals), literals)
+    except MalformedError:
+        return _NO_PARTS, _BAD_STRUCTURE
+
+
+def _parts(structure: Node, literals: list[bytes]) -> tuple[Parts, Partial | None]:
+    try:
+        return parts_of(structure, literals), None
+    except TooDeepError:
+        return _NO_PARTS, _TOO_DEEP
+    except MalformedError:
+        return _NO_PARTS, _BAD_STRUCTURE
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    if "<" not in text:
+        return ()
+    return tuple(_MESSAGE_ID.findall(text if text.isascii() else header_text(text))[:_MAX_IDS])
+
+
+def _first_id(text: str) -> str:
+    """Return a Message-ID without its brackets; one without brackets is taken as it stands."""
+    ids = _ids(text)
+    return ids[0] if ids else header_text(text).strip()
+
+
+def _irregular_envelope(attributes: dict[str, Node]) -> Envelope:
+    parts, partial = _parts(attributes.get("BODYSTRUCTURE"), [])
+    fields = attributes.get("ENVELOPE")
+    fields = fields if isinstance(fields, list) else []
+    if len(fields) < 10:
+        partial = _BAD_ENVELOPE
+    fields = [*fields, *[None] * 10]
+    internal_date = attributes.get("INTERNALDATE")
+    date, subject, in_reply_to, message_id = (_string(fields[index]) for index in (0, 1, 8, 9))
+    return _Raw(
+        internal_date if isinstance(internal_date, str) else "",
+        number_of(attributes.get("RFC822.SIZE")) or 0,
+        _email_id(attributes),
+        date,
+        subject,
+        [_node_addresses(field) for field in fields[2:8]],
+        in_reply_to,
+        message_id,
+        _references(attributes),
+        parts,
+        partial,
+    ).envelope()
+
+
+def _string(node: Node) -> str:
+    return node if isinstance(node, str) else ""
+
+
+def _node_addresses(node: Node) -> _Addresses:
+    found = []
+    for entry in node if isinstance(node, list) else ():
+        match entry:
+            case [str() | None as name, _, str(mailbox), str(host), *_]:
+                found.append(_address(name or "", mailbox, host))
+    return tuple(found[: MAX_ADDRESSES + 1])
+
+
+def _email_id(attributes: dict[str, Node]) -> str:
+    match attributes.get("EMAILID"), attributes.get("X-GM-MSGID"):
+        case [str(email_id)], _:
+            return header_text(email_id)
+        case _, str(message_id):
+            return header_text(message_id)
+    return ""
+
+
+def _references(attributes: dict[str, Node]) -> str:
+    for name, value in attributes.items():
+        if name.startswith(_HEADER_FIELDS) and isinstance(value, str):
+            return value
+    return ""

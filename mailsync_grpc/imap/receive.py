@@ -1,0 +1,114 @@
+r"""The receive buffer: bytes in, lines and whole answers out, without a socket.
+
+A server ends its answer to a command with a line that begins with the command's tag (RFC 3501 section 2.2.2). Text
+that looks like such a line can also stand inside a literal (`{n}` CRLF and n octets, section 4.3), put there by anyone
+who can send mail, so literals are stepped over while looking for the end. The search goes on where it stopped when
+more bytes arrive; each byte is looked at twice, by `bytes.find`. The caps bound what a server can make us hold.
+"""
+
+from typing import NamedTuple
+
+from mailsync_grpc.errors import ImapProtocolError
+
+_MAX_DIGITS = 12
+
+
+class Answer(NamedTuple):
+    """What a server sent in answer to one command: all untagged lines as received, and the tagged line without tag."""
+
+    untagged: bytes
+    completion: bytes
+
+
+class ReceiveBuffer:
+    """Bytes received and not yet taken. Sizes in octets; a cap that is passed raises ImapProtocolError."""
+
+    def __init__(self, max_line: int, max_literal: int, max_response: int) -> None:
+        self._data = bytearray()
+        self._scanned = 0
+        self._max_line = max_line
+        self._max_literal = max_literal
+        self._max_response = max_response
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def feed(self, data: bytes) -> None:
+        """Add what the socket gave."""
+        self._data += data
+        if len(self._data) > self._max_response + self._max_line:
+            raise ImapProtocolError(f"the server's answer is longer than {self._max_response} octets")
+
+    def take_line(self) -> bytes | None:
+        """Return the next line with its line end, or None while it is incomplete."""
+        end = self._data.find(b"\n")
+        if end < 0 or end > self._max_line:
+            self._check_line(0, end if end >= 0 else len(self._data))
+            return None
+        return self._cut(end + 1)
+
+    def take(self, size: int) -> bytes | None:
+        """Return the next `size` bytes, or None while they have not all arrived."""
+        self._check_literal(size)
+        return self._cut(size) if len(self._data) >= size else None
+
+    def take_answer(self, tag: bytes) -> Answer | None:
+        """Return the answer to the command sent with `tag`, or None while it is incomplete."""
+        data = self._data
+        while self._scanned <= len(data):
+            brace = data.find(b"}\r\n", self._scanned)
+            start = self._find_tag(tag, brace if brace >= 0 else len(data))
+            if start >= 0:
+                return self._take_through(start, tag)
+            if brace < 0:
+                self._keep_last_line()
+                return None
+            self._check_line(self._scanned, brace)
+            self._scanned = brace + 3 + self._literal_size(brace)
+        return None
+
+    def last_line(self) -> bytes:
+        """Return what follows the last line end but one: the farewell, when the server just closed the connection."""
+        return bytes(self._data).rstrip(b"\r\n").rpartition(b"\n")[2]
+
+    def _find_tag(self, tag: bytes, end: int) -> int:
+        if self._scanned == 0 and self._data.startswith(tag + b" "):
+            return 0
+        found = self._data.find(b"\r\n" + tag + b" ", self._scanned, end)
+        return found + 2 if found >= 0 else -1
+
+    def _take_through(self, start: int, tag: bytes) -> Answer | None:
+        end = self._data.find(b"\r\n", start)
+        if end < 0:
+            self._check_line(start, len(self._data))
+            return None
+        untagged = self._cut(start)
+        return Answer(untagged, self._cut(end + 2 - start)[len(tag) + 1 : -2])
+
+    def _keep_last_line(self) -> None:
+        last = self._data.rfind(b"\r\n", self._scanned)
+        if last >= 0:
+            self._scanned = last
+        self._check_line(self._scanned, len(self._data))
+
+    def _literal_size(self, brace: int) -> int:
+        digits = bytes(self._data[max(brace - _MAX_DIGITS, 0) : brace]).rpartition(b"{")[2]
+        if not digits.isdigit():
+            return 0
+        size = int(digits)
+        self._check_literal(size)
+        return size
+
+    def _check_line(self, start: int, end: int) -> None:
+        if end - start > self._max_line:
+            raise ImapProtocolError(f"the server sent a line longer than {self._max_line} octets")
+
+    def _check_literal(self, size: int) -> None:
+        if size > self._max_literal:
+            raise ImapProtocolError(f"the server announced a literal longer than {self._max_literal} octets")
+
+    def _cut(self, size: int) -> bytes:
+        taken = bytes(memoryview(self._data)[:size])
+        del self._data[:size]
+        self._scanned = 0
+        return taken

@@ -1,0 +1,151 @@
+"""Connections kept open between reads of content: a few per account, each with the folder it has examined.
+
+A login costs several round trips, a read one, so a connection is used again by the next read of its account, best by
+one of the same folder. A connection that idled may have been dropped by the server, and its view of the folder may be
+older than a message that the sync has stored meanwhile (RFC 3501 section 5.2 lets a server tell of new mail late); so
+what fails on a used connection is tried once more, on a new one or after a new EXAMINE.
+
+Connections belong to one version of an account's record: after a change of host or password none made before is used.
+Everything blocking runs in threads of the pool's own; callers wait for their turn without one, so a slow server delays
+only its own account.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+from mailsync_grpc.errors import (
+    EnvelopeNotFoundError,
+    ImapError,
+    ImapProtocolError,
+    ImapRefusedError,
+    ImapUnreachableError,
+    UidValidityChangedError,
+)
+from mailsync_grpc.imap.listing import Selected
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.envelope import Envelope
+from mailsync_grpc.model.folder import Folder
+from mailsync_grpc.model.ids import AccountNo
+
+T = TypeVar("T")
+
+
+class Reading(Protocol):
+    """What reading content needs of `imap.connection.Connection`."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection can no longer be used."""
+        ...
+
+    def examine(self, raw_name: bytes) -> Selected:
+        """Open a folder for reading."""
+        ...
+
+    def fetch_section(self, uid: int, section: str, offset: int, length: int) -> bytes:
+        """Return octets of a body section; ImapRefusedError when the folder does not hold the message."""
+        ...
+
+    def fetch_structure(self, uid: int) -> Envelope | None:
+        """Return a message's metadata, None when the folder does not hold it."""
+        ...
+
+    def logout(self) -> None:
+        """Say goodbye and close."""
+        ...
+
+    def close(self) -> None:
+        """Close at once."""
+        ...
+
+
+Act = Callable[[Reading], T]
+"""Reads from a connection whose folder is open. Raises EnvelopeNotFoundError when the message is not there."""
+
+
+class _Session:
+    """One connection, and the folder that is open on it."""
+
+    def __init__(self, account: Account, connection: Reading) -> None:
+        self.account = account
+        self.connection = connection
+        self.raw_name: bytes | None = None
+        self.idle_since = 0.0
+        self._uid_validity: int | None = None
+
+    def read(self, folder: Folder, act: Act[T]) -> T:
+        """Return what `act` reads in `folder`; what an old view does not show is looked for in a new one."""
+        viewed = self.raw_name == folder.raw_name
+        if not viewed:
+            self._examine(folder)
+        self._check(folder)
+        try:
+            return act(self.connection)
+        except EnvelopeNotFoundError:
+            if not viewed:
+                raise
+        self._examine(folder)
+        self._check(folder)
+        return act(self.connection)
+
+    def _examine(self, folder: Folder) -> None:
+        self.raw_name = None
+        selected = self.connection.examine(folder.raw_name)
+        self.raw_name, self._uid_validity = folder.raw_name, selected.uid_validity
+
+    def _check(self, folder: Folder) -> None:
+        if self._uid_validity != folder.uid_validity:
+            self.raw_name = None  # the next read looks afresh
+            raise UidValidityChangedError(f"{folder.name} was renumbered by its server; list it again")
+
+
+class Sessions:
+    """The connections of one event loop. `connect` opens one, blocking; times are seconds."""
+
+    def __init__(
+        self,
+        connect: Callable[[Account], Reading],
+        *,
+        per_account: int = 3,
+        threads: int = 16,
+        idle: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connect = connect
+        self._per_account = per_account
+        self._idle = idle
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(threads, "content")
+        self._open: dict[tuple[AccountNo, int], list[_Session]] = defaultdict(list)
+        self._turns: WeakValueDictionary[AccountNo, asyncio.Semaphore] = WeakValueDictionary()
+        self._sweep: asyncio.TimerHandle | None = None
+
+    async def read(self, account: Account, folder: Folder, act: Act[T]) -> T:
+        """Return what `act` reads on a connection that has `folder` open.
+
+        Raises what `act` does, UidValidityChangedError when the folder's numbering is not `folder.uid_validity`,
+        ImapError, CredentialsNeededError. A caller that is cancelled leaves the connection in use until `act` ends.
+        """
+        loop = asyncio.get_running_loop()
+        turns = self._turns.setdefault(account.no, asyncio.Semaphore(self._per_account))
+        async with turns:
+            session = self._take(account, folder)
+            session, result = await loop.run_in_executor(self._threads, self._read, session, account, folder, act)
+        self._keep(session)
+        return result
+
+    async def close(self) -> None:
+        """Close all connections and end the threads."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        sessions = [session for kept in self._open.values() for session in kept]
+        self._open.clear()
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(self._threads, _log_out, session) for session in sessions))
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,217 @@
+r"""The guarded socket: an `imaplib.IMAP4` that reads in chunks, keeps deadlines and caps, and sends only what reads.
+
+`imaplib` keeps the protocol's state up to the login; every octet in either direction passes here. Outgoing lines are
+held against the allow-list of `commands`. Incoming octets go into one `ReceiveBuffer`, which serves both imaplib's
+line reader and whole answers read by tag. A command has a deadline that received octets extend only at a minimum
+rate, so that a server that drips cannot hold a thread. Before STARTTLS completes nothing may be buffered: what an
+attacker on the path injected in clear must not be taken for the server's word (CVE-2011-0411).
+"""
+
+import contextlib
+import imaplib
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from typing import Any, NoReturn, TypeVar
+
+from mailsync_grpc.errors import (
+    ImapProtocolError,
+    ImapTlsError,
+    ImapUnreachableError,
+    MailsyncError,
+    UnsafeArgumentError,
+)
+from mailsync_grpc.imap import commands
+from mailsync_grpc.imap.endpoint import Address, Endpoint, Policy, Security
+from mailsync_grpc.imap.receive import Answer, ReceiveBuffer
+from mailsync_grpc.imap.refusal import farewell
+
+_CHUNK = 256 * 1024
+Clock = Callable[[], float]
+_Taken = TypeVar("_Taken")
+
+
+class Wire(imaplib.IMAP4):
+    """A connected, not yet authenticated IMAP connection to one of `addresses`.
+
+    Any fault closes it; faults of the socket, of TLS and of the caps are raised as the error tree's, only what the
+    server answers reaches imaplib. Counters are octets inside TLS.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, addresses: tuple[Address, ...], policy: Policy, clock: Clock
+    ) -> None:
+        self._endpoint = endpoint
+        self._addresses = addresses
+        self._policy = policy
+        self._clock = clock
+        self._received = ReceiveBuffer(policy.max_line, policy.max_literal, policy.max_response)
+        self._deadline = clock() + policy.connect_timeout
+        self._in_sasl = False
+        self.closed = False
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.commands = 0
+        super().__init__(endpoint.host, endpoint.port)
+
+    # What imaplib calls to reach the socket.
+
+    def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
+        """Connect to the first address that answers; TLS is checked against the endpoint's host."""
+        self.host, self.port = host, port
+        self._timeout = timeout
+        with self._closing_on_fault():
+            self.sock = self._connect_any()
+            if self._endpoint.security == Security.IMPLICIT_TLS:
+                self._wrap_tls()
+
+    def send(self, data: Any) -> None:
+        """Send one command line of the allow-list, or a SASL response while authenticating."""
+        data = bytes(data)
+        if self._in_sasl and b" " not in data:
+            commands.check_sasl_response(data)
+            self._write(data)
+        else:
+            self.send_lines([data])
+
+    def read(self, size: int) -> bytes:
+        """Return exactly `size` octets."""
+        return self._until(lambda: self._received.take(size))
+
+    def readline(self) -> bytes:
+        """Return the next line with its line end."""
+        return self._until(self._received.take_line)
+
+    def shutdown(self) -> None:
+        """Close the socket; harmless when it is closed."""
+        self.closed = True
+        if isinstance(getattr(self, "sock", None), socket.socket):
+            self.sock.close()
+
+    def starttls(self, ssl_context: ssl.SSLContext | None = None) -> Any:
+        """Go on inside TLS, forgetting everything that was said in clear."""
+        status, data = self._simple_command("STARTTLS")
+        if status != "OK":
+            self._fail(ImapTlsError("the server refused STARTTLS"))
+        if len(self._received):
+            self._fail(ImapProtocolError("the server sent data in clear after STARTTLS"))
+        with self._closing_on_fault():
+            self._wrap_tls(ssl_context)
+        self._tls_established = True
+        self.untagged_responses.clear()
+        self._get_capabilities()
+        return status, data
+
+    def authenticate(self, mechanism: str, authobject: Callable[[bytes], bytes | None]) -> Any:
+        """Authenticate; only then may lines that are no commands be sent."""
+        self._in_sasl = True
+        try:
+            return super().authenticate(mechanism, authobject)
+        finally:
+            self._in_sasl = False
+
+    def _log(self, line: object) -> None:
+        """Keep none of imaplib's record of the last lines: it would hold the login."""
+
+    def _mesg(self, s: str, secs: float | None = None) -> None:
+        """Print nothing."""
+
+    # What the connection uses once it is authenticated.
+
+    def send_lines(self, lines: list[bytes], patience: float | None = None) -> None:
+        """Send complete command lines at once; their answers must come in `patience` seconds, else in the policy's."""
+        for line in lines:
+            commands.check_line(line)
+        self.commands += len(lines)
+        self._deadline = self._clock() + (patience or self._policy.command_deadline)
+        self._write(b"".join(lines))
+
+    def read_answer(self, tag: bytes) -> Answer:
+        """Return the answer to the command sent with `tag`."""
+        return self._until(lambda: self._received.take_answer(tag))
+
+    def _until(self, take: Callable[[], _Taken | None]) -> _Taken:
+        with self._closing_on_fault():
+            while (taken := take()) is None:
+                self._receive()
+            return taken
+
+    def _receive(self) -> None:
+        remaining = self._deadline - self._clock()
+        if remaining <= 0:
+            raise ImapUnreachableError("the server did not complete its answer in time")
+        self.sock.settimeout(remaining)
+        data = self.sock.recv(_CHUNK)
+        if not data:
+            raise farewell(self._received.last_line().decode("latin-1"))
+        self.bytes_received += len(data)
+        self._deadline += len(data) / self._policy.min_bytes_per_second
+        self._received.feed(data)
+
+    def _write(self, data: bytes) -> None:
+        with self._closing_on_fault():
+            self.sock.settimeout(max(self._deadline - self._clock(), 0.001))
+            self.sock.sendall(data)
+        self.bytes_sent += len(data)
+
+    def _connect_any(self) -> socket.socket:
+        for address in self._addresses[:-1]:
+            with contextlib.suppress(OSError):
+                return self._connect_to(address)
+        return self._connect_to(self._addresses[-1])
+
+    def _connect_to(self, address: Address) -> socket.socket:
+        family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(self._policy.connect_timeout)
+            sock.connect((str(address), self._endpoint.port))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _wrap_tls(self, context: ssl.SSLContext | None = None) -> None:
+        context = context or tls_context(self._endpoint.ca_pem)
+        self.sock.settimeout(self._policy.connect_timeout)
+        self.sock = context.wrap_socket(self.sock, server_hostname=self._endpoint.host)
+
+    @contextlib.contextmanager
+    def _closing_on_fault(self) -> Iterator[None]:
+        try:
+            yield
+        except UnsafeArgumentError:
+            raise
+        except MailsyncError:
+            self.shutdown()
+            raise
+        except OSError as fault:
+            self._fail(described(fault, self._endpoint))
+
+    def _fail(self, error: MailsyncError) -> NoReturn:
+        self.shutdown()
+        raise error from None
+
+
+def tls_context(ca_pem: str) -> ssl.SSLContext:
+    """Return a verifying context; with `ca_pem` only those authorities are trusted. Raises ImapTlsError."""
+    try:
+        context = ssl.create_default_context(cadata=ca_pem or None)
+    except (ssl.SSLError, ValueError):
+        raise ImapTlsError("the account's ca_pem holds no PEM certificate") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def described(fault: OSError, endpoint: Endpoint) -> ImapUnreachableError:
+    """Return the tree's error for a fault of the socket or of TLS, in words an operator can act on."""
+    place = f"{endpoint.host}:{endpoint.port}"
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return ImapTlsError(f"the certificate of {place} is not trusted: {fault.verify_message}")
+    if isinstance(fault, ssl.SSLError):
+        return ImapTlsError(f"TLS with {place} failed: {fault.reason or fault.strerror or 'unknown fault'}")
+    if isinstance(fault, TimeoutError):
+        return ImapUnreachableError(f"{place} did not answer in time")
+    return ImapUnreachableError(f"{place} cannot be reached: {fault.strerror or type(fault).__name__}")
