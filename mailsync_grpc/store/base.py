@@ -27,6 +27,12 @@ from mailsync_grpc.model.run import SyncRun
 
 BLOCK_SHIFT = 7
 """Flags are packed in blocks of 2^7 = 128 UIDs."""
+KEPT_RUNS = 100
+"""Sync runs kept of each account."""
+KEPT_ANSWERS = 86_400
+"""Seconds for which recorded answers are kept."""
+KEPT_LOG = 3_600
+"""Seconds for which events are kept whatever the size of the log, short of a full store."""
 
 
 class ConflictError(MailsyncError):
@@ -91,6 +97,11 @@ class EnvelopeRow(NamedTuple):
     flags: bytes
     basic: bytes
     detail: bytes
+
+    @property
+    def octets(self) -> int:
+        """Size of the segments, by which pages are bounded."""
+        return len(self.flags) + len(self.basic) + len(self.detail)
 
 
 class EnvelopePage(NamedTuple):

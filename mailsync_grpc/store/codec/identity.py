@@ -1,0 +1,87 @@
+"""Whole envelopes from stored segments: the identity made from the key, the rest joined as it is stored.
+
+The names of a folder's envelopes differ only in their last digits, so a page computes the folder's part once and joins
+bytes; nothing is parsed. Joined envelopes are framed as entries of a repeated field, ready to be the body of a
+ListEnvelopesResponse.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from functools import lru_cache
+from itertools import product
+
+from mailsync_grpc.model.folder import FolderKey
+from mailsync_grpc.store.base import EnvelopeRow
+from mailsync_grpc.store.codec.wire import SMALL, bytes_tag, number_field, varint, varint_tag
+
+_NAME, _UID, _UID_VALIDITY, _ENVELOPE_ID = bytes_tag(1), varint_tag(2), varint_tag(3), bytes_tag(4)
+_ENTRY = bytes_tag(1)
+_BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
+# base64.b32encode is pure Python; ten bits at a time by table are four times as fast.
+_PAIRS = tuple(bytes(pair) for pair in product(_BASE32, repeat=2))
+_LOW = 0x3FF
+_ID_TEXT = _ENVELOPE_ID + varint(16)
+
+
+class View(IntEnum):
+    """How much of an envelope is wanted. Values are those of `mailsync.v1.EnvelopeView`."""
+
+    FLAGS = 1
+    BASIC = 2
+    FULL = 3
+
+
+@lru_cache(maxsize=1_024)
+def _folder_parts(folder: FolderKey) -> tuple[bytes, bytes]:
+    """Return the name up to the UID and the UIDVALIDITY field, which all envelopes of a folder share."""
+    name = f"{folder.name}/envelopes/{folder.uid_validity}.".encode()
+    return name, number_field(_UID_VALIDITY, folder.uid_validity)
+
+
+def _id_text(envelope_id: bytes) -> bytes:
+    number = int.from_bytes(envelope_id, "big")
+    high, low = number >> 40, number & 0xFF_FFFF_FFFF
+    return (
+        _PAIRS[high >> 30] + _PAIRS[high >> 20 & _LOW] + _PAIRS[high >> 10 & _LOW] + _PAIRS[high & _LOW]
+        + _PAIRS[low >> 30] + _PAIRS[low >> 20 & _LOW] + _PAIRS[low >> 10 & _LOW] + _PAIRS[low & _LOW]
+    )  # fmt: skip
+
+
+def identity(folder: FolderKey, uid: int, envelope_id: bytes) -> bytes:
+    """Return fields 1 to 4 of an envelope."""
+    prefix, validity = _folder_parts(folder)
+    digits = b"%d" % uid
+    name = _NAME + varint(len(prefix) + len(digits)) + prefix + digits
+    return name + _UID + varint(uid) + validity + _ID_TEXT + _id_text(envelope_id)
+
+
+def join_envelope(folder: FolderKey, row: EnvelopeRow, view: View = View.FULL) -> bytes:
+    """Return one serialized `mailsync.v1.Envelope`."""
+    head = identity(folder, row.uid, row.envelope_id) + row.flags
+    if view == View.FLAGS:
+        return head
+    return head + row.basic if view == View.BASIC else head + row.basic + row.detail
+
+
+def join_envelopes(folder: FolderKey, rows: Iterable[EnvelopeRow], view: View) -> bytes:
+    """Return serialized envelopes, each as an entry of repeated field 1, as in ListEnvelopesResponse."""
+    prefix, validity = _folder_parts(folder)
+    # Names of equal length share their head, so it is made once for each number of digits.
+    heads = [_NAME + varint(len(prefix) + digits) + prefix for digits in range(11)]
+    tail = validity + _ID_TEXT
+    want_basic, want_detail = view >= View.BASIC, view >= View.FULL
+    parts: list[bytes] = []
+    append = parts.append
+    small = len(SMALL)
+    for uid, envelope_id, flags, basic, detail in rows:
+        digits = b"%d" % uid
+        body = heads[len(digits)] + digits + _UID + (SMALL[uid] if uid < small else varint(uid)) + tail
+        body += _id_text(envelope_id) + flags
+        if want_basic:
+            body += basic
+        if want_detail:
+            body += detail
+        append(_ENTRY)
+        append(varint(len(body)))
+        append(body)
+    return b"".join(parts)

@@ -1,0 +1,172 @@
+"""API messages from stored records: accounts, folders and sync runs as clients see them.
+
+Used by the services and by events alike, so that a record looks the same wherever it is met. Credentials are in none
+of them. Times of the model are milliseconds, 0 meaning never, which on the wire is an unset field.
+"""
+
+import xxhash
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mailsync_grpc.model.account import Account, AccountState, SyncSettings
+from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.ids import folder_name
+from mailsync_grpc.model.run import SyncRun
+from mailsync_grpc.store.codec.wire import clean
+from mailsync_grpc.v1 import account_pb2, errors_pb2, folder_pb2, sync_run_pb2
+
+_INBOX = "INBOX"
+_SUBSCRIBED = "\\Subscribed"
+
+
+def timestamp(millis: int) -> Timestamp | None:
+    """Return milliseconds since 1970 as a Timestamp, None for 0."""
+    if not millis:
+        return None
+    message = Timestamp()
+    message.FromMilliseconds(millis)
+    return message
+
+
+def _duration(seconds: float) -> Duration:
+    message = Duration()
+    message.FromMilliseconds(round(seconds * 1_000))
+    return message
+
+
+def error_reason(name: str) -> errors_pb2.ErrorReason.ValueType:
+    """Return the reason of this name, written without its prefix; UNSPECIFIED for the empty and for unknown names."""
+    found = errors_pb2.ErrorReason.DESCRIPTOR.values_by_name.get(f"ERROR_REASON_{name}")
+    return errors_pb2.ErrorReason.ValueType(found.number if found else 0)
+
+
+def account_etag(account: Account) -> str:
+    """Return the version of what people edit: it changes with settings and credentials, not with the state."""
+    edited = (
+        account.display_name, account.email, account.host, account.port, account.security, account.username,
+        account.sealed_credentials, account.ca_pem, sorted(account.labels.items()), account.settings,
+    )  # fmt: skip
+    return xxhash.xxh3_64_hexdigest(repr(edited).encode("utf-8", "surrogatepass"))
+
+
+def account_message(account: Account) -> account_pb2.Account:
+    """Return the account without its secrets."""
+    return account_pb2.Account(
+        name=account.name,
+        display_name=account.display_name,
+        email_address=account.email,
+        imap=_endpoint(account),
+        username=account.username,
+        auth_kind=account_pb2.AUTH_KIND_PASSWORD
+        if account.sealed_credentials
+        else account_pb2.AUTH_KIND_UNSPECIFIED,
+        sync=_settings(account.settings),
+        labels=account.labels,
+        state=account_pb2.AccountState.ValueType(AccountState.PAUSED if account.paused else account.state),
+        state_reason=error_reason(account.state_reason),
+        state_message=clean(account.state_message),
+        state_since=timestamp(account.state_since),
+        capabilities=[clean(capability) for capability in account.capabilities],
+        create_time=timestamp(account.create_time),
+        update_time=timestamp(account.update_time),
+        etag=account_etag(account),
+    )
+
+
+def _endpoint(account: Account) -> account_pb2.ImapEndpoint:
+    return account_pb2.ImapEndpoint(
+        host=account.host,
+        port=account.port,
+        security=account_pb2.ImapSecurity.ValueType(account.security),
+        tls=account_pb2.TlsSettings(ca_pem=account.ca_pem) if account.ca_pem else None,
+    )
+
+
+def _settings(settings: SyncSettings) -> account_pb2.SyncSettings:
+    return account_pb2.SyncSettings(
+        poll_interval=_duration(settings.poll_interval),
+        full_interval=_duration(settings.full_interval),
+        batch_size=settings.batch_size,
+        flags_window=settings.flags_window,
+        mode=account_pb2.SYNC_MODE_FULL_METADATA,
+    )
+
+
+def folder_etag(folder: Folder) -> str:
+    """Return the version of what people edit of a folder: whether it is selected."""
+    return xxhash.xxh3_64_hexdigest(folder.id + bytes((folder.selection,)))
+
+
+def folder_message(folder: Folder, progress: FolderProgress, unseen: int = 0) -> folder_pb2.Folder:
+    """Return the folder with how far its mirror is; `unseen` is for the caller to count."""
+    return folder_pb2.Folder(
+        name=folder.name,
+        parent=folder_name(folder.account.id, folder.parent_id) if folder.parent_id else "",
+        display_name=clean(folder.path[-1]),
+        path=clean(folder.display_name),
+        delimiter=clean(folder.delimiter),
+        raw_name=folder.raw_name,
+        depth=len(folder.path) - 1,
+        special_use=_special_use(folder),
+        attributes=[clean(attribute) for attribute in folder.attributes],
+        selectable=folder.selectable,
+        selected=folder.selected,
+        subscribed=_SUBSCRIBED in folder.attributes,
+        counts=_counts(progress, unseen) if progress.as_of else None,
+        uid_validity=folder.uid_validity,
+        state=_folder_state(folder, progress),
+        state_reason=error_reason(folder.error_reason),
+        state_message=clean(folder.error_message),
+        as_of=timestamp(progress.as_of),
+        verified_at=timestamp(progress.verified_at),
+        etag=folder_etag(folder),
+    )
+
+
+def _special_use(folder: Folder) -> folder_pb2.SpecialUse.ValueType:
+    name = _INBOX if folder.display_name == _INBOX else folder.special_use.removeprefix("\\").upper()
+    found = folder_pb2.SpecialUse.DESCRIPTOR.values_by_name.get(f"SPECIAL_USE_{name}")
+    return folder_pb2.SpecialUse.ValueType(found.number if found else 0)
+
+
+def _counts(progress: FolderProgress, unseen: int) -> folder_pb2.FolderCounts:
+    pending = len(progress.pending)
+    messages = progress.stored + pending if progress.expected_exists is None else progress.expected_exists
+    return folder_pb2.FolderCounts(messages=messages, unseen=unseen, stored=progress.stored, pending=pending)
+
+
+def _folder_state(folder: Folder, progress: FolderProgress) -> folder_pb2.FolderState.ValueType:
+    if not folder.selected:
+        return folder_pb2.FOLDER_STATE_NOT_SELECTED
+    if folder.error_reason or folder.error_message:
+        return folder_pb2.FOLDER_STATE_FAILED
+    if progress.synced:
+        return folder_pb2.FOLDER_STATE_SYNCED
+    return folder_pb2.FOLDER_STATE_BACKFILLING if progress.cursor else folder_pb2.FOLDER_STATE_PENDING
+
+
+def run_message(run: SyncRun) -> sync_run_pb2.SyncRun:
+    """Return the sync run; rate and remaining time, which depend on the moment, are for the caller to add."""
+    return sync_run_pb2.SyncRun(
+        name=run.name,
+        kind=sync_run_pb2.SyncRunKind.ValueType(run.kind),
+        state=sync_run_pb2.SyncRunState.ValueType(run.state),
+        full=run.full,
+        folders=[folder_name(run.account.id, folder_id) for folder_id in run.folders],
+        progress=sync_run_pb2.SyncProgress(
+            messages_done=run.messages_done,
+            messages_total=run.messages_total,
+            folders_done=run.folders_done,
+            folders_total=run.folders_total,
+        ),
+        create_time=timestamp(run.create_time),
+        start_time=timestamp(run.start_time),
+        end_time=timestamp(run.end_time),
+        error=_run_error(run),
+    )
+
+
+def _run_error(run: SyncRun) -> sync_run_pb2.SyncError | None:
+    if not (run.error_reason or run.error_message):
+        return None
+    return sync_run_pb2.SyncError(reason=error_reason(run.error_reason), message=clean(run.error_message))

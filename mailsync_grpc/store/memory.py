@@ -1,0 +1,295 @@
+"""The store in memory: for tests, and the model that other engines are compared with.
+
+Everything is under one lock and nothing survives the process. What a batch does is in `memory_state`, the log in
+`memory_log`; here are the records that span accounts, and the reads.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from mailsync_grpc.errors import AccountExistsError, AccountNotFoundError
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.changes import KnownEnvelope
+from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
+from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision, account_name
+from mailsync_grpc.model.run import SyncRun
+from mailsync_grpc.store import flagblocks
+from mailsync_grpc.store.base import (
+    KEPT_ANSWERS,
+    Applied,
+    Batch,
+    Clock,
+    ConflictError,
+    Counter,
+    EnvelopePage,
+    EnvelopePlace,
+    EnvelopeRow,
+    FlagBlock,
+    LogSlice,
+    RecordedAnswer,
+    StoreStats,
+)
+from mailsync_grpc.store.codec.envelope import decode_summary
+from mailsync_grpc.store.memory_log import MemoryLog
+from mailsync_grpc.store.memory_state import AccountState, Mirror
+from mailsync_grpc.store.prepare import PreparedBatch, prepare
+
+_EPOCH_BYTES = 16
+_END = object()
+
+
+class MemoryStore:
+    """`Store` without files. `clock` and `random` are the sources of time and of the epoch."""
+
+    def __init__(self, clock: Clock = time.time, random: RandomBytes = os.urandom) -> None:
+        self._epoch = random(_EPOCH_BYTES)
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._committed = threading.Condition(self._lock)
+        self._counters: dict[Counter, int] = {}
+        self._accounts: dict[AccountNo, AccountState] = {}
+        self._answers: dict[tuple[str, str], tuple[float, AccountNo, RecordedAnswer]] = {}
+        self._log = MemoryLog()
+        self._removed: set[AccountNo] = set()
+        self._garbage: deque[Iterator[None]] = deque()
+
+    @property
+    def epoch(self) -> bytes:
+        """As `Store.epoch`."""
+        return self._epoch
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+    # Writing
+
+    def allocate(self, counter: Counter, count: int = 1) -> int:
+        """As `Store.allocate`."""
+        with self._lock:
+            last = self._counters.get(counter, 0)
+            self._counters[counter] = last + count
+            return last + 1
+
+    def apply(self, batch: Batch) -> Applied:
+        """As `Store.apply`."""
+        prepared = prepare(batch, lambda folder: self._progress(batch.account.no, folder))
+        with self._committed:
+            state = self._state_for(prepared)
+            if batch.answer and self._fresh_answer(batch.answer.scope, batch.answer.request_id):
+                raise ConflictError(f"request {batch.answer.request_id} was answered meanwhile")
+            state.apply(prepared)
+            first = Revision(self._log.head + 1)
+            self._log.append(batch.account.no, prepared.changes, self._clock())
+            self._commit(prepared, state)
+            self._committed.notify_all()
+            return Applied(first, self._log.head)
+
+    def _progress(self, account: AccountNo, folder: FolderNo) -> FolderProgress:
+        with self._lock:
+            state = self._accounts.get(account)
+            return state.progress.get(folder, FolderProgress()) if state else FolderProgress()
+
+    def _state_for(self, prepared: PreparedBatch) -> AccountState:
+        no, account_id = prepared.batch.account
+        state = self._accounts.get(no)
+        if state is not None:
+            return state.fork()
+        if not prepared.creates or no in self._removed:
+            raise AccountNotFoundError(account_name(account_id))
+        if self.account(account_id):
+            raise AccountExistsError(account_name(account_id))
+        return AccountState()
+
+    def _commit(self, prepared: PreparedBatch, state: AccountState) -> None:
+        no, answer = prepared.batch.account.no, prepared.batch.answer
+        self._garbage.extend(_rows(mirror) for mirror in state.dropped)
+        state.dropped.clear()
+        if prepared.removes:
+            self._remove(no)
+        else:
+            self._accounts[no] = state
+        if answer:
+            self._answers[answer.scope, answer.request_id] = (self._clock(), no, answer)
+
+    def _remove(self, no: AccountNo) -> None:
+        self._removed.add(no)
+        self._garbage.extend(_rows(mirror) for mirror in self._accounts.pop(no).mirrors.values())
+        self._garbage.append(self._log.erase(no, self._log.head))
+        self._answers = {key: kept for key, kept in self._answers.items() if kept[1] != no}
+
+    def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
+        """As `Store.touch`."""
+        with self._lock:
+            for account, folder, millis in as_of:
+                if account in self._accounts:
+                    self._accounts[account].touch(folder, millis)
+
+    def purge(self, limit: int) -> bool:
+        """As `Store.purge`."""
+        with self._lock:
+            oldest = self._clock() - KEPT_ANSWERS
+            self._answers = {key: kept for key, kept in self._answers.items() if kept[0] > oldest}
+            while self._garbage and limit > 0:
+                if next(self._garbage[0], _END) is _END:
+                    self._garbage.popleft()
+                limit -= 1
+            return bool(self._garbage)
+
+    def trim_log(self, max_age: float, max_bytes: int, limit: int) -> bool:
+        """As `Store.trim_log`."""
+        with self._lock:
+            return self._log.trim(max_age, max_bytes, limit, self._clock())
+
+    # Reading the mirror
+
+    def accounts(self, after: str = "", limit: int = 1_000) -> list[Account]:
+        """As `Store.accounts`."""
+        with self._lock:
+            found = [state.account for state in self._accounts.values() if state.account]
+        return sorted((one for one in found if one.id > after), key=lambda one: one.id)[:limit]
+
+    def account(self, account_id: str) -> Account | None:
+        """As `Store.account`."""
+        return next(
+            (account for account in self.accounts(limit=sys.maxsize) if account.id == account_id), None
+        )
+
+    def account_by_no(self, account: AccountNo) -> Account | None:
+        """As `Store.account_by_no`."""
+        with self._lock:
+            state = self._accounts.get(account)
+            return state.account if state else None
+
+    def folders(self, account: AccountNo) -> list[tuple[Folder, FolderProgress]]:
+        """As `Store.folders`."""
+        with self._lock:
+            state = self._accounts.get(account)
+            found = state.folders.items() if state else ()
+            return [(folder, state.progress[number]) for number, folder in sorted(found)] if state else []
+
+    def folder(self, account: AccountNo, folder_id: bytes) -> tuple[Folder, FolderProgress] | None:
+        """As `Store.folder`."""
+        return next((found for found in self.folders(account) if found[0].id == folder_id), None)
+
+    def folder_by_no(self, account: AccountNo, folder: FolderNo) -> tuple[Folder, FolderProgress] | None:
+        """As `Store.folder_by_no`."""
+        return next((found for found in self.folders(account) if found[0].no == folder), None)
+
+    def _mirror(self, account: AccountNo, mirror: MirrorNo) -> Mirror:
+        state = self._accounts.get(account)
+        found = state.mirrors.get(mirror) if state else None
+        return found or Mirror(FolderNo(0))
+
+    def page(
+        self, folder: Folder, after_uid: int | None, limit: int, max_bytes: int, newest_first: bool = True
+    ) -> EnvelopePage:
+        """As `Store.page`."""
+        with self._lock:
+            stored = self._mirror(folder.account.no, folder.mirror).rows
+            uids = sorted(stored, reverse=newest_first)
+            if after_uid is not None:
+                uids = [uid for uid in uids if (uid < after_uid if newest_first else uid > after_uid)]
+            rows: list[EnvelopeRow] = []
+            for uid in uids[: max(limit, 1)]:
+                max_bytes -= stored[uid].octets
+                if rows and max_bytes < 0:
+                    break
+                rows.append(stored[uid])
+            return EnvelopePage(rows, len(rows) < len(uids), self._log.head)
+
+    def envelope(self, folder: Folder, uid: int) -> EnvelopeRow | None:
+        """As `Store.envelope`."""
+        with self._lock:
+            return self._mirror(folder.account.no, folder.mirror).rows.get(uid)
+
+    def locate(self, account: AccountNo, envelope_id: bytes) -> EnvelopePlace | None:
+        """As `Store.locate`."""
+        with self._lock:
+            state = self._accounts.get(account)
+            place = state.places.get(envelope_id) if state else None
+            return EnvelopePlace(state.mirrors[place[0]].folder, place[1]) if state and place else None
+
+    def known(self, folder: Folder, uids: Sequence[int]) -> list[KnownEnvelope]:
+        """As `Store.known`."""
+        with self._lock:
+            rows = self._mirror(folder.account.no, folder.mirror).rows
+            found = [rows[uid] for uid in uids if uid in rows]
+        return [KnownEnvelope(row.uid, row.envelope_id, *decode_summary(row.basic)) for row in found]
+
+    def flag_blocks(self, account: AccountNo, mirror: MirrorNo, first: int, limit: int) -> list[FlagBlock]:
+        """As `Store.flag_blocks`."""
+        with self._lock:
+            hashes = sorted(self._mirror(account, mirror).hashes.items())
+        packed = flagblocks.pack([uid for uid, _ in hashes], [value for _, value in hashes])
+        return [FlagBlock(*block) for block in packed.items() if block[0] >= first][:limit]
+
+    def newest_uids(self, account: AccountNo, mirror: MirrorNo, count: int) -> list[int]:
+        """As `Store.newest_uids`."""
+        with self._lock:
+            uids = sorted(self._mirror(account, mirror).rows)
+        return uids[max(len(uids) - count, 0) :]
+
+    def flag_table(self, account: AccountNo, mirror: MirrorNo) -> dict[int, Flags]:
+        """As `Store.flag_table`."""
+        with self._lock:
+            return dict(self._mirror(account, mirror).table)
+
+    def runs(self, account: AccountNo) -> list[SyncRun]:
+        """As `Store.runs`."""
+        with self._lock:
+            state = self._accounts.get(account)
+            return [state.runs[number] for number in sorted(state.runs, reverse=True)] if state else []
+
+    def run(self, account: AccountNo, run: int) -> SyncRun | None:
+        """As `Store.run`."""
+        return next((found for found in self.runs(account) if found.no == run), None)
+
+    def recorded_answer(self, scope: str, request_id: str) -> RecordedAnswer | None:
+        """As `Store.recorded_answer`."""
+        with self._lock:
+            return self._fresh_answer(scope, request_id)
+
+    def _fresh_answer(self, scope: str, request_id: str) -> RecordedAnswer | None:
+        recorded = self._answers.get((scope, request_id))
+        is_fresh = recorded is not None and recorded[0] > self._clock() - KEPT_ANSWERS
+        return recorded[2] if recorded and is_fresh else None
+
+    # Reading the log
+
+    def log(self, after: Revision, limit: int, max_bytes: int) -> LogSlice:
+        """As `Store.log`."""
+        with self._lock:
+            return self._log.read(after, limit, max_bytes)
+
+    def log_check(self, revision: Revision) -> int:
+        """As `Store.log_check`."""
+        with self._lock:
+            return self._log.check(revision)
+
+    def wait_for_commit(self, after: Revision, timeout: float) -> Revision:
+        """As `Store.wait_for_commit`."""
+        with self._committed:
+            self._committed.wait_for(lambda: self._log.head > after, timeout)
+            return self._log.head
+
+    def stats(self) -> StoreStats:
+        """As `Store.stats`; there are no files."""
+        with self._lock:
+            envelopes = sum(
+                len(mirror.rows) for state in self._accounts.values() for mirror in state.mirrors.values()
+            )
+            log = self._log
+            return StoreStats(
+                0, log.bytes, log.floor, log.head, log.oldest_time, envelopes, len(self._accounts)
+            )
+
+
+def _rows(mirror: Mirror) -> Iterator[None]:
+    while mirror.rows:
+        mirror.rows.popitem()
+        yield

@@ -1,0 +1,95 @@
+"""The event log in memory: records in a row, the oldest at the floor."""
+
+from collections.abc import Iterable, Iterator
+
+import xxhash
+
+from mailsync_grpc.errors import RevisionCompactedError, RevisionInFutureError
+from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
+from mailsync_grpc.store.base import KEPT_LOG, LogRecord, LogSlice
+from mailsync_grpc.store.codec.event import commit_time_field, stamp
+from mailsync_grpc.store.prepare import PreparedChange
+
+_MILLIS = 1_000
+
+
+class MemoryLog:
+    """Records of the revisions from `floor` (not included) to `head`. Not safe by itself; the store locks."""
+
+    def __init__(self) -> None:
+        self.floor = Revision(0)
+        self.bytes = 0
+        self._floor_check = 0
+        self._last_time = 0
+        self._records: list[LogRecord] = []
+
+    @property
+    def head(self) -> Revision:
+        """The newest revision."""
+        return Revision(self.floor + len(self._records))
+
+    @property
+    def oldest_time(self) -> int:
+        """Commit time of the oldest kept event, 0 without any."""
+        return self._records[0].commit_time if self._records else 0
+
+    def append(self, account: AccountNo, changes: Iterable[PreparedChange], now: float) -> None:
+        """Write an event for each change, in order. Commit times never go back."""
+        self._last_time = max(self._last_time, int(now * _MILLIS))
+        stamped = commit_time_field(self._last_time)
+        for change in changes:
+            revision = Revision(self.head + 1)
+            event = stamp(revision, stamped, change.event)
+            check = xxhash.xxh3_64_intdigest(event)
+            self._records.append(
+                LogRecord(
+                    revision, self._last_time, change.kind, account, change.folder, FolderNo(0), check, event
+                )
+            )
+            self.bytes += len(event)
+
+    def read(self, after: Revision, limit: int, max_bytes: int) -> LogSlice:
+        """As `Store.log`."""
+        self._require(after)
+        records: list[LogRecord] = []
+        for record in self._records[after - self.floor :][: max(limit, 1)]:
+            max_bytes -= len(record.event)
+            if records and max_bytes < 0:
+                break
+            records.append(record)
+        return LogSlice(records, self.floor, self.head)
+
+    def check(self, revision: Revision) -> int:
+        """As `Store.log_check`."""
+        self._require(revision)
+        return self._records[revision - self.floor - 1].check if revision > self.floor else self._floor_check
+
+    def _require(self, revision: Revision) -> None:
+        if revision < self.floor:
+            raise RevisionCompactedError(self.floor, self.head)
+        if revision > self.head:
+            raise RevisionInFutureError(f"revision {revision} was never written (head is {self.head})")
+
+    def trim(self, max_age: float, max_bytes: int, limit: int, now: float) -> bool:
+        """As `Store.trim_log`."""
+        dropped = 0
+        while self._records and dropped < limit and self._is_due(max_age, max_bytes, now):
+            record = self._records.pop(0)
+            self.floor, self._floor_check = record.revision, record.check
+            self.bytes -= len(record.event)
+            dropped += 1
+        return bool(self._records) and self._is_due(max_age, max_bytes, now)
+
+    def _is_due(self, max_age: float, max_bytes: int, now: float) -> bool:
+        age = now - self.oldest_time / _MILLIS
+        return age > max(max_age, KEPT_LOG) or (self.bytes > max_bytes and age > KEPT_LOG)
+
+    def erase(self, account: AccountNo, until: Revision) -> Iterator[None]:
+        """Erase the payloads of an account's events below `until`, one a step."""
+        for revision in range(self.floor + 1, until):
+            if revision > self.floor:
+                record = self._records[revision - self.floor - 1]
+                if record.account == account:
+                    self.bytes -= len(record.event)
+                    self._records[revision - self.floor - 1] = record._replace(event=b"")
+                yield

@@ -1,0 +1,174 @@
+"""One account's mirror as dictionaries, and what each change does to it: the plainest statement of the protocol.
+
+`AccountState.fork` gives the copy that a batch is applied to; the store puts it in the original's place when the whole
+batch went well, so a refused batch leaves no trace and readers see all of a batch or nothing.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from mailsync_grpc.errors import FolderNotFoundError
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.changes import (
+    AccountChanged,
+    AccountRemoved,
+    Backfilled,
+    EnvelopeAdded,
+    EnvelopesRemoved,
+    FlagsChanged,
+    FolderChanged,
+    FolderRemoved,
+    FolderReset,
+    FolderSynced,
+    SyncRunChanged,
+)
+from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
+from mailsync_grpc.model.ids import FolderNo
+from mailsync_grpc.model.run import SyncRun
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.store.base import KEPT_RUNS, ConflictError, EnvelopeRow
+from mailsync_grpc.store.codec.envelope import decode_flags
+from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, PreparedRow, check_version
+
+
+@dataclass(slots=True)
+class Mirror:
+    """The envelopes of one folder under one UIDVALIDITY: rows and flag hashes by UID, the table from hash to flags."""
+
+    folder: FolderNo
+    rows: dict[int, EnvelopeRow] = field(default_factory=dict)
+    hashes: dict[int, int] = field(default_factory=dict)
+    table: dict[int, Flags] = field(default_factory=dict)
+
+    def fork(self) -> "Mirror":
+        """Return an independent copy."""
+        return Mirror(self.folder, dict(self.rows), dict(self.hashes), dict(self.table))
+
+
+@dataclass(slots=True)
+class AccountState:
+    """Everything kept of one account; `dropped` are mirrors whose rows wait to be purged."""
+
+    account: Account | None = None
+    folders: dict[FolderNo, Folder] = field(default_factory=dict)
+    progress: dict[FolderNo, FolderProgress] = field(default_factory=dict)
+    mirrors: dict[MirrorNo, Mirror] = field(default_factory=dict)
+    places: dict[bytes, tuple[MirrorNo, int]] = field(default_factory=dict)
+    runs: dict[int, SyncRun] = field(default_factory=dict)
+    dropped: list[Mirror] = field(default_factory=list)
+
+    def fork(self) -> "AccountState":
+        """Return an independent copy."""
+        return AccountState(
+            self.account,
+            dict(self.folders),
+            dict(self.progress),
+            {number: mirror.fork() for number, mirror in self.mirrors.items()},
+            dict(self.places),
+            dict(self.runs),
+            list(self.dropped),
+        )
+
+    def apply(self, prepared: PreparedBatch) -> None:
+        """Make every change of the batch. Raises ConflictError, FolderNotFoundError; then this copy is spoilt."""
+        for change in prepared.changes:
+            self._change(change)
+        for number, progress in prepared.batch.progress:
+            self._known_folder(number)
+            self.progress[number] = progress
+        for run in prepared.batch.run_progress:
+            self._put_run(run)
+
+    def _change(self, prepared: PreparedChange) -> None:
+        match prepared.change:
+            case EnvelopeAdded(folder) | Backfilled(folder):
+                self._put_rows(folder, prepared.rows)
+            case FlagsChanged(folder, uid, _, _, after):
+                self._put_flags(folder, uid, after, prepared.flags)
+            case EnvelopesRemoved(folder, uids):
+                self._drop_rows(folder, uids)
+            case FolderSynced(folder):
+                self._mirror(folder)
+            case FolderChanged(folder) | FolderReset(folder):
+                self._put_folder(folder)
+            case FolderRemoved(folder):
+                self._drop_folder(folder.no)
+            case AccountChanged(account):
+                check_version(self.account.version if self.account else 0, account.version, account.name)
+                self.account = account
+            case AccountRemoved():
+                self.account = None
+            case SyncRunChanged(run):
+                self._put_run(run)
+
+    def _known_folder(self, number: FolderNo) -> Folder:
+        folder = self.folders.get(number)
+        if folder is None:
+            raise FolderNotFoundError(f"number {number}")
+        return folder
+
+    def _mirror(self, key: FolderKey) -> Mirror:
+        folder = self._known_folder(key.no)
+        if folder.mirror != key.mirror:
+            raise ConflictError(f"{folder.name} has another mirror by now")
+        return self.mirrors[key.mirror]
+
+    def _put_rows(self, key: FolderKey, rows: tuple[PreparedRow, ...]) -> None:
+        mirror = self._mirror(key)
+        for row, flag_hash in rows:
+            self._forget_place(key.mirror, mirror.rows.get(row.uid))
+            mirror.rows[row.uid] = row
+            mirror.hashes[row.uid] = flag_hash
+            mirror.table.setdefault(flag_hash, decode_flags(row.flags))
+            self.places[row.envelope_id] = (key.mirror, row.uid)
+
+    def _forget_place(self, mirror: MirrorNo, row: EnvelopeRow | None) -> None:
+        # The id may be somewhere else by now, then it stays.
+        if row is not None and self.places.get(row.envelope_id) == (mirror, row.uid):
+            del self.places[row.envelope_id]
+
+    def _put_flags(self, key: FolderKey, uid: int, after: Flags, segment: bytes) -> None:
+        mirror = self._mirror(key)
+        if uid not in mirror.rows:
+            raise ConflictError(f"UID {uid} of {key.name} is not stored")
+        mirror.rows[uid] = mirror.rows[uid]._replace(flags=segment)
+        mirror.hashes[uid] = after.hash
+        mirror.table.setdefault(after.hash, decode_flags(segment))
+
+    def _drop_rows(self, key: FolderKey, uids: UidSet) -> None:
+        mirror = self._mirror(key)
+        for uid in [uid for uid in mirror.rows if uid in uids]:
+            self._forget_place(key.mirror, mirror.rows.pop(uid))
+            del mirror.hashes[uid]
+
+    def _put_folder(self, folder: Folder) -> None:
+        before = self.folders.get(folder.no)
+        check_version(before.version if before else 0, folder.version, folder.name)
+        if before is not None and before.mirror != folder.mirror:
+            self._drop_mirror(before.mirror)
+        if folder.mirror not in self.mirrors:
+            self.mirrors[folder.mirror] = Mirror(folder.no)
+            self.progress[folder.no] = FolderProgress()
+        self.folders[folder.no] = folder
+
+    def _drop_folder(self, number: FolderNo) -> None:
+        self._drop_mirror(self._known_folder(number).mirror)
+        del self.folders[number], self.progress[number]
+
+    def _drop_mirror(self, number: MirrorNo) -> None:
+        mirror = self.mirrors.pop(number)
+        for row in mirror.rows.values():
+            self._forget_place(number, row)
+        self.dropped.append(mirror)
+
+    def _put_run(self, run: SyncRun) -> None:
+        before = self.runs.get(run.no)
+        check_version(before.version if before else 0, run.version, run.name)
+        self.runs[run.no] = run
+        for number in sorted(self.runs)[:-KEPT_RUNS]:
+            del self.runs[number]
+
+    def touch(self, number: FolderNo, as_of: int) -> None:
+        """Record the time of the last look at a folder, if there is such a folder."""
+        if number in self.progress:
+            self.progress[number] = replace(self.progress[number], as_of=as_of)

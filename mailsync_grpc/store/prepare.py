@@ -1,0 +1,160 @@
+"""What a batch means for any engine, worked out before the write lock is taken.
+
+Validation, encoding of envelopes, records and events all happen here, in the caller's thread. A batch that breaks the
+rules of the protocol is refused here (ValueError, a fault of the program) and so never meets its neighbours in a
+commit.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+from mailsync_grpc.model.account import AccountKey
+from mailsync_grpc.model.changes import (
+    AccountChanged,
+    AccountRemoved,
+    Backfilled,
+    Change,
+    EnvelopeAdded,
+    EventKind,
+    FlagsChanged,
+    FolderChanged,
+    FolderReset,
+    NewEnvelope,
+    SyncRunChanged,
+)
+from mailsync_grpc.model.folder import FolderProgress
+from mailsync_grpc.model.ids import ACCOUNT_ID, ID_BYTES, FolderNo
+from mailsync_grpc.store.base import Batch, ConflictError, EnvelopeRow
+from mailsync_grpc.store.codec.envelope import encode_envelope, encode_flags
+from mailsync_grpc.store.codec.event import EVENT_KINDS, Origin, encode_change
+from mailsync_grpc.store.codec.identity import join_envelope
+from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, RUNS
+
+_MAX_UID = 0xFFFFFFFF  # RFC 3501 section 9, nz-number
+NO_FOLDER = FolderNo(0)
+
+ProgressLookup = Callable[[FolderNo], FolderProgress]
+"""Returns how far a folder's mirror is, for the message that a FolderChanged carries."""
+
+
+class PreparedRow(NamedTuple):
+    """A message to be stored, as segments, and the hash of its flags."""
+
+    row: EnvelopeRow
+    flag_hash: int
+
+
+class PreparedChange(NamedTuple):
+    """A change with its event, all but revision and commit time.
+
+    `rows` are the envelopes it stores, ascending by UID, `record` the encoded account, folder or run it stores,
+    `flags` the flags segment it stores.
+    """
+
+    change: Change
+    kind: EventKind
+    folder: FolderNo
+    event: bytes
+    rows: tuple[PreparedRow, ...] = ()
+    record: bytes = b""
+    flags: bytes = b""
+
+
+class PreparedBatch(NamedTuple):
+    """A batch and what its changes mean."""
+
+    batch: Batch
+    changes: tuple[PreparedChange, ...]
+
+    @property
+    def creates(self) -> bool:
+        """Whether the batch brings its account into being."""
+        first = self.changes[0].change if self.changes else None
+        return isinstance(first, AccountChanged) and first.account.version == 1
+
+    @property
+    def removes(self) -> bool:
+        """Whether the batch removes its account; then it does nothing else."""
+        return bool(self.changes) and isinstance(self.changes[0].change, AccountRemoved)
+
+
+def check_version(stored: int, given: int, what: str) -> None:
+    """Raise ConflictError unless `given` follows the stored version (0 for a record that does not exist)."""
+    if given != stored + 1:
+        raise ConflictError(f"{what} is at version {stored}, version {given} cannot follow")
+
+
+def prepare(batch: Batch, progress_of: ProgressLookup) -> PreparedBatch:
+    """Return the batch, validated and encoded. Raises ValueError when it breaks the protocol's rules."""
+    _require(ACCOUNT_ID.fullmatch(batch.account.id) is not None, "account id")
+    for run in batch.run_progress:
+        _require(run.account == batch.account, "run of another account")
+    removes = any(isinstance(change, AccountRemoved) for change in batch.changes)
+    _require(not removes or (len(batch.changes) == 1 and not batch.progress), "changes of a removed account")
+    given = dict(batch.progress)
+    changes = tuple(_prepare_change(change, batch, given, progress_of) for change in batch.changes)
+    return PreparedBatch(batch, changes)
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(f"batch refused: {what}")
+
+
+def _prepare_change(
+    change: Change, batch: Batch, given: dict[FolderNo, FolderProgress], progress_of: ProgressLookup
+) -> PreparedChange:
+    account, folder_no, folder_id = _addressee(change)
+    _require(account == batch.account, "change of another account")
+    rows = _rows(change)
+    envelope = join_envelope(change.folder, rows[0].row) if isinstance(change, EnvelopeAdded) else b""
+    progress = FolderProgress()
+    if isinstance(change, FolderChanged):
+        progress = given.get(folder_no) or progress_of(folder_no)
+    event = encode_change(change, Origin(batch.account.id, folder_id, batch.request_id), envelope, progress)
+    flags = encode_flags(change.after) if isinstance(change, FlagsChanged) else b""
+    return PreparedChange(change, EVENT_KINDS[type(change)], folder_no, event, rows, _record(change), flags)
+
+
+def _addressee(change: Change) -> tuple[AccountKey, FolderNo, bytes]:
+    match change:
+        case AccountChanged(account):
+            return account.key, NO_FOLDER, b""
+        case AccountRemoved(account):
+            return account, NO_FOLDER, b""
+        case SyncRunChanged(run):
+            return run.account, NO_FOLDER, b""
+    folder = change.folder
+    return folder.account, folder.no, folder.id
+
+
+def _rows(change: Change) -> tuple[PreparedRow, ...]:
+    match change:
+        case EnvelopeAdded(_, message):
+            return (_row(message),)
+        case Backfilled(_, messages):
+            rows = tuple(_row(message) for message in sorted(messages, key=lambda message: message.uid))
+            _require(bool(rows), "backfill of nothing")
+            _require(all(a.row.uid < b.row.uid for a, b in pairwise(rows)), "UID given twice")
+            return rows
+    return ()
+
+
+def _row(message: NewEnvelope) -> PreparedRow:
+    uid, envelope_id, flags, envelope = message
+    _require(0 < uid <= _MAX_UID, "UID out of range")
+    _require(len(envelope_id) == ID_BYTES, "envelope id of wrong length")
+    basic, detail = encode_envelope(envelope)
+    return PreparedRow(EnvelopeRow(uid, envelope_id, encode_flags(flags), basic, detail), flags.hash)
+
+
+def _record(change: Change) -> bytes:
+    match change:
+        case AccountChanged(account):
+            return ACCOUNTS.encode(account)
+        case FolderChanged(folder) | FolderReset(folder):
+            return FOLDERS.encode(folder)
+        case SyncRunChanged(run):
+            return RUNS.encode(run)
+    return b""
