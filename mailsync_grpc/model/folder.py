@@ -98,13 +98,15 @@ class FolderProgress:
     """How far a folder's mirror is; written with each batch, no event of its own.
 
     `cursor` is the highest UID that is stored or pending; every UID at or below it that the server was seen to hold
-    is stored or in `pending`. `expected_exists` is EXISTS at the last full comparison plus arrivals minus removals
+    is stored or in `pending`. UIDs up to `history_end` were there at the first look: they are stored without being
+    announced one by one. `expected_exists` is EXISTS at the last full comparison plus arrivals minus removals
     since (None before the first). `stored` counts envelopes in the mirror. `as_of` and `verified_at` are the times of
     the last look and of the last full comparison. `synced` is set by the folder's first complete sync.
     """
 
     cursor: int = 0
     pending: UidSet = UidSet()
+    history_end: int = 0
     expected_exists: int | None = None
     stored: int = 0
     synced: bool = False

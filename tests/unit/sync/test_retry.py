@@ -15,7 +15,12 @@ def test_network_delays_double_up_to_the_cap_and_never_vanish(draw: float) -> No
 
 
 def test_refused_credentials_are_tried_seldom() -> None:
-    assert [retry.auth_delay(attempt, lambda: 0.5) for attempt in (1, 2, 3, 9)] == [900, 3_600, 21_600, 21_600]
+    assert [retry.auth_delay(attempt, lambda: 0.5) for attempt in (1, 2, 3, 9)] == [
+        900,
+        3_600,
+        21_600,
+        21_600,
+    ]
 
 
 def test_jitter_stays_within_a_tenth() -> None:

@@ -1,0 +1,98 @@
+"""Fetching a folder's pending messages, newest first, batch by batch.
+
+The next batch is asked for after the tagged answer to the last one and before that one is parsed, so that the server
+works while we parse and commit. At most one answer is under way, since two would interleave. A slice ends when the
+caller wants the connection for something else, so that a long history holds up no poll of its own account.
+
+A message that the server lists but does not give stays pending until the end of the slice, is asked for once more, and
+then either is gone or is stored as a PARTIAL record: it must not be fetched for ever.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mailsync_grpc.imap.connection import PendingFetch
+from mailsync_grpc.imap.metadata import parse_metadata
+from mailsync_grpc.model.changes import Backfilled, Change, EnvelopeAdded, FolderSynced, NewEnvelope
+from mailsync_grpc.model.envelope import Envelope, FetchedMessage, Partial, PartialReason
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.sync.commit import Committer
+
+
+@dataclass(slots=True)
+class Backfill:
+    """A slice of one folder's backfill. `skipped` holds the UIDs that were asked for and not given."""
+
+    state: Committer
+    skipped: UidSet = UidSet()
+
+    def run(self, more: Callable[[], bool]) -> None:
+        """Fetch and commit pending messages until none are left or `more` says no; at least one batch.
+
+        Raises the errors of the connection and of the store; what was committed before stays.
+        """
+        self.state.mode = "backfill"
+        self.state.connection.examine(self.state.folder.raw_name)
+        request = self._ask(UidSet())
+        while request is not None:
+            answer = self._read(request)
+            ahead = self._ask(request.uids) if more() else None
+            self._store(request.uids, answer)
+            request = ahead
+        if self.skipped:
+            self._settle_skipped()
+
+    def _ask(self, under_way: UidSet) -> PendingFetch | None:
+        waiting = self.state.progress.pending - under_way - self.skipped
+        batch = waiting.highest(self.state.account.settings.batch_size)
+        return self.state.connection.request_metadata(batch) if batch else None
+
+    def _read(self, request: PendingFetch) -> bytes:
+        with self.state.timed("fetch"):
+            return request.read()
+
+    def _store(self, asked: UidSet, answer: bytes) -> None:
+        with self.state.timed("parse"):
+            messages = self.state.identified(parse_metadata(answer))
+        messages = [message for message in messages if message.uid in self.state.progress.pending]
+        self.skipped |= asked - UidSet.of(message.uid for message in messages)
+        self._commit(messages, UidSet.of(message.uid for message in messages))
+
+    def _commit(self, messages: list[NewEnvelope], settled: UidSet, gone: int = 0) -> None:
+        progress = self.state.progress
+        pending, stored = progress.pending - settled, progress.stored + len(messages)
+        changes = self._announced(messages)
+        finished = not pending and not progress.synced
+        if finished:
+            changes.append(FolderSynced(self.state.folder.key, stored))
+        self.state.commit(
+            changes,
+            len(messages),
+            pending=pending,
+            stored=stored,
+            synced=progress.synced or finished,
+            expected_exists=(progress.expected_exists or 0) - gone,
+        )
+
+    def _announced(self, messages: list[NewEnvelope]) -> list[Change]:
+        """History is told as one range event; mail that came after the first look is told one by one."""
+        end = self.state.progress.history_end
+        history = tuple(message for message in messages if message.uid <= end)
+        changes: list[Change] = [Backfilled(self.state.folder.key, history)] if history else []
+        return changes + [
+            EnvelopeAdded(self.state.folder.key, message) for message in messages if message.uid > end
+        ]
+
+    def _settle_skipped(self) -> None:
+        self.state.connection.examine(self.state.folder.raw_name)
+        listing = self.state.connection.fetch_flags(self.skipped)
+        refused = Partial(
+            PartialReason.REFUSED, "the server lists this message but does not give its metadata"
+        )
+        present = [
+            FetchedMessage(uid, listing.table[flags], Envelope(partial=refused))
+            for uid, flags in zip(listing.uids, listing.hashes, strict=True)
+        ]
+        gone = len(self.skipped) - len(present)
+        self._commit(self.state.identified(present), self.skipped, gone)
+        self.skipped = UidSet()

@@ -1,0 +1,130 @@
+"""The state of one folder's sync and the one way it advances: a batch committed with the progress it stands for."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from mailsync_grpc import metrics
+from mailsync_grpc.imap.connection import Connection
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.changes import (
+    Backfilled,
+    Change,
+    EnvelopeAdded,
+    EnvelopesRemoved,
+    FlagsChanged,
+    FolderChanged,
+    FolderReset,
+    NewEnvelope,
+)
+from mailsync_grpc.model.envelope import FetchedMessage
+from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.ids import ID_BYTES, RandomBytes
+from mailsync_grpc.model.run import SyncRun
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.store.base import Batch, ConflictError, Store
+from mailsync_grpc.sync.runs import ActiveRun
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Committer:
+    """One folder over one connection: its record and progress as last committed, and what commits need.
+
+    `now` returns milliseconds since 1970; `random` makes envelope ids. With a `run` that covers the folder each
+    commit also writes the run's counts. `mode` labels the metrics; `changed` tells whether any event was committed.
+    """
+
+    store: Store
+    connection: Connection
+    account: Account
+    folder: Folder
+    progress: FolderProgress
+    now: Callable[[], int]
+    random: RandomBytes
+    run: ActiveRun | None = None
+    mode: str = "incremental"
+    changed: bool = False
+
+    def commit(self, changes: Sequence[Change], arrived: int = 0, **progress: Any) -> None:
+        """Commit `changes` and the progress fields given, of which `arrived` messages count for the run."""
+        self._apply(changes, replace(self.progress, as_of=self.now(), **progress), arrived)
+
+    def renew(self, change: FolderChanged | FolderReset, progress: FolderProgress | None = None) -> None:
+        """Commit the folder's next record, and new progress with it."""
+        self._apply([change], progress or self.progress, 0)
+        self.folder = change.folder
+
+    def fetch(self, uids: UidSet) -> list[NewEnvelope]:
+        """Return those of `uids` that the server gives, with new ids, ascending."""
+        with self.timed("fetch"):
+            return self.identified(self.connection.fetch_metadata(uids))
+
+    def identified(self, messages: list[FetchedMessage]) -> list[NewEnvelope]:
+        """Return the messages with an id each, drawn at once because a system call a message would show."""
+        drawn = self.random(ID_BYTES * len(messages))
+        ids = (drawn[start : start + ID_BYTES] for start in range(0, len(drawn), ID_BYTES))
+        return [
+            NewEnvelope(message.uid, envelope_id, message.flags, message.envelope)
+            for message, envelope_id in zip(messages, ids, strict=True)
+        ]
+
+    def timed(self, phase: str) -> AbstractContextManager[object]:
+        """Measure a phase (fetch, parse, commit) of a batch."""
+        return metrics.SYNC_BATCH_SECONDS.labels(mode=self.mode, phase=phase).time()
+
+    def _apply(self, changes: Sequence[Change], progress: FolderProgress, arrived: int) -> None:
+        with self.timed("commit"):
+            run = self._write(changes, progress, arrived)
+        self.changed = self.changed or bool(changes)
+        _count(changes)
+        if self.run is not None and run is not None:
+            self.run.record = run
+        self.progress = progress
+
+    def _write(self, changes: Sequence[Change], progress: FolderProgress, arrived: int) -> SyncRun | None:
+        while True:
+            run = self.run.advanced(self.folder, arrived, len(progress.pending)) if self.run else None
+            batch = Batch(
+                self.account.key, tuple(changes), ((self.folder.no, progress),), (run,) if run else ()
+            )
+            try:
+                self.store.apply(batch)
+            except ConflictError:
+                if not self._reload_run():
+                    raise
+            else:
+                return run
+
+    def _reload_run(self) -> bool:
+        """After a conflict: take the run as the API left it (a cancellation); False when it was not the cause."""
+        if self.run is None:
+            return False
+        stored = self.store.run(self.account.no, self.run.record.no)
+        if stored is None or stored.version == self.run.record.version:
+            return False
+        self.run.record = stored
+        return True
+
+
+def _count(changes: Sequence[Change]) -> None:
+    for change in changes:
+        match change:
+            case EnvelopeAdded():
+                metrics.SYNC_MESSAGES.labels(kind="added").inc()
+            case Backfilled(messages=messages):
+                metrics.SYNC_MESSAGES.labels(kind="backfilled").inc(len(messages))
+            case FlagsChanged():
+                metrics.SYNC_MESSAGES.labels(kind="flags").inc()
+            case EnvelopesRemoved(uids=uids):
+                metrics.SYNC_MESSAGES.labels(kind="removed").inc(len(uids))
+            case _:
+                pass
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield `items` in pieces of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,222 @@
+"""One folder of one account: look, compare, commit.
+
+Every look opens the folder anew with EXAMINE, so that EXISTS and UIDVALIDITY belong to this look, then
+
+- *incremental*: one UID FETCH of the flags from the 200th newest stored UID up, which shows arrivals, and flag changes
+  and removals among the newest;
+- *full*: one UID FETCH of the flags of the whole folder, which shows everything.
+
+What is found is committed in bounded batches, each with the progress it stands for, so that a crash at any point
+resumes without loss or repetition. History found by a folder's first look goes to the pending set and is fetched newest
+first by `backfill`; what arrives later is new mail and is announced message by message.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from mailsync_grpc.errors import FolderNotSelectableError, ImapProtocolError
+from mailsync_grpc.imap.fetch import FlagListing
+from mailsync_grpc.model.changes import (
+    EnvelopeAdded,
+    EnvelopesRemoved,
+    FlagsChanged,
+    FolderChanged,
+    FolderChangeKind,
+    FolderReset,
+    FolderSynced,
+)
+from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
+from mailsync_grpc.model.ids import AccountNo
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.store.base import Counter, FlagBlock
+from mailsync_grpc.sync import diff, plan
+from mailsync_grpc.sync.commit import Committer, chunks
+
+KNOWN_LIMIT = 100
+"""A removal of at most this many messages tells what was known of each."""
+REMOVAL_CHUNK = 5_000
+"""UIDs removed in one commit, so that no commit holds the write lock for long."""
+BLOCKS_PER_READ = 1_024
+
+
+@dataclass(slots=True)
+class FolderSync:
+    """The looks at one folder; `state` follows what was committed."""
+
+    state: Committer
+
+    def look(self, full: bool) -> bool:
+        """Look at the folder, in full when asked or due, and commit what differs; True when it was a full look.
+
+        Raises the errors of the connection and of the store; what was committed before stays.
+        """
+        state = self.state
+        self._settle_validity(self._examine())
+        full = full or plan.full_due(state.progress, state.account.settings, state.now())
+        if not full:
+            self._incremental()
+            full = plan.count_differs(state.progress, state.connection.exists)
+        if full:
+            self._full()
+        self._settle_first_sync()
+        state.progress = replace(state.progress, as_of=state.now())
+        return full
+
+    def _examine(self) -> int | None:
+        return self.state.connection.examine(self.state.folder.raw_name).uid_validity
+
+    def _settle_validity(self, answered: int | None) -> None:
+        state, folder = self.state, self.state.folder
+        match plan.validity(folder, answered):
+            case plan.Validity.SAME:
+                return
+            case plan.Validity.FIRST:
+                state.renew(FolderChanged(_numbered(folder, answered, folder.mirror), FolderChangeKind.STATE))
+            case plan.Validity.RESET:
+                mirror = MirrorNo(state.store.allocate(Counter.MIRROR))
+                state.renew(FolderReset(_numbered(folder, answered, mirror), folder.key), FolderProgress())
+            case plan.Validity.UNUSABLE:
+                raise FolderNotSelectableError(
+                    f"{folder.display_name!r} has no UIDVALIDITY (RFC 3501 section 2.3.1.1), so its messages"
+                    " cannot be told apart between two looks"
+                )
+
+    def _settle_first_sync(self) -> None:
+        progress = self.state.progress
+        if not progress.synced and not progress.pending:
+            self.state.commit([FolderSynced(self.state.folder.key, progress.stored)], synced=True)
+
+    # Looks
+
+    def _incremental(self) -> None:
+        state = self.state
+        newest = state.store.newest_uids(*self._mirror, state.account.settings.flags_window)
+        low = newest[0] if newest else state.progress.cursor + 1
+        self._apply(self._list(f"{low}:*"), low)
+
+    def _full(self) -> None:
+        state = self.state
+        state.mode = "full"
+        listing = self._list("1:*")
+        if not listing.uids and state.connection.exists:
+            raise ImapProtocolError(
+                f"{state.folder.display_name!r} holds {state.connection.exists} messages"
+                " but the answer to UID FETCH 1:* (FLAGS) shows none"
+            )
+        if state.progress.expected_exists is None:
+            self._adopt_history(listing)
+        else:
+            kept = self._apply(listing, 1)
+            state.commit([], expected_exists=len(listing.uids) + kept, verified_at=state.now())
+
+    def _adopt_history(self, listing: FlagListing) -> None:
+        last = listing.uids[-1] if listing.uids else 0
+        self.state.commit(
+            [],
+            cursor=last,
+            history_end=last,
+            pending=UidSet.of(listing.uids),
+            expected_exists=len(listing.uids),
+            verified_at=self.state.now(),
+        )
+
+    def _list(self, span: str) -> FlagListing:
+        with self.state.timed("fetch"):
+            return self.state.connection.fetch_flags(span)
+
+    # What the answer means
+
+    def _apply(self, listing: FlagListing, low: int) -> int:
+        """Commit what the answer changes; return how many UIDs it omitted although they are still there."""
+        with self.state.timed("parse"):
+            found = diff.compare(listing.uids, listing.hashes, self._blocks(low), low)
+        self._change_flags(found.changed, listing)
+        pending = self.state.progress.pending
+        arrived = [uid for uid in found.unknown if uid not in pending]
+        omitted = self._remove(found.missing, len(arrived))
+        if low == 1:
+            self._forget_pending(UidSet.of(listing.uids))
+        self._arrive(arrived)
+        return omitted
+
+    def _blocks(self, low: int) -> Iterator[FlagBlock]:
+        first = diff.first_block(low)
+        while True:
+            blocks = self.state.store.flag_blocks(*self._mirror, first, BLOCKS_PER_READ)
+            yield from blocks
+            if len(blocks) < BLOCKS_PER_READ:
+                return
+            first = blocks[-1].number + 1
+
+    def _change_flags(self, changed: tuple[tuple[int, int, int], ...], listing: FlagListing) -> None:
+        state = self.state
+        stored = state.store.flag_table(*self._mirror) if changed else {}
+        for chunk in chunks(changed, state.account.settings.batch_size):
+            ids = {
+                known.uid: known.envelope_id
+                for known in state.store.known(state.folder, [c[0] for c in chunk])
+            }
+            state.commit(
+                [
+                    FlagsChanged(state.folder.key, uid, ids[uid], stored[before], listing.table[after])
+                    for uid, before, after in chunk
+                ]
+            )
+
+    def _remove(self, missing: UidSet, arrived: int) -> int:
+        """Ask again for what was not shown; remove what is still not there and return how many are.
+
+        Raises ImapProtocolError when the server shows none of them and yet counts as many messages as before:
+        an answer that was lost is not a mailbox that was emptied.
+        """
+        if not missing:
+            return 0
+        self._examine()
+        present = UidSet.of(self.state.connection.fetch_flags(missing).uids)
+        if (
+            not present
+            and self.state.connection.exists >= (self.state.progress.expected_exists or 0) + arrived
+        ):
+            raise ImapProtocolError(
+                f"{self.state.folder.display_name!r} counts {self.state.connection.exists} messages"
+                f" but shows none of {len(missing)} that it held"
+            )
+        for chunk in chunks(list(missing - present), REMOVAL_CHUNK):
+            self._commit_removal(chunk)
+        return len(present)
+
+    def _commit_removal(self, uids: Sequence[int]) -> None:
+        state = self.state
+        known = tuple(state.store.known(state.folder, uids)) if len(uids) <= KNOWN_LIMIT else ()
+        state.commit(
+            [EnvelopesRemoved(state.folder.key, UidSet.of(uids), known)],
+            stored=state.progress.stored - len(uids),
+            expected_exists=(state.progress.expected_exists or 0) - len(uids),
+        )
+
+    def _forget_pending(self, present: UidSet) -> None:
+        gone = self.state.progress.pending - present
+        if gone:
+            self.state.commit([], pending=self.state.progress.pending - gone)
+
+    def _arrive(self, uids: list[int]) -> None:
+        """Announce new mail, oldest first; what the server shows but does not give now becomes pending."""
+        state = self.state
+        for chunk in chunks(uids, state.account.settings.batch_size):
+            messages = state.fetch(UidSet.of(chunk))
+            left = UidSet.of(chunk) - UidSet.of(message.uid for message in messages)
+            state.commit(
+                [EnvelopeAdded(state.folder.key, message) for message in messages],
+                cursor=max(state.progress.cursor, chunk[-1]),
+                pending=state.progress.pending | left,
+                stored=state.progress.stored + len(messages),
+                expected_exists=(state.progress.expected_exists or 0) + len(chunk),
+            )
+
+    @property
+    def _mirror(self) -> tuple[AccountNo, MirrorNo]:
+        return self.state.folder.account.no, self.state.folder.mirror
+
+
+def _numbered(folder: Folder, uid_validity: int | None, mirror: MirrorNo) -> Folder:
+    return replace(folder, version=folder.version + 1, uid_validity=uid_validity or 0, mirror=mirror)

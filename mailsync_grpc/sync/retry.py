@@ -1,0 +1,35 @@
+"""When to try again: back-off with full jitter, as values.
+
+Nothing here sleeps or reads a clock. The caller adds the delay to its own monotonic time and counts the attempts; a
+count goes back to zero only after a whole successful cycle, not after a successful login, so that a server that
+accepts and then fails is not hammered.
+"""
+
+from collections.abc import Callable
+
+Random = Callable[[], float]
+"""Returns a number from 0 to 1."""
+
+NETWORK_BASE = 2.0
+NETWORK_CAP = 600.0
+AUTH_DELAYS = (900.0, 3_600.0, 21_600.0)
+"""Seconds before refused credentials are tried again: seldom, since many servers lock a user out after a few."""
+
+
+def network_delay(attempt: int, random: Random) -> float:
+    """Return the seconds to wait after the `attempt`-th failure in a row (from 1): full jitter under a doubling cap.
+
+    At least a tenth of the cap, so that a run of small draws cannot become a storm.
+    """
+    cap = min(NETWORK_CAP, NETWORK_BASE * 2.0 ** min(attempt, 16))
+    return cap * (0.1 + 0.9 * random())
+
+
+def auth_delay(attempt: int, random: Random) -> float:
+    """Return the seconds to wait after credentials were refused `attempt` times in a row (from 1), ± 10 %."""
+    return AUTH_DELAYS[min(attempt, len(AUTH_DELAYS)) - 1] * (0.9 + 0.2 * random())
+
+
+def jittered(interval: float, random: Random) -> float:
+    """Return `interval` ± 10 %, so that accounts registered together do not poll together."""
+    return interval * (0.9 + 0.2 * random())

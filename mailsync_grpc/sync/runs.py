@@ -1,0 +1,78 @@
+"""The life of a sync run, as pure steps: which one is next, what it counts, how it ends."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.model.folder import Folder
+from mailsync_grpc.model.ids import FolderNo
+from mailsync_grpc.model.run import RunState, SyncRun
+
+
+@dataclass(slots=True)
+class ActiveRun:
+    """The run an account works on: its record as last written, and what this process has done for it.
+
+    `remaining` counts the pending messages of each folder it covers; a folder is done when it was compared and
+    nothing of it is pending.
+    """
+
+    record: SyncRun
+    compared: set[FolderNo] = field(default_factory=set)
+    failed: dict[FolderNo, MailsyncError] = field(default_factory=dict)
+    remaining: dict[FolderNo, int] = field(default_factory=dict)
+
+    def covers(self, folder: Folder) -> bool:
+        """Whether the run is about this folder."""
+        return not self.record.folders or folder.id in self.record.folders
+
+    def wants(self, folder: Folder) -> bool:
+        """Whether the folder is still to be looked at for this run."""
+        return self.covers(folder) and folder.no not in self.compared and folder.no not in self.failed
+
+    def done(self, folders: Iterable[Folder]) -> bool:
+        """Whether nothing is left to do in `folders`, or the run is to be cancelled."""
+        if self.record.cancel_requested:
+            return True
+        return not any(self.wants(folder) or self.remaining.get(folder.no) for folder in folders)
+
+    def advanced(self, folder: Folder, stored: int, pending: int) -> SyncRun:
+        """Return the record after `stored` more messages of `folder`, of which `pending` are left."""
+        self.remaining[folder.no] = pending
+        return self._counted(self.record.messages_done + stored)
+
+    def ended(self, failures: Sequence[MailsyncError], now_ms: int) -> SyncRun:
+        """Return the record at its end: CANCELLED when asked for, FAILED with the first failure, else SUCCEEDED."""
+        run = replace(self._counted(self.record.messages_done), end_time=now_ms)
+        if run.cancel_requested:
+            return replace(run, state=RunState.CANCELLED)
+        if failures:
+            fault = failures[0]
+            return replace(run, state=RunState.FAILED, error_reason=fault.reason, error_message=str(fault))
+        return replace(run, state=RunState.SUCCEEDED)
+
+    def _counted(self, done: int) -> SyncRun:
+        return replace(
+            self.record,
+            version=self.record.version + 1,
+            messages_done=done,
+            messages_total=done + sum(self.remaining.values()),
+            folders_done=sum(1 for folder in self.compared if not self.remaining.get(folder)),
+        )
+
+
+def next_run(runs: Iterable[SyncRun]) -> SyncRun | None:
+    """Return the run to work on: one that a dead process left running, else the oldest pending one."""
+    open_runs = [run for run in runs if not run.state.ended]
+    return min(open_runs, key=lambda run: (run.state is not RunState.RUNNING, run.no), default=None)
+
+
+def started(run: SyncRun, folders: int, now_ms: int) -> SyncRun:
+    """Return the run as running over `folders` folders; a run that was already running keeps its start."""
+    return replace(
+        run,
+        version=run.version + 1,
+        state=RunState.RUNNING,
+        start_time=run.start_time or now_ms,
+        folders_total=folders,
+    )

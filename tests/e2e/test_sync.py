@@ -1,0 +1,298 @@
+r"""The sync core against a real Dovecot: after every quiet point the store holds what the server holds.
+
+Each test runs on a server with all extensions and on one that announces none.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from mailsync_grpc.cli.demo.mailbox import deliveries, messages
+from mailsync_grpc.model.account import AccountState, SyncSettings
+from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind, SyncRunChanged
+from mailsync_grpc.model.folder import Selection
+from mailsync_grpc.model.run import RunKind, RunState, SyncRun
+from mailsync_grpc.store.base import Applied, Batch, Counter
+from tests.support.mail import Mailbox
+from tests.support.mirror import Mirror, kinds
+
+
+@pytest.fixture(params=["mailbox", "mailbox_plain"])
+def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
+    """A mirror of an empty mailbox, not yet synced."""
+    mirror = Mirror(request.getfixturevalue(request.param), SyncSettings(batch_size=100, flags_window=10))
+    yield mirror
+    mirror.close()
+
+
+def same_as_server(mirror: Mirror, folder: str = "INBOX") -> bool:
+    return mirror.flags(folder) == mirror.mailbox.flags_by_uid(folder)
+
+
+def test_history_is_stored_newest_first_and_told_as_ranges(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(deliveries(250))
+    mirror.settle()
+    assert same_as_server(mirror)
+    told = mirror.events()
+    ranges = [[(r.first, r.last) for r in e.backfilled.uids] for e in told if e.HasField("backfilled")]
+    assert ranges == [[(151, 250)], [(51, 150)], [(1, 50)]]
+    assert "envelope_added" not in kinds(told)
+    synced = [event for event in told if event.HasField("folder_synced")]
+    assert {event.folder_synced.messages for event in synced} == {250, 0}
+
+
+def test_the_first_run_counts_its_messages_and_succeeds(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(messages(120))
+    mirror.settle()
+    (run,) = mirror.store.runs(mirror.account.no)
+    assert (run.state, run.messages_done, run.messages_total) == (RunState.SUCCEEDED, 120, 120)
+    assert (run.folders_done, run.folders_total) == (2, 2)
+
+
+def test_empty_account(mirror: Mirror) -> None:
+    mirror.settle()
+    assert kinds(mirror.events()).count("folder_synced") == 2, "INBOX and Sent, each complete once"
+    mirror.mailbox.deliver(messages(1))
+    mirror.poll()
+    assert kinds(mirror.events()).count("envelope_added") == 1
+    mirror.poll()
+    assert kinds(mirror.events()).count("folder_synced") == 2
+
+
+def test_new_mail_is_announced_message_by_message_with_its_envelope(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(messages(3))
+    mirror.settle()
+    before = mirror.head
+    mirror.mailbox.deliver(messages(2, seed=9))
+    mirror.poll()
+    added = [event.envelope_added.envelope for event in mirror.events(before)]
+    assert [envelope.uid for envelope in added] == [4, 5]
+    stored = {envelope.uid: envelope for envelope in mirror.envelopes()}
+    for envelope in added:
+        assert envelope.subject == stored[envelope.uid].subject
+        assert len(envelope.envelope_id) == 16
+    assert same_as_server(mirror)
+
+
+def test_a_poll_without_changes_writes_nothing(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(messages(30))
+    mirror.settle()
+    before, progress = mirror.head, mirror.folder()[1]
+    mirror.poll()
+    assert mirror.head == before
+    assert mirror.folder()[1] == progress
+
+
+def test_flag_changes_of_the_newest_are_seen_by_the_next_poll(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(messages(30))
+    mirror.settle()
+    before = mirror.head
+    mirror.mailbox.store("25,30", r"+FLAGS.SILENT (\Seen work)")
+    mirror.poll()
+    changed = [event.flags_changed for event in mirror.events(before)]
+    assert [change.uid for change in changed] == [25, 30]
+    assert all("work" in change.flags.keywords and "work" in change.added.keywords for change in changed)
+    assert same_as_server(mirror)
+
+
+def test_flag_changes_of_old_messages_are_seen_by_the_next_full_comparison(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(messages(30))
+    mirror.settle()
+    mirror.mailbox.store("2", r"+FLAGS.SILENT (\Flagged)")
+    mirror.poll()
+    assert not same_as_server(mirror), "what polling the newest cannot see"
+    mirror.clock.skipped += mirror.settings.full_interval
+    mirror.poll()
+    assert same_as_server(mirror)
+    assert [run.kind for run in mirror.store.runs(mirror.account.no)] == [RunKind.SCHEDULED, RunKind.INITIAL]
+
+
+@pytest.mark.parametrize("uids", ["28,30", "1,3", "1:30"])
+def test_deletions_are_seen_by_the_next_poll_wherever_they_are(mirror: Mirror, uids: str) -> None:
+    mirror.mailbox.deliver(messages(30))
+    mirror.settle()
+    before = mirror.head
+    mirror.mailbox.expunge(uids)
+    mirror.poll()
+    assert same_as_server(mirror)
+    removed = [event.envelopes_removed for event in mirror.events(before)]
+    gone = {uid for event in removed for r in event.uids for uid in range(r.first, r.last + 1)}
+    assert gone == set(range(1, 31)) - set(mirror.flags())
+    assert all(known.subject or known.message_id for event in removed for known in event.known)
+
+
+def test_arrival_plus_expunge(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(messages(30))
+    mirror.settle()
+    mirror.mailbox.expunge("1")
+    mirror.mailbox.deliver(messages(1, seed=3))
+    mirror.poll()
+    mirror.poll()
+    assert same_as_server(mirror), "EXISTS is what it was, the UIDs are not"
+
+
+def test_uidvalidity_epoch(mirror: Mirror) -> None:
+    mirror.mailbox.create_folders("Projects")
+    mirror.mailbox.deliver(messages(5), "Projects")
+    mirror.settle()
+    _select(mirror, "Projects")
+    mirror.settle()
+    assert len(mirror.flags("Projects")) == 5
+    before = mirror.head
+    with mirror.mailbox.connect() as client:
+        client.delete("Projects")
+        client.create("Projects")
+    mirror.mailbox.deliver(messages(3, seed=2), "Projects")
+    mirror.poll()
+    assert same_as_server(mirror, "Projects")
+    told = kinds(mirror.events(before))
+    assert told.count("folder_reset") == 1
+    assert "envelope_added" not in told, "a renumbered folder is no new mail"
+
+
+def test_a_killed_worker_resumes_its_backfill_without_loss_or_repetition(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(messages(250))
+    stop = _CrashAfter(mirror, batches=1)
+    with pytest.raises(_Crash):
+        mirror.settle()
+    stop.heal()
+    assert 0 < len(mirror.flags()) < 250
+    mirror.mailbox.deliver(messages(2, seed=5))
+    mirror.restart()
+    mirror.settle()
+    mirror.poll()
+    assert same_as_server(mirror)
+    told = mirror.events()
+    stored = [
+        uid
+        for e in told
+        if e.HasField("backfilled")
+        for r in e.backfilled.uids
+        for uid in range(r.first, r.last + 1)
+    ]
+    assert sorted(stored) == list(range(1, 251))
+    assert kinds(told).count("envelope_added") == 2
+
+
+def test_a_few_hundred_random_changes_end_in_the_servers_state(mirror: Mirror) -> None:
+    rng = random.Random(7)
+    mirror.mailbox.deliver(deliveries(60))
+    mirror.settle()
+    for round_ in range(12):
+        for _ in range(10):
+            _change(mirror.mailbox, rng)
+        mirror.poll()
+        if round_ % 4 == 3:
+            mirror.clock.skipped += mirror.settings.full_interval
+            mirror.poll()
+            assert same_as_server(mirror)
+            assert same_as_server(mirror, "Sent")
+
+
+def test_one_folder_that_fails_does_not_stop_the_others(mirror: Mirror) -> None:
+    mirror.mailbox.create_folders("Doomed")
+    mirror.settle()
+    _select(mirror, "Doomed")
+    mirror.settle()
+    with mirror.mailbox.connect() as client:
+        client.delete("Doomed")
+    mirror.mailbox.deliver(messages(1))
+    mirror.poll()
+    assert same_as_server(mirror)
+    assert mirror.folder("Doomed")[0].error_reason == "IMAP_REFUSED"
+    account = mirror.store.account("test")
+    assert account is not None
+    assert account.state is AccountState.ACTIVE
+
+
+def test_folders_created_and_deleted_elsewhere_are_followed(mirror: Mirror) -> None:
+    mirror.settle()
+    mirror.mailbox.create_folders("Neu/Ärger")
+    mirror.clock.skipped += 600
+    mirror.poll()
+    assert mirror.folder("Neu/Ärger")[0].parent_id == mirror.folder("Neu")[0].id
+    with mirror.mailbox.connect() as client:
+        client.delete(mirror.folder("Neu/Ärger")[0].raw_name.decode())
+    before = mirror.head
+    mirror.clock.skipped += 600
+    mirror.poll()
+    assert "folder_removed" not in kinds(mirror.events(before)), "one listing proves nothing"
+    mirror.poll()
+    assert kinds(mirror.events(before)).count("folder_removed") == 1
+
+
+def test_a_requested_run_of_one_folder_compares_it_whole(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(messages(30))
+    mirror.settle()
+    mirror.mailbox.store("2", r"+FLAGS.SILENT (\Flagged)")
+    folder, _ = mirror.folder()
+    number = mirror.store.allocate(Counter.SYNC_RUN)
+    run = SyncRun(mirror.account.key, number, 1, RunKind.REQUESTED, folders=(folder.id,))
+    mirror.store.apply(Batch(mirror.account.key, (SyncRunChanged(run),)))
+    mirror.settle()
+    assert same_as_server(mirror)
+    ended = mirror.store.run(mirror.account.no, number)
+    assert ended is not None
+    assert (ended.state, ended.folders_total) == (RunState.SUCCEEDED, 1)
+
+
+def test_wrong_credentials_are_tried_once_and_told_once(mirror: Mirror) -> None:
+    mirror.mailbox = replace(mirror.mailbox, password="wrong")
+    mirror.settle()
+    mirror.poll()
+    account = mirror.store.account("test")
+    assert account is not None
+    assert (account.state, account.state_reason) == (AccountState.AUTH_FAILED, "IMAP_AUTH_FAILED")
+    assert mirror.connections == []
+    assert "wrong" not in account.state_message
+    assert kinds(mirror.events()).count("account_changed") == 2, "created, then failed; the second poll waits"
+
+
+def _select(mirror: Mirror, name: str) -> None:
+    folder, _ = mirror.folder(name)
+    chosen = replace(folder, version=folder.version + 1, selection=Selection.SELECTED)
+    mirror.store.apply(Batch(folder.account, (FolderChanged(chosen, FolderChangeKind.SELECTED),)))
+
+
+def _change(mailbox: Mailbox, rng: random.Random) -> None:
+    uids = sorted(mailbox.flags_by_uid())
+    match (
+        rng.choice(["deliver", "flag", "unflag", "expunge", "move", "copy"]) if len(uids) > 5 else "deliver"
+    ):
+        case "deliver":
+            mailbox.deliver(messages(rng.randint(1, 3), seed=rng.randrange(10_000)))
+        case "flag":
+            mailbox.store(str(rng.choice(uids)), rf"+FLAGS.SILENT ({rng.choice(['work', chr(92) + 'Seen'])})")
+        case "unflag":
+            mailbox.store(str(rng.choice(uids)), r"-FLAGS.SILENT (\Seen)")
+        case "expunge":
+            mailbox.expunge(str(rng.choice(uids)))
+        case "move":
+            mailbox.move(str(rng.choice(uids)), "Sent")
+        case "copy":
+            mailbox.copy(str(rng.choice(uids)), "Sent")
+
+
+class _Crash(BaseException):
+    """Stands for the end of the process: nothing in the sync may catch it."""
+
+
+class _CrashAfter:
+    """Lets the store's `apply` die after so many batches that store messages."""
+
+    def __init__(self, mirror: Mirror, batches: int) -> None:
+        self._store, self._apply, self._left = mirror.store, mirror.store.apply, batches
+        mirror.store.apply = self._dying  # type: ignore[method-assign]
+
+    def _dying(self, batch: Batch) -> Applied:
+        applied = self._apply(batch)
+        self._left -= any(progress.stored for _, progress in batch.progress)
+        if self._left < 0:
+            raise _Crash
+        return applied
+
+    def heal(self) -> None:
+        """Let batches pass again."""
+        self._store.apply = self._apply  # type: ignore[method-assign]

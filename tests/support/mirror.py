@@ -1,0 +1,152 @@
+"""The sync core over a real mail server and a memory store, without processes or services: a turn at a time."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.connecting import endpoint_of
+from mailsync_grpc.imap.connection import Connection, connect
+from mailsync_grpc.imap.endpoint import Policy
+from mailsync_grpc.model.account import Account, Security, SyncSettings
+from mailsync_grpc.model.changes import AccountChanged, SyncRunChanged
+from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.ids import AccountNo, Revision
+from mailsync_grpc.model.run import RunKind, SyncRun
+from mailsync_grpc.store.base import Batch, Counter, LogRecord, Store
+from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.sync.account import AccountSync, Environment
+from mailsync_grpc.sync.scheduler import Lane
+from mailsync_grpc.v1 import envelope_pb2, event_pb2
+from tests.support.mail import Mailbox
+
+POLICY = Policy(allow_networks=(ip_network("127.0.0.0/8"),), allow_plaintext=True)
+
+
+@dataclass(slots=True)
+class SkippingClock:
+    """A monotonic clock that a test can move ahead."""
+
+    skipped: float = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.skipped
+
+
+@dataclass(slots=True)
+class Mirror:
+    """One account mirrored from `mailbox` into `store`."""
+
+    mailbox: Mailbox
+    settings: SyncSettings = field(default_factory=SyncSettings)
+    store: Store = field(default_factory=MemoryStore)
+    clock: SkippingClock = field(default_factory=SkippingClock)
+    account: Account = field(init=False)
+    sync: AccountSync = field(init=False)
+    connections: list[Connection] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Register the account with its first full sync run."""
+        self.account = Account(
+            no=AccountNo(self.store.allocate(Counter.ACCOUNT)),
+            id="test",
+            version=1,
+            host=self.mailbox.host,
+            port=self.mailbox.port,
+            security=Security.PLAINTEXT,
+            username=self.mailbox.user,
+            sealed_credentials=b"sealed",
+            settings=self.settings,
+        )
+        run = SyncRun(self.account.key, self.store.allocate(Counter.SYNC_RUN), 1, RunKind.INITIAL)
+        self.store.apply(Batch(self.account.key, (AccountChanged(self.account), SyncRunChanged(run))))
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all that a worker knows and drop its connections, as a killed process does."""
+        for connection in self.connections:
+            connection.close()
+        self.sync = AccountSync(
+            Environment(
+                store=self.store,
+                connect=self._connect,
+                clock=self.clock,
+                now=lambda: int((time.time() + self.clock.skipped) * 1_000),
+                random=os.urandom,
+                draw=lambda: 0.5,
+                stopping=lambda: False,
+            ),
+            self.account.no,
+        )
+
+    def _connect(self, account: Account) -> Connection:
+        connection = connect(endpoint_of(account), POLICY, Password(self.mailbox.user, self.mailbox.password))
+        self.connections.append(connection)
+        return connection
+
+    # Driving
+
+    def settle(self) -> None:
+        """Take turns until the account waits for its next poll."""
+        for _ in range(1_000):
+            planned = self.sync.turn(nudged=True)
+            assert planned is not None, "the account is gone"
+            if planned[1] is Lane.POLL and planned[0] > self.clock():
+                return
+        raise AssertionError("the account never came to rest")
+
+    def poll(self) -> None:
+        """Let the poll interval pass and take the turns that it brings."""
+        self.clock.skipped += 2 * self.settings.poll_interval
+        self.settle()
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.sync.close()
+        self.store.close()
+
+    # Looking
+
+    def folder(self, name: str = "INBOX") -> tuple[Folder, FolderProgress]:
+        """Return the record and the progress of the folder of this display name."""
+        return next(pair for pair in self.store.folders(self.account.no) if pair[0].display_name == name)
+
+    def envelopes(self, name: str = "INBOX") -> Iterator[envelope_pb2.Envelope]:
+        """Yield the stored envelopes of a folder, without their identity, ascending by UID."""
+        folder, _ = self.folder(name)
+        page = self.store.page(folder, None, 100_000, 1 << 30, newest_first=False)
+        for row in page.rows:
+            yield envelope_pb2.Envelope.FromString(
+                envelope_pb2.Envelope(uid=row.uid).SerializeToString() + row.flags + row.basic + row.detail
+            )
+
+    def flags(self, name: str = "INBOX") -> dict[int, frozenset[str]]:
+        r"""Return each stored UID with its flags, spelled as on the wire."""
+        return {envelope.uid: frozenset(_names(envelope.flags)) for envelope in self.envelopes(name)}
+
+    def events(self, after: int = 0) -> list[event_pb2.Event]:
+        """Return the events after a revision."""
+        return [event_pb2.Event.FromString(record.event) for record in self.records(after)]
+
+    def records(self, after: int = 0) -> list[LogRecord]:
+        """Return the log records after a revision."""
+        return self.store.log(Revision(after), 1_000_000, 1 << 30).records
+
+    @property
+    def head(self) -> int:
+        """The log's head."""
+        return self.store.stats().log_head
+
+
+def kinds(events: list[event_pb2.Event]) -> list[str]:
+    """Return the payload names of events."""
+    return [str(event.WhichOneof("payload")) for event in events]
+
+
+def _names(flags: envelope_pb2.Flags) -> Iterator[str]:
+    for name in ("seen", "answered", "flagged", "deleted", "draft"):
+        if getattr(flags, name):
+            yield f"\\{name.capitalize()}"
+    yield from flags.keywords
