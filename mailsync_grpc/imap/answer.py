@@ -17,10 +17,9 @@ Node: TypeAlias = "str | int | list[Node] | None"
 _MAX_DIGITS = 12
 _PLACEHOLDER = "\0"
 
+# A bracket, the inside of a quoted string, an atom, or a quote that nothing closes; four empty groups are `""`.
 _TOKEN = re.compile(
-    r"""\s*(?: (?P<open>\() | (?P<close>\)) | "(?P<quoted>(?:[^"\\]|\\.)*)"
-      | (?P<atom>BODY\[[^\]]*\](?:<\d+>)? | [^\s()"]+) )""",
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+    r"""([()])|"((?:[^"\\]|\\.)*)"|(BODY\[[^\]]*\](?:<\d+>)?|[^\s()"]+)|(")""", re.IGNORECASE | re.DOTALL
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
@@ -78,33 +77,28 @@ def resolve_literal(text: str, literals: list[bytes]) -> str:
 
 def parse_nodes(text: str, literals: list[bytes], start: int = 0) -> list[Node]:
     """Return the values in `text` from `start` on, without recursion. Raises MalformedError."""
-    top: list[Node] = []
-    stack = [top]
-    position, end = start, len(text.rstrip())
-    while position < end:
-        token = _TOKEN.match(text, position)
-        if token is None:
+    values: list[Node] = []
+    above: list[list[Node]] = []
+    for bracket, quoted, atom, stray in _TOKEN.findall(text, start):
+        if atom:
+            values.append(None if atom.upper() == "NIL" else atom)
+        elif bracket == "(":
+            above.append(values)
+            values = []
+        elif bracket:
+            values = _closed(values, above)
+        elif stray:
             raise MalformedError("a quoted string does not end")
-        position = token.end()
-        _push(token, stack, literals)
-    if len(stack) != 1:
+        else:
+            values.append(resolve_literal(_ESCAPE.sub(r"\1", quoted), literals))
+    if above:
         raise MalformedError("a list does not end")
-    return top
+    return values
 
 
-def _push(token: re.Match[str], stack: list[list[Node]], literals: list[bytes]) -> None:
-    kind = token.lastgroup
-    if kind == "open":
-        child: list[Node] = []
-        stack[-1].append(child)
-        stack.append(child)
-    elif kind == "close":
-        if len(stack) == 1:
-            raise MalformedError("a list ends that did not begin")
-        stack.pop()
-    elif kind == "quoted":
-        inner = _ESCAPE.sub(r"\1", token["quoted"])
-        stack[-1].append(resolve_literal(inner, literals))
-    else:
-        atom = token["atom"]
-        stack[-1].append(None if atom.upper() == "NIL" else atom)
+def _closed(values: list[Node], above: list[list[Node]]) -> list[Node]:
+    if not above:
+        raise MalformedError("a list ends that did not begin")
+    outer = above.pop()
+    outer.append(values)
+    return outer

@@ -10,18 +10,24 @@ recursion: hostile mail nests deeper than Python does.
 """
 
 import json
-from collections.abc import Iterator
+from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple, cast
 
 from mailsync_grpc.imap.answer import MalformedError, Node, parse_nodes, resolve_literal
 from mailsync_grpc.imap.fetch import number_of
-from mailsync_grpc.imap.header_text import clean, header_text, octets_text, parameter
+from mailsync_grpc.imap.header_text import header_text, parameter
 from mailsync_grpc.model.envelope import Attachment, BodyPart
 
 MAX_DEPTH = 100
 MAX_PARTS = 1_000
 
 _SHOWN = {"plain", "html"}
+_SHORTEST = 12
+"""Fields that are looked at; a part that has fewer lacks optional ones."""
+_MAX_COUNT = (1 << 63) - 1
+# Stand for escapes while quotes are looked for; control characters are no part of sound text.
+_BACKSLASH, _QUOTE = "\1", "\2"
 _REWRITE = str.maketrans("() ", "[],")
 _DECODER = json.JSONDecoder(strict=False)
 
@@ -39,149 +45,144 @@ class Parts(NamedTuple):
 
 
 def read_structure(text: str, literals: list[bytes]) -> Node:
-    """Return the value of a BODYSTRUCTURE as on the wire. Raises MalformedError."""
-    if "\\" not in text:
-        try:
-            return cast(Node, _DECODER.decode(_as_json(text)))
-        except (ValueError, RecursionError):
-            pass
+    """Return the value of a BODYSTRUCTURE as on the wire, literals in place. Raises MalformedError."""
+    try:
+        structure, end = _DECODER.raw_decode(json_text := _as_json(text))
+    except (ValueError, RecursionError):
+        pass
+    else:
+        if end == len(json_text):
+            return _with_literals(structure, literals) if "\0" in text else cast(Node, structure)
     nodes = parse_nodes(text, literals)
     return nodes[0] if len(nodes) == 1 else None
 
 
 def _as_json(text: str) -> str:
+    escapes = "\\" in text
+    if escapes:
+        text = text.replace("\\\\", _BACKSLASH).replace('\\"', _QUOTE)
     pieces = text.split('"')
     # Every second piece is outside the quotes; joined by a quote they are rewritten at once and split again.
     outside = '"'.join(pieces[::2]).translate(_REWRITE).replace("][", "],[").replace("NIL", "null")
     pieces[::2] = outside.split('"')
-    return '"'.join(pieces)
+    text = '"'.join(pieces)
+    return text.replace(_QUOTE, '\\"').replace(_BACKSLASH, "\\\\") if escapes else text
 
 
-def parts_of(structure: Node, literals: list[bytes]) -> Parts:
+def _with_literals(structure: Node, literals: list[bytes]) -> Node:
+    """Return `structure` with its literals in place of what stands for them."""
+    lists = [structure]
+    while lists:
+        values = lists.pop()
+        if isinstance(values, list):
+            lists += values
+            values[:] = [
+                resolve_literal(item, literals) if isinstance(item, str) else item for item in values
+            ]
+    return structure
+
+
+def parts_of(structure: Node) -> Parts:
     """Return the parts of a message. Raises TooDeepError, or MalformedError when the structure is none."""
     texts: list[BodyPart] = []
     attachments: list[Attachment] = []
-    for count, (section, body) in enumerate(_leaves(structure)):
-        if count == MAX_PARTS:
-            return Parts(tuple(texts), tuple(attachments), truncated=True)
-        leaf = _Leaf(section, body, literals)
-        if leaf.is_shown:
-            texts.append(leaf.body_part())
+    leaves = _leaves(structure)
+    for section, body in leaves[:MAX_PARTS]:
+        part = _part(section, body)
+        if isinstance(part, BodyPart):
+            texts.append(part)
         else:
-            attachments.append(leaf.attachment())
-    return Parts(tuple(texts), tuple(attachments), truncated=False)
+            attachments.append(part)
+    return Parts(tuple(texts), tuple(attachments), len(leaves) > MAX_PARTS)
 
 
-def _leaves(structure: Node) -> Iterator[tuple[str, list[Node]]]:
-    """Yield each part that is no multipart with its section number, in the message's order."""
+def _leaves(structure: Node) -> list[tuple[str, list[Node]]]:
+    """Return each part that is no multipart with its section number, in the message's order."""
+    found: list[tuple[str, list[Node]]] = []
     stack: list[tuple[str, Node, int]] = [("", structure, 0)]
-    while stack:
+    while stack and len(found) <= MAX_PARTS:
         section, body, depth = stack.pop()
-        if depth > MAX_DEPTH:
-            raise TooDeepError
         if not isinstance(body, list) or not body:
             raise MalformedError("a part without fields")
         if not isinstance(body[0], list):
-            yield section or "1", body
+            found.append((section or "1", body))
             continue
+        if depth == MAX_DEPTH:
+            raise TooDeepError
         prefix = f"{section}." if section else ""
-        children = [child for child in body if isinstance(child, list)][: _child_count(body)]
+        # The children come first, before the subtype and the multipart's own fields.
+        children = takewhile(_is_list, body)
         numbered = [(f"{prefix}{number}", child, depth + 1) for number, child in enumerate(children, 1)]
         stack.extend(reversed(numbered))
+    return found
 
 
-def _child_count(body: list[Node]) -> int:
-    """The children come first, before the subtype and the multipart's own fields."""
-    return next((index for index, node in enumerate(body) if not isinstance(node, list)), len(body))
+def _is_list(node: Node) -> bool:
+    return isinstance(node, list)
 
 
-class _Leaf:
-    """One part that is no multipart, its fields by their place in the grammar's `body-type-1part`."""
-
-    def __init__(self, section: str, body: list[Node], literals: list[bytes]) -> None:
-        if len(body) < 2:
-            raise MalformedError("a part without type")
-        self._section = section
-        self._body = body
-        self._literals = literals
-        self._type = self._token(0)
-        self._subtype = self._token(1)
-        self._disposition, self._file_name = self._describe()
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether mail programs show the part as the message's text."""
-        shown = self._type == "text" and self._subtype in _SHOWN
-        return shown and self._disposition != "attachment" and not self._file_name
-
-    def body_part(self) -> BodyPart:
-        return BodyPart(
-            self._section,
-            self._type,
-            self._subtype,
-            self._parameter(2, "charset").lower(),
-            self._token(5),
-            self._number(6),
-            self._number(7),
-        )
-
-    def attachment(self) -> Attachment:
-        content_id = header_text(self._string(3)).strip().removeprefix("<").removesuffix(">")
-        inline = self._disposition == "inline" or (not self._disposition and bool(content_id))
-        return Attachment(
-            self._section,
-            self._file_name,
-            self._type,
-            self._subtype,
-            self._number(6),
-            content_id,
-            inline,
-            self._token(5),
-            self._parameter(2, "charset").lower(),
-        )
-
-    def _describe(self) -> tuple[str, str]:
-        """Return the disposition and the file name, which Content-Disposition or else Content-Type carries."""
-        disposition, name = "", ""
-        match self._at(self._disposition_index()):
-            case [str(kind), *rest]:
-                disposition = _lower(resolve_literal(kind, self._literals))
-                name = parameter(self._pairs(rest[0] if rest else None), "filename")
-        return disposition, name or self._parameter(2, "name")
-
-    def _disposition_index(self) -> int:
-        """Text parts have a line count before the extension fields, attached messages their envelope, body and lines."""
-        if self._type == "text":
-            return 9
-        if self._type == "message" and isinstance(self._at(7), list):
-            return 11
-        return 8
-
-    def _parameter(self, index: int, name: str) -> str:
-        node = self._at(index)
-        return parameter(self._pairs(node), name) if node else ""
-
-    def _pairs(self, node: Node) -> list[tuple[str, str]]:
-        if not isinstance(node, list):
-            return []
-        texts = [resolve_literal(str(item), self._literals) if item is not None else "" for item in node]
-        return list(zip(texts[::2], texts[1::2], strict=False))
-
-    def _at(self, index: int) -> Node:
-        return self._body[index] if index < len(self._body) else None
-
-    def _string(self, index: int) -> str:
-        node = self._at(index)
-        return resolve_literal(node, self._literals) if isinstance(node, str) else ""
-
-    def _token(self, index: int) -> str:
-        return _lower(self._string(index))
-
-    def _number(self, index: int) -> int:
-        return min(number_of(self._at(index)) or 0, (1 << 63) - 1)
-
-
-def _lower(text: str) -> str:
-    return (
-        text.lower() if text.isascii() and text.isprintable() else clean(octets_text(text.encode("latin-1")))
+def _part(section: str, body: list[Node]) -> BodyPart | Attachment:
+    """Return what a part is to a reader; its fields are those of `body-type-1part` in the grammar."""
+    if len(body) < _SHORTEST:
+        body = [*body, *[None] * (_SHORTEST - len(body))]
+    media_type, subtype, parameters, content_id, _, encoding, size, lines = body[:8]
+    kind, minor = _word(media_type), _word(subtype)
+    charset, name = _content_type(_flat(parameters))
+    disposition, file_name = _disposition(body[_disposition_index(kind, body)])
+    file_name = file_name or name
+    if kind == "text" and minor in _SHOWN and disposition != "attachment" and not file_name:
+        return BodyPart(section, kind, minor, charset, _word(encoding), _count(size), _count(lines))
+    identifier = _content_id(content_id)
+    inline = disposition == "inline" or (not disposition and bool(identifier))
+    return Attachment(
+        section, file_name, kind, minor, _count(size), identifier, inline, _word(encoding), charset
     )
+
+
+def _disposition_index(kind: str, body: list[Node]) -> int:
+    """Text has a line count before the extension fields, an attached message its envelope, body and line count."""
+    if kind == "text":
+        return 9
+    if kind == "message" and isinstance(body[7], list):
+        return 11
+    return 8
+
+
+def _disposition(node: Node) -> tuple[str, str]:
+    match node:
+        case [str(kind), *rest]:
+            return _word(kind), parameter(_pairs(_flat(rest[0] if rest else None)), "filename")
+    return "", ""
+
+
+@lru_cache(maxsize=4_096)
+def _content_type(parameters: tuple[str, ...]) -> tuple[str, str]:
+    """Return the charset and the file name among the parameters of Content-Type."""
+    pairs = _pairs(parameters)
+    return parameter(pairs, "charset").lower(), parameter(pairs, "name")
+
+
+def _flat(node: Node) -> tuple[str, ...]:
+    return tuple([item if isinstance(item, str) else "" for item in node]) if isinstance(node, list) else ()
+
+
+def _pairs(items: tuple[str, ...]) -> list[tuple[str, str]]:
+    return list(zip(items[::2], items[1::2], strict=False))
+
+
+def _content_id(node: Node) -> str:
+    return header_text(node).strip().removeprefix("<").removesuffix(">") if isinstance(node, str) else ""
+
+
+def _count(node: Node) -> int:
+    number = node if isinstance(node, int) else number_of(node)
+    return min(max(number or 0, 0), _MAX_COUNT)
+
+
+def _word(node: Node) -> str:
+    return _folded(node) if isinstance(node, str) else ""
+
+
+@lru_cache(maxsize=1_024)
+def _folded(text: str) -> str:
+    return header_text(text).lower()

@@ -115,7 +115,9 @@ class _Raw(NamedTuple):
     partial: Partial | None
 
     def envelope(self) -> Envelope:
-        from_, sender, reply_to, to, cc, bcc = (found[:MAX_ADDRESSES] for found in self.lists)
+        too_long = max(map(len, self.lists)) > MAX_ADDRESSES
+        lists = [found[:MAX_ADDRESSES] for found in self.lists] if too_long else self.lists
+        from_, sender, reply_to, to, cc, bcc = lists
         return Envelope(
             internal_date=parse_date(self.internal_date),
             size=self.size,
@@ -135,7 +137,7 @@ class _Raw(NamedTuple):
             text_parts=self.parts.text_parts,
             attachments=self.parts.attachments,
             partial=self.partial,
-            truncated=self.parts.truncated or any(len(found) > MAX_ADDRESSES for found in self.lists),
+            truncated=self.parts.truncated or too_long,
         )
 
 
@@ -195,14 +197,14 @@ def _address(name: str, mailbox: str, host: str) -> Address:
 
 def _read_parts(structure: str, literals: list[bytes]) -> tuple[Parts, Partial | None]:
     try:
-        return _parts(read_structure(structure, literals), literals)
+        return _parts(read_structure(structure, literals))
     except MalformedError:
         return _NO_PARTS, _BAD_STRUCTURE
 
 
-def _parts(structure: Node, literals: list[bytes]) -> tuple[Parts, Partial | None]:
+def _parts(structure: Node) -> tuple[Parts, Partial | None]:
     try:
-        return parts_of(structure, literals), None
+        return parts_of(structure), None
     except TooDeepError:
         return _NO_PARTS, _TOO_DEEP
     except MalformedError:
@@ -222,7 +224,7 @@ def _first_id(text: str) -> str:
 
 
 def _irregular_envelope(attributes: dict[str, Node]) -> Envelope:
-    parts, partial = _parts(attributes.get("BODYSTRUCTURE"), [])
+    parts, partial = _parts(attributes.get("BODYSTRUCTURE"))
     fields = attributes.get("ENVELOPE")
     fields = fields if isinstance(fields, list) else []
     if len(fields) < 10:

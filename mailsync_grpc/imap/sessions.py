@@ -11,8 +11,8 @@ only its own account.
 """
 
 import asyncio
+import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +23,6 @@ from mailsync_grpc.errors import (
     EnvelopeNotFoundError,
     ImapError,
     ImapProtocolError,
-    ImapRefusedError,
     ImapUnreachableError,
     UidValidityChangedError,
 )
@@ -73,7 +72,7 @@ class _Session:
     """One connection, and the folder that is open on it."""
 
     def __init__(self, account: Account, connection: Reading) -> None:
-        self.account = account
+        self.belongs = (account.no, account.version)
         self.connection = connection
         self.raw_name: bytes | None = None
         self.idle_since = 0.0
@@ -122,30 +121,76 @@ class Sessions:
         self._idle = idle
         self._clock = clock
         self._threads = ThreadPoolExecutor(threads, "content")
-        self._open: dict[tuple[AccountNo, int], list[_Session]] = defaultdict(list)
         self._turns: WeakValueDictionary[AccountNo, asyncio.Semaphore] = WeakValueDictionary()
         self._sweep: asyncio.TimerHandle | None = None
+        self._lock = threading.Lock()
+        self._idling: list[_Session] = []
+        self._closed = False
 
     async def read(self, account: Account, folder: Folder, act: Act[T]) -> T:
         """Return what `act` reads on a connection that has `folder` open.
 
         Raises what `act` does, UidValidityChangedError when the folder's numbering is not `folder.uid_validity`,
-        ImapError, CredentialsNeededError. A caller that is cancelled leaves the connection in use until `act` ends.
+        ImapError, CredentialsNeededError. To be awaited to its end: the thread cannot be cancelled.
         """
         loop = asyncio.get_running_loop()
         turns = self._turns.setdefault(account.no, asyncio.Semaphore(self._per_account))
-        async with turns:
-            session = self._take(account, folder)
-            session, result = await loop.run_in_executor(self._threads, self._read, session, account, folder, act)
-        self._keep(session)
-        return result
+        try:
+            async with turns:
+                return await loop.run_in_executor(self._threads, self._read, account, folder, act)
+        finally:
+            if self._sweep is None and not self._closed:
+                self._sweep = loop.call_later(self._idle, self._close_idle)
 
     async def close(self) -> None:
-        """Close all connections and end the threads."""
+        """Close the connections and end the threads; reads under way end first."""
+        self._closed = True
         if self._sweep is not None:
             self._sweep.cancel()
-        sessions = [session for kept in self._open.values() for session in kept]
-        self._open.clear()
+        await asyncio.to_thread(self._threads.shutdown, wait=True)
+        for session in self._idling:
+            session.connection.close()
+        self._idling.clear()
+
+    def _read(self, account: Account, folder: Folder, act: Act[T]) -> T:
+        session = self._take(account, folder)
+        if session is not None:
+            with suppress(
+                ImapUnreachableError, ImapProtocolError
+            ):  # the server has hung up on an idle connection
+                return self._use(session, folder, act)
+        return self._use(_Session(account, self._connect(account)), folder, act)
+
+    def _use(self, session: _Session, folder: Folder, act: Act[T]) -> T:
+        try:
+            return session.read(folder, act)
+        finally:
+            if not session.connection.closed:
+                session.idle_since = self._clock()
+                with self._lock:
+                    self._idling.append(session)
+
+    def _take(self, account: Account, folder: Folder) -> _Session | None:
+        """Take an idle connection of this account as it is now, one that has the folder open before others."""
+        with self._lock:
+            fit = [session for session in self._idling if session.belongs == (account.no, account.version)]
+            fit.sort(key=lambda session: session.raw_name == folder.raw_name)
+            if not fit:
+                return None
+            self._idling.remove(fit[-1])
+            return fit[-1]
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            old = [session for session in self._idling if session.idle_since + self._idle <= self._clock()]
+            self._idling = [session for session in self._idling if session not in old]
+            left = bool(self._idling)
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(self._threads, _log_out, session) for session in sessions))
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for session in old:
+            loop.run_in_executor(self._threads, _log_out, session)
+        self._sweep = loop.call_later(self._idle, self._close_idle) if left else None
+
+
+def _log_out(session: _Session) -> None:
+    with suppress(ImapError):
+        session.connection.logout()
