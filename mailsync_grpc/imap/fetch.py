@@ -17,8 +17,8 @@ from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.uidset import UidSet
 
 MAX_UID = 0xFFFFFFFF
-_UID_FIRST = re.compile(rb"\* \d+ FETCH \(UID (\d+) FLAGS \(([^()\"{\r\n]*)\)\)\r\n")
-_FLAGS_FIRST = re.compile(rb"\* \d+ FETCH \(FLAGS \(([^()\"{\r\n]*)\) UID (\d+)\)\r\n")
+_UID_FIRST = re.compile(rb"\* \d+ FETCH \(UID (\d{1,10}) FLAGS \(([^()\"{\r\n]*)\)\)\r\n")
+_FLAGS_FIRST = re.compile(rb"\* \d+ FETCH \(FLAGS \(([^()\"{\r\n]*)\) UID (\d{1,10})\)\r\n")
 _FETCH = re.compile(r"\* \d+ FETCH \(", re.IGNORECASE)
 _SLICE = 1 << 20
 
@@ -102,12 +102,18 @@ def _add_irregular(rest: bytes, table: _HashTable, uids: list[int], hashes: list
     uids += [int(uid) for _, uid in rows]
     hashes += [table[names] for names, _ in rows]
     lines, literals = split_answer(_FLAGS_FIRST.sub(b"", rest))
+    bare: list[int] = []
     for line in lines:
         attributes = fetch_attributes(line, literals)
-        uid = uid_of(attributes)
-        if uid is not None:
+        uid, flags = uid_of(attributes), flags_in(attributes)
+        if uid is not None and flags is not None:
             uids.append(uid)
-            hashes.append(table.add(flags_in(attributes) or NO_FLAGS))
+            hashes.append(table.add(flags))
+        elif uid is not None:
+            bare.append(uid)
+    # Before all others, so that a response with flags for the same message wins.
+    uids[:0] = bare
+    hashes[:0] = [table.add(NO_FLAGS) for _ in bare]
 
 
 def _ordered(uids: list[int], hashes: list[int]) -> tuple[list[int], list[int]]:

@@ -17,7 +17,7 @@ from mailsync_grpc.imap.answer import (
     unquote,
 )
 from mailsync_grpc.imap.bodystructure import MAX_DEPTH, Parts, TooDeepError, parts_of, read_structure
-from mailsync_grpc.imap.fetch import fetch_attributes, flags_in, flags_of, number_of, uid_of
+from mailsync_grpc.imap.fetch import MAX_UID, fetch_attributes, flags_in, flags_of, number_of, uid_of
 from mailsync_grpc.imap.header_text import header_text, parse_date
 from mailsync_grpc.model.envelope import (
     MAX_ADDRESSES,
@@ -39,7 +39,7 @@ _ADDRESS = rf"\(({_NSTRING}) {_NSTRING} ({_NSTRING}) ({_NSTRING})\)"
 _ADDRESSES = rf"(NIL|\((?:\({_NSTRING} {_NSTRING} {_NSTRING} {_NSTRING}\) ?)++\))"
 _ENVELOPE = rf"\(({_NSTRING}) ({_NSTRING}) {' '.join([_ADDRESSES] * 6)} ({_NSTRING}) ({_NSTRING})\)"
 _REGULAR = re.compile(
-    r'\* \d+ FETCH \(UID (\d+) FLAGS \(([^()"]*)\) INTERNALDATE "([^"\\]*)" RFC822\.SIZE (\d{1,18})'
+    r'\* \d+ FETCH \(UID (\d{1,10}) FLAGS \(([^()"]*)\) INTERNALDATE "([^"\\]*)" RFC822\.SIZE (\d{1,18})'
     rf"(?: EMAILID \(([^()\"]*)\))? ENVELOPE {_ENVELOPE} BODYSTRUCTURE (\(.*\))"
     rf' BODY\[HEADER\.FIELDS \("?REFERENCES"?\)\] ({_NSTRING})\)'
 )
@@ -77,7 +77,7 @@ def parse_metadata(answer: bytes, asked: UidSet | None = None) -> list[FetchedMe
         message_or_none = _merged(uid, found.get(uid), attributes)
         if message_or_none is not None:
             found[uid] = message_or_none
-    return [found[uid] for uid in sorted(found) if uid > 0 and (asked is None or uid in asked)]
+    return [found[uid] for uid in sorted(found) if 0 < uid <= MAX_UID and (asked is None or uid in asked)]
 
 
 def _collect(line: str, literals: list[bytes], irregular: dict[int, dict[str, Node]]) -> None:
