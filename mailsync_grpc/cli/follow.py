@@ -7,20 +7,19 @@ with the last token after a pause between 0.5 and 30 s with full jitter; what re
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Self
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 
 from mailsync_grpc.cli.failures import CommandError, failure_of
 from mailsync_grpc.cli.session import Target
 from mailsync_grpc.v1.event_service_pb2 import WatchEventsRequest, WatchEventsResponse
 from mailsync_grpc.v1.event_service_pb2_grpc import EventServiceStub
 
-_HEARTBEAT_SECONDS = 15
+_HEARTBEAT_SECONDS = 15.0
 _MISSED_HEARTBEATS = 3
 _SHORTEST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -70,21 +69,25 @@ async def follow(
     target: Target,
     request: WatchEventsRequest,
     on_break: Callable[[float], None] = lambda _: None,
+    *,
+    heartbeat: float = _HEARTBEAT_SECONDS,
     random: Random | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[WatchEventsResponse]:
-    """Responses from the start of ``request`` on, without end; ``on_break`` is told of each pause.
+    """Responses from the start of ``request`` on, without end; ``on_break`` is told of each pause in seconds.
 
-    A response's token is what the next connection begins with as soon as the one after it is asked for. grpc.RpcError
-    when the first connection fails or the position cannot be served; CommandError for a gap.
+    ``heartbeat`` is the silence, in seconds, after which the server is asked to show that it lives. A response's
+    token is what the next connection begins with as soon as the one after it is asked for. grpc.RpcError when the first
+    connection fails or the position cannot be served; CommandError for a gap.
     """
     random = random or Random()  # noqa: S311  jitter, no secret
-    request.heartbeat_interval.CopyFrom(Duration(seconds=_HEARTBEAT_SECONDS))
+    request.heartbeat_interval.FromMilliseconds(round(heartbeat * 1000))
     coverage, attempt, connected = Coverage(), 0, False
     async with target.aio_channel() as channel:
         while True:
             pause = None
             try:
-                async for response in _responses(channel, target, request):
+                async for response in _responses(channel, target, request, heartbeat):
                     coverage, attempt, connected = coverage.extended(response), 0, True
                     yield response
                     request.resume_token = response.resume_token
@@ -97,17 +100,16 @@ async def follow(
             pause = pause_before(attempt, random) if pause is None else pause
             attempt += 1
             on_break(pause)
-            await asyncio.sleep(pause)
+            await sleep(pause)
 
 
 async def _responses(
-    channel: grpc.aio.Channel, target: Target, request: WatchEventsRequest
+    channel: grpc.aio.Channel, target: Target, request: WatchEventsRequest, heartbeat: float
 ) -> AsyncIterator[WatchEventsResponse]:
     call = EventServiceStub(channel).WatchEvents(request, metadata=target.metadata)
     try:
         while True:
-            silence = _HEARTBEAT_SECONDS * _MISSED_HEARTBEATS
-            response = await asyncio.wait_for(call.read(), silence)
+            response = await asyncio.wait_for(call.read(), heartbeat * _MISSED_HEARTBEATS)
             if not isinstance(response, WatchEventsResponse):  # grpc.aio.EOF
                 return
             yield response

@@ -1,0 +1,81 @@
+"""Events in words: each type of the contract has its line."""
+
+from mailsync_grpc.cli.event_view import describe, event_text, uid_words
+from mailsync_grpc.v1 import event_pb2 as events
+from mailsync_grpc.v1.account_pb2 import Account, AccountState
+from mailsync_grpc.v1.envelope_pb2 import Address, Envelope, Flags, UidRange
+
+INBOX = "accounts/work/folders/aaaaaaaaaaaaaaaa"
+ARCHIVE = "accounts/work/folders/bbbbbbbbbbbbbbbb"
+PATHS = {INBOX: "INBOX", ARCHIVE: "Archive"}
+
+
+def envelope(subject: str) -> Envelope:
+    made = Envelope(subject=subject)
+    getattr(made, "from").append(Address(display_name="Kim", address="kim@a.example"))
+    return made
+
+
+def event(**payload: object) -> events.Event:
+    return events.Event(account="accounts/work", folder=INBOX, **payload)  # type: ignore[arg-type]
+
+
+def test_every_type_of_event_has_a_line() -> None:
+    for field in events.Event.DESCRIPTOR.oneofs_by_name["payload"].fields:
+        made = event()
+        getattr(made, field.name).SetInParent()
+        assert describe(made, PATHS).kind
+
+
+def test_an_erased_event_says_why() -> None:
+    assert describe(event(), PATHS).what == "its account was deleted"
+
+
+def test_an_arrival_tells_subject_sender_and_folder() -> None:
+    text = event_text(event(envelope_added=events.EnvelopeAdded(envelope=envelope("Lunch?"))), PATHS).plain
+    assert "arrived" in text
+    assert "INBOX" in text
+    assert text.endswith("Lunch? — Kim")
+
+
+def test_a_strangers_subject_cannot_act_on_the_terminal() -> None:
+    added = events.EnvelopeAdded(envelope=envelope("\x1b]0;title\x07[red]"))
+    assert event_text(event(envelope_added=added), PATHS).plain.endswith(r"\x1b]0;title\x07[red] — Kim")
+
+
+def test_flags_tell_what_was_added_and_removed() -> None:
+    changed = events.FlagsChanged(
+        uid=7,
+        flags=Flags(seen=True),
+        added=Flags(seen=True, keywords=["work"]),
+        removed=Flags(flagged=True),
+    )
+    assert describe(event(flags_changed=changed), PATHS).what == "UID 7: +seen +work -flagged"
+
+
+def test_a_move_tells_where_from() -> None:
+    moved = events.EnvelopeMoved(from_folder=ARCHIVE, envelope=envelope("Lunch?"))
+    assert describe(event(envelope_moved=moved), PATHS).what == "Lunch? — Kim (from Archive)"
+
+
+def test_a_removal_tells_subjects_when_they_are_known_and_uids_when_not() -> None:
+    known = [events.RemovedEnvelope(subject=f"No {number}") for number in range(5)]
+    few = events.EnvelopesRemoved(uids=[UidRange(first=1, last=5)], known=known)
+    many = events.EnvelopesRemoved(uids=[UidRange(first=1, last=500)])
+    assert describe(event(envelopes_removed=few), PATHS).what == "No 0, No 1, No 2 and 2 more"
+    assert describe(event(envelopes_removed=many), PATHS).what == "UIDs 1-500"
+
+
+def test_one_uid_and_several_read_differently() -> None:
+    assert uid_words([UidRange(first=7, last=7)]) == "UID 7"
+    assert uid_words([UidRange(first=1, last=5), UidRange(first=9, last=9)]) == "UIDs 1-5,9"
+
+
+def test_an_account_that_fails_says_why() -> None:
+    account = Account(state=AccountState.ACCOUNT_STATE_AUTH_FAILED, state_message="login refused")
+    changed = event(account_changed=events.AccountChanged(account=account))
+    assert describe(changed, PATHS).what == "auth failed: login refused"
+
+
+def test_a_folder_not_known_by_path_is_shown_by_its_id() -> None:
+    assert "bbbbbbbbbbbbbbbb" in event_text(events.Event(account="accounts/work", folder=ARCHIVE), {}).plain
