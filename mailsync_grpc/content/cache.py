@@ -1,0 +1,217 @@
+"""Cached content on disk: found by keyed name, written beside and renamed when whole, cleaned least recently used first.
+
+Invariants. A file under its final name is whole. Every such file is in the index: it is recorded before the rename and
+forgotten after the deletion, so a crash leaves a record without a file, never a file without a record. A record without
+a file is a miss; so is a file that does not open, which is deleted. What a crash left half written lies in `tmp` and is
+deleted at the next start. Nothing is synced to disk: what a power cut spoils does not open.
+
+All methods block; they may be called from any thread.
+"""
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from mailsync_grpc.content.cleaning import Limits, Usage, octets_to_free
+from mailsync_grpc.content.names import Entry, path_of
+from mailsync_grpc.content.parts import Part
+from mailsync_grpc.content.sealed import CorruptEntryError, SealedFile
+from mailsync_grpc.errors import StoreFullError
+from mailsync_grpc.store.base import Clock
+from mailsync_grpc.store.cache_index import CacheIndex, Owner
+
+_BATCH = 256
+_USES_KEPT = 1_000
+_log = structlog.get_logger(__name__)
+
+
+def disk_usage(path: Path) -> tuple[int, int]:
+    """Return the octets used and free on the file system of `path`, as df counts them."""
+    _, used, free = shutil.disk_usage(path)
+    return used, free
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A whole entry, open; `part` describes it."""
+
+    file: SealedFile
+    part: Part
+
+
+class Draft:
+    """An entry being written: readable as far as it goes, served to nobody else before `Cache.commit`."""
+
+    def __init__(self, entry: Entry, path: Path, file: SealedFile) -> None:
+        self.entry = entry
+        self.path = path
+        self.file = file
+
+
+class Cache:
+    """The cache in one directory, used by one process. `max_bytes` 0 keeps nothing."""
+
+    def __init__(
+        self,
+        directory: Path,
+        key: bytes,
+        limits: Limits,
+        *,
+        clock: Clock = time.time,
+        disk: Callable[[Path], tuple[int, int]] = disk_usage,
+    ) -> None:
+        """Open the cache; `key` is 32 bytes and encrypts the files."""
+        self._directory = directory
+        self._key = key
+        self._limits = limits
+        self._clock = clock
+        self._disk = disk
+        # Held while files and records change together, so that a cleaning never sees one without the other.
+        self._changing = threading.Lock()
+        self._uses: dict[bytes, int] = {}
+        self._removed_accounts: set[int] = set()
+        self._index = CacheIndex(directory / "index")
+        self._tidy()
+
+    def _tidy(self) -> None:
+        for path in self._directory.iterdir():
+            if path.name == "tmp" or (self._index.created and path.name != "index"):
+                shutil.rmtree(path)
+        (self._directory / "tmp").mkdir(mode=0o700)
+
+    def close(self) -> None:
+        """Record the last uses and release the index."""
+        self._record_uses()
+        self._index.close()
+
+    def find(self, entry: Entry) -> Cached | None:
+        """Return an entry, open, or None. One that cannot be read is deleted."""
+        try:
+            file = SealedFile.open(self._directory / entry.path, self._key, entry.name)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.warning("cached content cannot be opened", reason=error.strerror)
+            return None
+        except CorruptEntryError:
+            self.drop(entry)
+            return None
+        self._use(entry.name)
+        return Cached(file, Part(*json.loads(file.description)))
+
+    def draft(self, entry: Entry, part: Part) -> Draft | None:
+        """Begin an entry; None when the cache keeps nothing or the disk does not let it."""
+        if not self._limits.max_bytes:
+            return None
+        path = self._directory / "tmp" / os.urandom(16).hex()
+        try:
+            return Draft(
+                entry, path, SealedFile.create(path, self._key, entry.name, json.dumps(part).encode())
+            )
+        except OSError as error:
+            _log.warning("content is not cached", reason=error.strerror)
+            return None
+
+    def append(self, draft: Draft, data: bytes) -> bool:
+        """Add to a draft; False when that cannot be: the disk is full, or the content larger than the whole cache."""
+        try:
+            draft.file.append(data)
+        except OSError as error:
+            _log.warning("content is not cached", reason=error.strerror)
+            return False
+        return draft.file.size <= self._limits.max_bytes
+
+    def commit(self, draft: Draft) -> bool:
+        """Make a draft an entry; False when it could not be kept, and is gone."""
+        target = self._directory / draft.entry.path
+        try:
+            draft.file.finish()
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._changing:
+                if draft.entry.owner.account in self._removed_accounts:
+                    draft.path.unlink()
+                    return False
+                self._index.put(draft.entry.name, draft.entry.owner, draft.file.stored, self._now())
+                draft.path.replace(target)
+        except (OSError, StoreFullError) as error:
+            _log.warning("content is not cached", reason=str(error))
+            self.discard(draft)
+            return False
+        return True
+
+    def discard(self, draft: Draft) -> None:
+        """Give a draft up. Its file stays open for who reads it."""
+        draft.path.unlink(missing_ok=True)
+
+    def drop(self, entry: Entry) -> None:
+        """Delete one entry that was found damaged."""
+        _log.warning("cached content is damaged; fetching it anew")
+        with suppress(StoreFullError):  # the file is gone, its record goes when the cache is cleaned
+            self._delete([entry.name])
+
+    def purge_account(self, account: int) -> None:
+        """Delete all entries of an account that is removed, and keep none of it from now on."""
+        with self._changing:
+            self._removed_accounts.add(account)
+        self._purge((account,))
+
+    def purge_message(self, owner: Owner) -> None:
+        """Delete all entries of a message that its server no longer holds."""
+        self._purge(owner)
+
+    def purge_numbering(self, owner: Owner) -> None:
+        """Delete all entries of a folder's numbering that is no longer valid."""
+        self._purge(owner[:3])
+
+    def clean(self) -> int:
+        """Delete least recently used entries while a limit is passed; octets freed."""
+        self._record_uses()
+        to_free = octets_to_free(Usage(self._index.total(), *self._disk(self._directory)), self._limits)
+        freed = 0
+        while freed < to_free:
+            names = self._index.oldest(to_free - freed, _BATCH)
+            if not names:
+                break
+            freed += self._delete(names)
+        if freed:
+            _log.info("content cache cleaned", freed=freed)
+        return freed
+
+    def _purge(self, scope: Sequence[int | bytes]) -> None:
+        while names := self._index.owned(scope, _BATCH):
+            self._delete(names)
+
+    def _delete(self, names: Iterable[bytes]) -> int:
+        with self._changing:
+            for name in names:
+                with suppress(FileNotFoundError):
+                    (self._directory / path_of(name)).unlink()
+            return self._index.remove(names)
+
+    def _use(self, name: bytes) -> None:
+        with self._changing:
+            self._uses[name] = self._now()
+            full = len(self._uses) >= _USES_KEPT
+        if full:
+            self._record_uses()
+
+    def _record_uses(self) -> None:
+        with self._changing:
+            uses, self._uses = self._uses, {}
+        if not uses:
+            return
+        try:
+            self._index.touch(uses)
+        except StoreFullError as error:
+            _log.warning("uses of cached content are not recorded", reason=str(error))
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)

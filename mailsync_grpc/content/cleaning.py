@@ -1,0 +1,34 @@
+"""How much of the cache has to go. Pure: what is used and what is allowed in, octets to free out."""
+
+from typing import NamedTuple
+
+DISK_HYSTERESIS = 0.05
+"""A disk above its share is brought down this much below it, so that cleaning is seldom and long, not constant."""
+CACHE_TARGET = 0.9
+"""A cache above its cap is brought down to this share of it."""
+
+
+class Usage(NamedTuple):
+    """Octets: what the cache holds, what is used of its disk and what could still be written to it."""
+
+    cache: int
+    disk_used: int
+    disk_free: int
+
+
+class Limits(NamedTuple):
+    """Octets the cache may hold, and the share of its disk in use above which it gives way."""
+
+    max_bytes: int
+    max_disk_use: float
+
+
+def octets_to_free(usage: Usage, limits: Limits) -> int:
+    """Return how many octets of cached content to delete, 0 while both limits are kept, never more than there are."""
+    excess = 0.0
+    if usage.cache > limits.max_bytes:
+        excess = usage.cache - CACHE_TARGET * limits.max_bytes
+    disk = usage.disk_used + usage.disk_free
+    if usage.disk_used > limits.max_disk_use * disk:
+        excess = max(excess, usage.disk_used - (limits.max_disk_use - DISK_HYSTERESIS) * disk)
+    return min(usage.cache, max(0, round(excess)))

@@ -1,0 +1,102 @@
+"""Which part of a message is meant, and what is known of it before it is read. Pure: descriptions in, a part out.
+
+Parts are described by what the mail server says of the message's structure. A section that this does not name (a
+multipart as a whole, a part inside an attached message) is described by its own MIME header (`BODY[2.1.MIME]`, RFC
+3501 section 6.4.5).
+"""
+
+import re
+from collections.abc import Iterable
+from email.message import Message
+from email.parser import BytesHeaderParser
+from typing import NamedTuple
+
+from mailsync_grpc.content.values import ContentKind
+from mailsync_grpc.errors import InvalidFieldError
+from mailsync_grpc.model.envelope import Attachment, BodyPart, Envelope
+
+RAW = ""
+HEADERS = "HEADER"
+_SECTION = re.compile(r"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8}){0,99}")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]{1,127}")  # RFC 2045 section 5.1, RFC 6838 section 4.2
+_CONTROLS = dict.fromkeys((*range(32), 127))
+_MAX_FILE_NAME = 1_024
+_MAX_LABEL = 100
+
+
+class Part(NamedTuple):
+    """One part. `section` is FETCH's, `size` what the server declares in octets as transferred, None when unknown."""
+
+    section: str
+    media_type: str
+    charset: str = ""
+    transfer_encoding: str = ""
+    size: int | None = None
+    file_name: str = ""
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the part has a transfer encoding that can be undone; a multipart, the header, all of it have none."""
+        return self.section not in {RAW, HEADERS} and not self.media_type.startswith("multipart/")
+
+
+def check_section(section: str) -> None:
+    """Raise InvalidFieldError unless `section` is a part's number."""
+    if not _SECTION.fullmatch(section):
+        raise InvalidFieldError(
+            {"section": "expected a part's number such as 2 or 1.2 (RFC 3501, section 6.4.5)"}
+        )
+
+
+def section_of_kind(envelope: Envelope, kind: ContentKind) -> str | None:
+    """Return the section of a kind: the first text part of that subtype that is shown, None without one."""
+    if kind in {ContentKind.RAW, ContentKind.HEADERS}:
+        return RAW if kind is ContentKind.RAW else HEADERS
+    subtype = "plain" if kind is ContentKind.TEXT else "html"
+    return next((part.section for part in envelope.text_parts if part.media_subtype == subtype), None)
+
+
+def part_of(envelope: Envelope, section: str) -> Part | None:
+    """Return what the message's structure says of a section, None when it does not name it."""
+    if section == RAW:
+        return Part(RAW, "message/rfc822", size=envelope.size or None)
+    if section == HEADERS:
+        return Part(HEADERS, "text/rfc822-headers")  # RFC 6522 section 4
+    described: Iterable[BodyPart | Attachment] = (*envelope.text_parts, *envelope.attachments)
+    found = next((part for part in described if part.section == section), None)
+    if found is None:
+        return None
+    return Part(
+        section,
+        f"{found.media_type}/{found.media_subtype}",
+        found.charset,
+        found.transfer_encoding,
+        found.size,
+        found.file_name if isinstance(found, Attachment) else "",
+    )
+
+
+def part_from_mime(section: str, header: bytes) -> Part:
+    """Return what a part's own MIME header says of it (RFC 2045); what cannot be read is left empty."""
+    message = BytesHeaderParser().parsebytes(header)
+    return Part(
+        section,
+        message.get_content_type(),
+        _label(message.get_content_charset()),
+        _label(str(message.get("Content-Transfer-Encoding", ""))),
+        None,
+        _file_name(message),
+    )
+
+
+def _label(text: str | None) -> str:
+    label = (text or "").strip().lower()
+    return label if len(label) <= _MAX_LABEL and _TOKEN.fullmatch(label) else ""
+
+
+def _file_name(message: Message) -> str:
+    try:
+        name = message.get_filename() or ""
+    except (ValueError, LookupError, TypeError):  # parameters that the standard library gives up on
+        return ""
+    return name.translate(_CONTROLS).encode("utf-8", "replace").decode("utf-8")[:_MAX_FILE_NAME]

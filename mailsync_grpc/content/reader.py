@@ -1,0 +1,264 @@
+"""`ContentReader`: what the service asks for content.
+
+A request goes: which section is meant, a share in that content, its form, then windows through decoder and outlet to
+the caller, one at a time and only when the caller takes the next piece. Runs on one event loop; whatever blocks runs in
+threads.
+"""
+
+import asyncio
+import hmac
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import structlog
+
+from mailsync_grpc.config import Config
+from mailsync_grpc.content.cache import Cache
+from mailsync_grpc.content.cleaning import Limits
+from mailsync_grpc.content.decoding import Form
+from mailsync_grpc.content.names import Entry, entry_of, owner_of
+from mailsync_grpc.content.outlet import Outlet
+from mailsync_grpc.content.parts import HEADERS, Part, check_section, section_of_kind
+from mailsync_grpc.content.shared import WINDOW, SharedContent
+from mailsync_grpc.content.source import ImapSource, Source
+from mailsync_grpc.content.threads import Threads
+from mailsync_grpc.content.values import (
+    ContentHeader,
+    ContentKind,
+    ContentTrailer,
+    DecodingWarning,
+    MessageKey,
+    Piece,
+    What,
+)
+from mailsync_grpc.errors import (
+    ContentChangedError,
+    EnvelopeNotFoundError,
+    PartNotFoundError,
+    StoreFullError,
+    UidValidityChangedError,
+)
+from mailsync_grpc.imap.connecting import connector
+from mailsync_grpc.imap.sessions import Sessions
+from mailsync_grpc.metrics import CONTENT_CACHE_REQUESTS
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.envelope import Envelope
+from mailsync_grpc.model.folder import Folder
+from mailsync_grpc.model.ids import AccountNo
+from mailsync_grpc.store.cache_index import Owner
+from mailsync_grpc.vault import Vault
+
+DISK_THREADS = 4
+CLEAN_SECONDS = 30.0
+MIN_CHUNK, MAX_CHUNK = 1 << 10, 1 << 20
+_STRUCTURES = 64
+_UNKNOWN = Envelope()
+_log = structlog.get_logger(__name__)
+
+
+class Cut(NamedTuple):
+    """Which octets of the streamed form are sent: `limit` (0: all) from `offset`, in chunks of `chunk_size`."""
+
+    offset: int
+    limit: int
+    chunk_size: int
+
+
+class ContentReader:
+    """Reads content of messages through the cache. An async context manager; `name_key` is 32 bytes."""
+
+    def __init__(self, source: Source, cache: Cache, name_key: bytes, chunk_size: int) -> None:
+        self._source = source
+        self._cache = cache
+        self._name_key = name_key
+        self._chunk_size = chunk_size
+        self._threads = Threads(DISK_THREADS)
+        self._shared: dict[bytes, SharedContent] = {}
+        self._structures: OrderedDict[Owner, asyncio.Task[Envelope]] = OrderedDict()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._cleaner: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._cleaner = asyncio.create_task(self._clean_for_ever())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._cleaner is not None:
+            self._cleaner.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._cleaner
+        await asyncio.gather(*self._closing, *self._structures.values(), return_exceptions=True)
+        await self._source.close()
+        await self._threads.run(self._cache.close)
+        self._threads.close()
+
+    async def open(
+        self,
+        account: Account,
+        folder: Folder,
+        uid: int,
+        what: What,
+        *,
+        decode: bool = False,
+        offset: int = 0,
+        limit: int = 0,
+        if_match: str = "",
+        chunk_size: int = 0,
+        envelope: Envelope | None = None,
+    ) -> AsyncGenerator[Piece, None]:
+        """Yield a header, chunks and a trailer; to be closed (`contextlib.aclosing`) when left early.
+
+        `envelope`, when given, is what the store knows of the message and saves asking the server for its structure.
+        `chunk_size` 0 is the configured one. Raises InvalidFieldError, EnvelopeNotFoundError, PartNotFoundError,
+        UidValidityChangedError, ContentChangedError, QuotaExceededError, CredentialsNeededError and any ImapError.
+        """
+        message = MessageKey(account, folder, uid)
+        cut = Cut(offset, limit, min(max(chunk_size or self._chunk_size, MIN_CHUNK), MAX_CHUNK))
+        known = envelope if envelope is not None and envelope.partial is None else None
+        try:
+            section = await self._section(message, what, known)
+            async with self._share(message, section, known) as content:
+                async for piece in self._stream(content, message, decode=decode, cut=cut, if_match=if_match):
+                    yield piece
+        except EnvelopeNotFoundError:
+            await self._threads.run(self._cache.purge_message, owner_of(message))
+            raise
+        except UidValidityChangedError:
+            await self._threads.run(self._cache.purge_numbering, owner_of(message))
+            raise
+
+    async def purge_account(self, account: AccountNo) -> None:
+        """Delete everything kept of an account that is removed."""
+        await self._threads.run(self._cache.purge_account, account)
+
+    async def _stream(
+        self, content: SharedContent, message: MessageKey, *, decode: bool, cut: Cut, if_match: str
+    ) -> AsyncIterator[Piece]:
+        part = await content.part()
+        form = Form.of(part, decode=decode)
+        etag = self._etag(message, form)
+        if if_match and not hmac.compare_digest(if_match.encode(), etag.encode()):
+            raise ContentChangedError(
+                "the content is not the one that if_match names; download it from its beginning"
+            )
+        yield _header(content, form, etag, cut.offset)
+        # Octets that are sent as they are can be begun at any window; decoding begins at the beginning.
+        first = cut.offset // WINDOW if form.identity else 0
+        outlet = Outlet(cut.offset - first * WINDOW, cut.limit, cut.chunk_size)
+        decoder = form.decoder(asked=decode)
+        while not outlet.full and (window := await content.window(first)):
+            for chunk in await self._threads.run(lambda data: outlet.feed(decoder.feed(data)), window):
+                yield chunk
+            first += 1
+        ended = not outlet.full
+        for chunk in (*(outlet.feed(decoder.finish()) if ended else ()), *outlet.finish()):
+            yield chunk
+        total = content.size if form.identity else outlet.passed if ended else None
+        warnings = decoder.warnings | ({DecodingWarning.SHORT} if content.short else set())
+        yield ContentTrailer(outlet.size, outlet.sha256(), tuple(sorted(warnings)), total)
+
+    async def _section(self, message: MessageKey, what: What, known: Envelope | None) -> str:
+        if not isinstance(what, ContentKind):
+            check_section(what)
+            return what
+        if what in {ContentKind.TEXT, ContentKind.HTML}:
+            known = known or await self._structure(message)
+        section = section_of_kind(known or _UNKNOWN, what)
+        if section is None:
+            raise PartNotFoundError(f"{message.name}, {what.name}")
+        return section
+
+    async def _structure(self, message: MessageKey) -> Envelope:
+        """Return the server's description of a message, asked for once by all who need it at about the same time."""
+        owner = owner_of(message)
+        task = self._structures.pop(owner, None)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = asyncio.create_task(self._source.structure(message))
+        self._structures[owner] = task
+        if len(self._structures) > _STRUCTURES:
+            self._structures.popitem(last=False)
+        return await asyncio.shield(task)
+
+    async def _locate(self, message: MessageKey, section: str, known: Envelope | None) -> Part:
+        if known is None:
+            known = _UNKNOWN if section == HEADERS else await self._structure(message)
+        return await self._source.part(message, section, known)
+
+    @asynccontextmanager
+    async def _share(
+        self, message: MessageKey, section: str, known: Envelope | None
+    ) -> AsyncIterator[SharedContent]:
+        entry = entry_of(self._name_key, message, section)
+        joined = self._shared.get(entry.name)
+        content = joined or self._new(entry, message, section, known)
+        content.readers += 1
+        try:
+            await content.part()
+            result = "hit" if content.cached else "joined" if joined else "miss"
+            CONTENT_CACHE_REQUESTS.labels(result).inc()
+            yield content
+        finally:
+            content.readers -= 1
+            if not content.readers:
+                del self._shared[entry.name]
+                self._in_background(content.close())
+
+    def _new(self, entry: Entry, message: MessageKey, section: str, known: Envelope | None) -> SharedContent:
+        content = SharedContent(
+            entry,
+            self._cache,
+            self._threads,
+            partial(self._locate, message, section, known),
+            partial(self._source.octets, message, section),
+        )
+        self._shared[entry.name] = content
+        return content
+
+    def _etag(self, message: MessageKey, form: Form) -> str:
+        """Messages are immutable under their UID (RFC 3501 section 2.3.1.1), so the name identifies the content."""
+        name = entry_of(self._name_key, message, form.part.section).name
+        described = f"{form.identity}\0{form.part}".encode()
+        return hmac.digest(self._name_key, name + described, "sha256")[:16].hex()
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _clean_for_ever(self) -> None:
+        while True:
+            try:
+                await self._threads.run(self._cache.clean)
+            except (OSError, StoreFullError) as error:
+                _log.warning("content cache is not cleaned", reason=str(error))
+            await asyncio.sleep(CLEAN_SECONDS)
+
+
+def open_reader(config: Config, vault: Vault) -> ContentReader:
+    """Return a reader over the cache in the data directory, to be entered once on the event loop it serves."""
+    settings = config.content
+    limits = Limits(settings.max_bytes, settings.max_disk_use)
+    cache = Cache(config.data_dir / "content", vault.subkey("content cache"), limits)
+    source = ImapSource(Sessions(connector(config.imap, vault)))
+    return ContentReader(source, cache, vault.subkey("content names"), settings.chunk_size)
+
+
+def _header(content: SharedContent, form: Form, etag: str, offset: int) -> ContentHeader:
+    declared = content.size if content.size is not None else form.part.size
+    return ContentHeader(
+        form.part.media_type,
+        form.charset,
+        declared if form.identity else None,
+        etag,
+        form.part.file_name,
+        "" if form.part.section in {"", HEADERS} else form.part.section,
+        form.transfer_encoding,
+        offset,
+        content.cached,
+    )

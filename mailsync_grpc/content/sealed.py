@@ -1,0 +1,158 @@
+"""A file of content encrypted at rest, written and read in chunks.
+
+Layout: magic, 16 random bytes of salt, length of the description, description, chunks of 64 KiB, end. Description,
+chunks and end are sealed one by one with AES-256-GCM (NIST SP 800-38D) under a key of the file's own, derived from the
+cache's key and the salt, so that numbered nonces never repeat under one key. The nonce holds what a piece is and its
+number, the associated data the entry's name: a piece moved within a file, to another file, or a file moved to
+another name does not open. The end holds the content's size; a file without it, or of another length, is not whole.
+"""
+
+import hmac
+import os
+import struct
+from pathlib import Path
+from typing import Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+CHUNK = 64 << 10
+"""Octets of content in a sealed chunk."""
+
+_MAGIC = b"MSC1"
+_SALT_BYTES = 16
+_TAG_BYTES = 16
+_FRONT = struct.Struct(f">4s{_SALT_BYTES}sI")
+_END = struct.Struct(">Q")
+_END_BYTES = _END.size + _TAG_BYTES
+_DESCRIPTION, _CHUNK, _FINAL = range(3)
+_MAX_DESCRIPTION = 1 << 20
+
+
+class CorruptEntryError(Exception):
+    """The file is not what was written under this name; handled inside the cache, where it is a miss."""
+
+
+class SealedFile:
+    """One file, open for reading and, until `finish`, for appending. Safe to read from several threads."""
+
+    def __init__(self, handle: int, cipher: AESGCM, name: bytes, start: int) -> None:
+        self._handle = handle
+        self._cipher = cipher
+        self._name = name
+        self._start = start
+        self.description = b""
+        self.size = 0
+
+    @classmethod
+    def create(cls, path: Path, key: bytes, name: bytes, description: bytes) -> Self:
+        """Make the file `path`, mode 0600. Raises OSError."""
+        salt = os.urandom(_SALT_BYTES)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        file = cls(handle, _cipher(key, salt), name, 0)
+        try:
+            sealed = file._seal(_DESCRIPTION, 0, description)
+            file._start = _FRONT.size + len(sealed)
+            _write(handle, _FRONT.pack(_MAGIC, salt, len(sealed)) + sealed)
+        except BaseException:
+            file.close()
+            raise
+        file.description = description
+        return file
+
+    @classmethod
+    def open(cls, path: Path, key: bytes, name: bytes) -> Self:
+        """Open a file that was finished. Raises FileNotFoundError, CorruptEntryError, OSError."""
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return cls._opened(handle, key, name)
+        except BaseException:
+            os.close(handle)
+            raise
+
+    @classmethod
+    def _opened(cls, handle: int, key: bytes, name: bytes) -> Self:
+        front = os.pread(handle, _FRONT.size, 0)
+        if len(front) != _FRONT.size or not front.startswith(_MAGIC):
+            raise CorruptEntryError
+        _, salt, length = _FRONT.unpack(front)
+        if length > _MAX_DESCRIPTION:
+            raise CorruptEntryError
+        file = cls(handle, _cipher(key, salt), name, _FRONT.size + length)
+        file.description = file._open(_DESCRIPTION, 0, os.pread(handle, length, _FRONT.size))
+        stored = os.fstat(handle).st_size
+        file.size = _END.unpack(file._open(_FINAL, 0, os.pread(handle, _END_BYTES, stored - _END_BYTES)))[0]
+        if stored != file._position(file.chunks) + file.size % CHUNK + _partial_tag(file.size) + _END_BYTES:
+            raise CorruptEntryError
+        return file
+
+    @property
+    def chunks(self) -> int:
+        """Number of whole chunks."""
+        return self.size // CHUNK
+
+    @property
+    def stored(self) -> int:
+        """Octets the file takes on disk."""
+        return os.fstat(self._handle).st_size
+
+    def append(self, data: bytes) -> None:
+        """Add content; only the last piece may be other than a multiple of CHUNK. Raises OSError (disk full)."""
+        assert self.size % CHUNK == 0
+        pieces = [
+            self._seal(_CHUNK, self.chunks + number, data[start : start + CHUNK])
+            for number, start in enumerate(range(0, len(data), CHUNK))
+        ]
+        _write(self._handle, b"".join(pieces))
+        self.size += len(data)
+
+    def finish(self) -> None:
+        """Make the file whole: nothing may be appended any more. Raises OSError."""
+        _write(self._handle, self._seal(_FINAL, 0, _END.pack(self.size)))
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return up to `length` octets of content from `offset`, a multiple of CHUNK. Raises CorruptEntryError."""
+        end = min(offset + length, self.size)
+        return b"".join(
+            self._open(
+                _CHUNK, start // CHUNK, self._stored_chunk(start // CHUNK, min(CHUNK, self.size - start))
+            )
+            for start in range(offset, end, CHUNK)
+        )[: max(0, end - offset)]
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._handle)
+
+    def _stored_chunk(self, number: int, length: int) -> bytes:
+        return os.pread(self._handle, length + _TAG_BYTES, self._position(number))
+
+    def _position(self, chunk: int) -> int:
+        return self._start + chunk * (CHUNK + _TAG_BYTES)
+
+    def _seal(self, kind: int, number: int, data: bytes) -> bytes:
+        return self._cipher.encrypt(_nonce(kind, number), data, self._name)
+
+    def _open(self, kind: int, number: int, sealed: bytes) -> bytes:
+        try:
+            return self._cipher.decrypt(_nonce(kind, number), sealed, self._name)
+        except (InvalidTag, ValueError):
+            raise CorruptEntryError from None
+
+
+def _cipher(key: bytes, salt: bytes) -> AESGCM:
+    return AESGCM(hmac.digest(key, salt, "sha256"))
+
+
+def _nonce(kind: int, number: int) -> bytes:
+    return struct.pack(">IQ", kind, number)
+
+
+def _partial_tag(size: int) -> int:
+    return _TAG_BYTES if size % CHUNK else 0
+
+
+def _write(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]

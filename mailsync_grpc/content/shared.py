@@ -1,0 +1,155 @@
+"""One content while anyone reads it: fetched once, by whoever is furthest, for all.
+
+Callers of one content share a `SharedContent` and ask it for windows by number. A window that was fetched before comes
+from the file; the next one is fetched from the mail server by the first who asks, and appended to the file. So the
+fetch follows its fastest reader, nothing runs ahead of them, no connection is held while they pause, and memory holds
+one window a caller however large the content is. Each step runs in a task of its own under one lock: a caller that is
+cancelled stops waiting, and the step goes on for the others.
+
+The file becomes a cache entry when the end was reached and no octet that the server declared is missing. Where there
+is no file (cache off, disk full, entry found damaged while it was being read), windows come from the server one by one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from mailsync_grpc.content.cache import Cache, Draft
+from mailsync_grpc.content.names import Entry
+from mailsync_grpc.content.parts import Part
+from mailsync_grpc.content.sealed import CHUNK, CorruptEntryError, SealedFile
+from mailsync_grpc.content.threads import Threads
+from mailsync_grpc.errors import QuotaExceededError
+
+WINDOW = 4 * CHUNK
+"""Octets of one fetch: 256 KiB."""
+MAX_CONTENT = 1 << 30
+"""A server that sends more of one part than this is not believed."""
+
+T = TypeVar("T")
+Fetch = Callable[[int, int], Awaitable[bytes]]
+"""Returns at most as many octets (second) from an offset (first) of the content; fewer at its end only."""
+
+
+class SharedContent:
+    """One section of one message. `readers` is kept by who hands it out, who calls `close` after the last."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        cache: Cache,
+        threads: Threads,
+        locate: Callable[[], Awaitable[Part]],
+        fetch: Fetch,
+    ) -> None:
+        self.readers = 0
+        self.cached = False
+        self.size: int | None = None
+        self._entry = entry
+        self._cache = cache
+        self._threads = threads
+        self._locate = locate
+        self._fetch = fetch
+        self._part: Part | None = None
+        self._file: SealedFile | None = None
+        self._draft: Draft | None = None
+        self._reached = 0
+        self._lock = asyncio.Lock()
+        self._steps: set[asyncio.Task[Any]] = set()
+
+    @property
+    def short(self) -> bool:
+        """Whether the server sent fewer octets than it declares; known once `size` is."""
+        declared = self._part.size if self._part else None
+        return self.size is not None and declared is not None and self.size < declared
+
+    async def part(self) -> Part:
+        """Return what is known of the part, found in the cache or else asked of the server."""
+        return self._part if self._part is not None else await self._step(self._open())
+
+    async def window(self, number: int) -> bytes:
+        """Return window `number`, empty beyond the end, shorter than WINDOW only at the end."""
+        return await self._step(self._window(number * WINDOW))
+
+    async def close(self) -> None:
+        """Release what is held; a file that did not become whole is deleted."""
+        await asyncio.gather(*self._steps, return_exceptions=True)
+        await self._forget_file()
+
+    async def _step(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(work)
+        self._steps.add(task)
+        task.add_done_callback(self._end_step)
+        return await asyncio.shield(task)
+
+    def _end_step(self, task: asyncio.Task[Any]) -> None:
+        self._steps.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even if the caller has gone
+
+    async def _open(self) -> Part:
+        async with self._lock:
+            if self._part is not None:
+                return self._part
+            cached = await self._threads.run(self._cache.find, self._entry)
+            if cached is not None:
+                self.cached, self._file, self.size = True, cached.file, cached.file.size
+                self._part = cached.part
+                return cached.part
+            part = await self._locate()
+            self._draft = await self._threads.run(self._cache.draft, self._entry, part)
+            self._file = self._draft.file if self._draft else None
+            self._part = part
+            return part
+
+    async def _window(self, offset: int) -> bytes:
+        async with self._lock:
+            if self.size is not None and offset >= self.size:
+                return b""
+            if self._file is not None and offset < self._file.size:
+                try:
+                    return await self._threads.run(self._file.read, offset, WINDOW)
+                except (CorruptEntryError, OSError):
+                    await self._forget_file(damaged=True)
+            return await self._next(offset)
+
+    async def _next(self, offset: int) -> bytes:
+        if offset >= MAX_CONTENT:
+            raise QuotaExceededError(f"the mail server sends more than {MAX_CONTENT} octets of one part")
+        data = await self._fetch_whole(offset)
+        # Nothing at an offset that was never reached tells only that the content ends before it.
+        if len(data) < WINDOW and (data or offset == self._reached):
+            self.size = offset + len(data)
+        self._reached = max(self._reached, offset + len(data))
+        if self._draft is not None and offset == self._draft.file.size:
+            await self._keep(self._draft, data)
+        return data
+
+    async def _fetch_whole(self, offset: int) -> bytes:
+        """Return a window; what is missing of the declared size is asked for once more before it counts as missing."""
+        declared = (self._part.size if self._part else None) or 0
+        data = await self._fetch(offset, WINDOW)
+        while data and len(data) < WINDOW and offset + len(data) < declared:
+            more = await self._fetch(offset + len(data), WINDOW - len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    async def _keep(self, draft: Draft, data: bytes) -> None:
+        if not await self._threads.run(self._cache.append, draft, data):
+            await self._forget_file()
+        elif self.size is not None:
+            self._draft = None
+            finish = self._cache.discard if self.short else self._cache.commit
+            await self._threads.run(finish, draft)
+
+    async def _forget_file(self, *, damaged: bool = False) -> None:
+        file, draft = self._file, self._draft
+        self._file = self._draft = None
+        if draft is not None:
+            await self._threads.run(self._cache.discard, draft)
+        elif damaged:
+            await self._threads.run(self._cache.drop, self._entry)
+        if file is not None:
+            file.close()

@@ -1,0 +1,86 @@
+"""Where content comes from: a message on its mail server, read in windows.
+
+Only here is an answer of IMAP turned into what content means by it: a message that is gone, a part that is not there.
+"""
+
+from typing import Protocol
+
+from mailsync_grpc.content.parts import Part, part_from_mime, part_of
+from mailsync_grpc.content.values import MessageKey
+from mailsync_grpc.errors import EnvelopeNotFoundError, ImapProtocolError, ImapRefusedError, PartNotFoundError
+from mailsync_grpc.imap.sessions import Reading, Sessions
+from mailsync_grpc.model.envelope import Envelope
+
+_MAX_MIME_HEADER = 64 << 10
+
+
+class Source(Protocol):
+    """What content needs of mail servers.
+
+    Reading may raise EnvelopeNotFoundError, UidValidityChangedError, CredentialsNeededError and any ImapError.
+    """
+
+    async def structure(self, message: MessageKey) -> Envelope:
+        """Return what the server says of a message's parts and size."""
+        ...
+
+    async def part(self, message: MessageKey, section: str, known: Envelope) -> Part:
+        """Return what is known of a section. Raises PartNotFoundError."""
+        ...
+
+    async def octets(self, message: MessageKey, section: str, offset: int, length: int) -> bytes:
+        """Return at most `length` octets of a section from `offset`; fewer, or none, at its end."""
+        ...
+
+    async def close(self) -> None:
+        """Release the connections."""
+        ...
+
+
+class ImapSource:
+    """Reads over the pool of connections."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def structure(self, message: MessageKey) -> Envelope:
+        """Return what the server says of a message's parts and size."""
+
+        def read(connection: Reading) -> Envelope:
+            envelope = connection.fetch_structure(message.uid)
+            if envelope is None:
+                raise EnvelopeNotFoundError(message.name)
+            return envelope
+
+        return await self._sessions.read(message.account, message.folder, read)
+
+    async def part(self, message: MessageKey, section: str, known: Envelope) -> Part:
+        """Return what is known of a section, from the message's structure or else from the part's own header."""
+        part = part_of(known, section)
+        if part is not None:
+            return part
+        header = await self.octets(message, f"{section}.MIME", 0, _MAX_MIME_HEADER)
+        if not header:
+            raise PartNotFoundError(f"{message.name}, section {section}")
+        return part_from_mime(section, header)
+
+    async def octets(self, message: MessageKey, section: str, offset: int, length: int) -> bytes:
+        """Return at most `length` octets of a section by BODY.PEEK[section]<offset.length>."""
+
+        def read(connection: Reading) -> bytes:
+            try:
+                data = connection.fetch_section(message.uid, section, offset, length)
+            except ImapRefusedError:
+                if connection.fetch_structure(message.uid) is None:
+                    raise EnvelopeNotFoundError(message.name) from None
+                raise
+            if len(data) > length:
+                connection.close()
+                raise ImapProtocolError("the server sent more of a message than was asked for")
+            return data
+
+        return await self._sessions.read(message.account, message.folder, read)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._sessions.close()
