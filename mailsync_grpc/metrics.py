@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -192,12 +192,20 @@ def _hit_ratio() -> float:
     return results.get("hit", 0.0) / total if total else 0.0
 
 
-def exposition(*collectors: Collector) -> bytes:
-    """Return the text format (version 0.0.4) of all processes' metrics and those of `collectors`."""
-    registry = CollectorRegistry()
-    for collector in collectors:
-        registry.register(collector)
+class _ThisProcess(Collector):
+    """Hands on what this process alone has counted, where processes do not share a directory."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the default registry's metrics."""
+        yield from REGISTRY.collect()
+
+
+def registry(store: StoreCollector) -> CollectorRegistry:
+    """Return what /metrics shows: all processes' metrics and the store's."""
+    shown = CollectorRegistry()
+    shown.register(store)
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
-    return generate_latest(REGISTRY) + generate_latest(registry)
+        MultiProcessCollector(shown)  # type: ignore[no-untyped-call]
+    else:
+        shown.register(_ThisProcess())
+    return shown

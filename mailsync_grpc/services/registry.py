@@ -1,12 +1,12 @@
 """Which calls of the contract are served, and how: handlers built from the descriptors, none generated, none faked.
 
-A servicer is an object with a coroutine for each call it serves, named in snake case. What it lacks answers
+A service's calls are coroutines, named in snake case, of one or more objects. What none of them has answers
 UNIMPLEMENTED with what is missing, from the one list below, which the README's status table repeats. A response may be
 a message or bytes that are one already (joined from stored bytes), which are passed through as they are.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -72,21 +72,20 @@ UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
 """Calls of the contract that are not built yet, `Service.Method`, and what is missing."""
 
 
-def handlers(service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
-    """Return the handler of a service: each of its calls goes to the servicer's coroutine, or is UNIMPLEMENTED."""
+def handlers(service: ServiceDescriptor, servicers: Sequence[object]) -> grpc.GenericRpcHandler:
+    """Return the handler of a service: each of its calls goes to a servicer's coroutine, or is UNIMPLEMENTED."""
     return grpc.method_handlers_generic_handler(
         service.full_name,
-        {method.name: _handler(method, _behaviour(method, servicer)) for method in service.methods},
+        {method.name: _handler(method, _behaviour(method, servicers)) for method in service.methods},
     )
 
 
-def served(servicers: Iterable[tuple[ServiceDescriptor, object]]) -> set[str]:
-    """Return the calls that have a coroutine, as `Service.Method`."""
+def built(service: ServiceDescriptor, servicers: Sequence[object]) -> set[str]:
+    """Return the calls of a service that have a coroutine, as `Service.Method`."""
     return {
         f"{service.name}.{method.name}"
-        for service, servicer in servicers
         for method in service.methods
-        if hasattr(servicer, snake_case(method.name))
+        if _coroutine(method, servicers) is not None
     }
 
 
@@ -100,10 +99,15 @@ def serialize(response: Response) -> bytes:
     return response if isinstance(response, bytes) else response.SerializeToString()
 
 
-def _behaviour(method: MethodDescriptor, servicer: object) -> Callable[..., Awaitable[Any]]:
-    built: Callable[..., Awaitable[Any]] | None = getattr(servicer, snake_case(method.name), None)
-    if built is not None:
-        return built
+def _coroutine(method: MethodDescriptor, servicers: Sequence[object]) -> Callable[..., Awaitable[Any]] | None:
+    name = snake_case(method.name)
+    return next((getattr(servicer, name) for servicer in servicers if hasattr(servicer, name)), None)
+
+
+def _behaviour(method: MethodDescriptor, servicers: Sequence[object]) -> Callable[..., Awaitable[Any]]:
+    coroutine = _coroutine(method, servicers)
+    if coroutine is not None:
+        return coroutine
     name = f"{method.containing_service.name}.{method.name}"
     missing = UNIMPLEMENTED[name]
 

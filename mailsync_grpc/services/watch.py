@@ -13,13 +13,13 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
-from grpc._cython.cygrpc import ExecuteBatchError  # type: ignore[import-not-found] # it has no public name
 
 from mailsync_grpc import metrics
-from mailsync_grpc.errors import ServerDrainingError, SlowConsumerError
+from mailsync_grpc.errors import ServerDrainingError
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.status import RETRY_SECONDS
+from mailsync_grpc.services.streams import write
 from mailsync_grpc.services.tokens import Position, ResumeTokens
 from mailsync_grpc.services.watch_cut import Cut, cut, linger
 from mailsync_grpc.services.watch_feed import Feed
@@ -139,14 +139,6 @@ class Stream:
         await self._write(context, response.SerializeToString())
 
     async def _write(self, context: Context, response: bytes) -> None:
-        try:
-            async with asyncio.timeout(self._limits.stall):
-                await context.write(response)
-        except TimeoutError:
-            raise SlowConsumerError(
-                f"nothing was read for {self._limits.stall:g} s; resume by the last token"
-            ) from None
-        except ExecuteBatchError:
-            raise asyncio.CancelledError("the caller is gone") from None
+        await write(context, response, self._limits.stall)
         self._said = self.cursor.revision
         self._last_write = time.monotonic()

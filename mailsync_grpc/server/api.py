@@ -1,0 +1,69 @@
+"""The gRPC server itself: transport settings, addresses, certificates.
+
+Transport settings were chosen by measurement with grpcio 1.85: `ping_timeout_ms` (not `keepalive_timeout_ms`) with
+`max_pings_without_data` 0 is what ends the connection of a frozen client; without `min_recv_ping_interval_…` clients
+that ping are sent away (too_many_pings); the pending limits let thousands of streams open at once.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from mailsync_grpc.config import Config, TlsConfig, split_address
+from mailsync_grpc.errors import ConfigError
+from mailsync_grpc.services.interceptors import CallInterceptor
+
+_MAX_REQUEST: Final = 4 << 20
+_MAX_RESPONSE: Final = 64 << 20
+
+OPTIONS: Final = (
+    ("grpc.max_receive_message_length", _MAX_REQUEST),
+    ("grpc.max_send_message_length", _MAX_RESPONSE),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+    # A second server on the same port is an error, not a sharer of its calls.
+    ("grpc.so_reuseport", 0),
+)
+
+
+def make_server(config: Config) -> grpc.aio.Server:
+    """Return a server with every guard in place and no address yet."""
+    token = None if config.token is None else config.token.get_secret_value()
+    return grpc.aio.server(interceptors=[CallInterceptor(token)], options=OPTIONS)
+
+
+def bind(server: grpc.aio.Server, config: Config) -> str:
+    """Add the configured address; return it with the port that was really taken.
+
+    Raises ConfigError when the address cannot be listened on or a certificate cannot be read.
+    """
+    host, _ = split_address("listen", config.listen)
+    try:
+        if config.tls.cert_file is None:
+            port = server.add_insecure_port(config.listen)
+        else:
+            port = server.add_secure_port(config.listen, _credentials(config.tls))
+    except RuntimeError:
+        port = 0
+    if host.startswith("unix:"):
+        Path(host.removeprefix("unix:")).chmod(0o600)
+        return host
+    if not port:
+        raise ConfigError(f"listen={config.listen}: the address cannot be listened on; is it in use?")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _credentials(tls: TlsConfig) -> grpc.ServerCredentials:
+    assert tls.cert_file is not None
+    assert tls.key_file is not None
+    try:
+        certificate, key = tls.cert_file.read_bytes(), tls.key_file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"tls.cert_file, tls.key_file: {error}") from None
+    return grpc.ssl_server_credentials([(key, certificate)])

@@ -1,0 +1,41 @@
+"""What is done in the background for ever: old events dropped, deleted accounts and mirrors purged."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+import structlog
+
+from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.services.core import Core
+
+ROWS: Final = 2_000
+"""Rows of one commit, so that no other writer waits long."""
+TRIM_EVERY: Final = 60.0
+PURGE_EVERY: Final = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def trim(core: Core) -> NoReturn:
+    """Keep the event log within its age and size."""
+    limits = core.config.store
+    await _for_ever(
+        core, lambda: core.store.trim_log(limits.log_max_age, limits.log_max_bytes, ROWS), TRIM_EVERY
+    )
+
+
+async def purge(core: Core) -> NoReturn:
+    """Delete what is left of removed accounts and dropped mirrors."""
+    await _for_ever(core, lambda: core.store.purge(ROWS), PURGE_EVERY)
+
+
+async def _for_ever(core: Core, step: Callable[[], bool], pause: float) -> NoReturn:
+    """Repeat `step` while it says that more is to be done, then after each pause."""
+    while True:
+        try:
+            while await core.run(step):
+                pass
+        except MailsyncError as error:
+            _log.error("housekeeping failed", error=str(error))
+        await asyncio.sleep(pause)

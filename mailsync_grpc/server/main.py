@@ -1,0 +1,137 @@
+"""The life of the API process: open, listen, say so, wait, drain, close; each step undone in reverse order."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final, Never
+
+import structlog
+from prometheus_client import start_http_server
+
+from mailsync_grpc import metrics
+from mailsync_grpc.config import Config, split_address
+from mailsync_grpc.content.reader import open_reader
+from mailsync_grpc.errors import ConfigError
+from mailsync_grpc.model.account import AccountState
+from mailsync_grpc.server import api, housekeeping, logs
+from mailsync_grpc.server.supervisor import Supervisor
+from mailsync_grpc.services.assembly import About, Services, assemble
+from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.login import try_login
+from mailsync_grpc.services.watch_feed import Feed
+from mailsync_grpc.store.base import Store
+from mailsync_grpc.store.keys import SCHEMA_VERSION
+from mailsync_grpc.store.lmdb import open_store
+from mailsync_grpc.vault import Vault, open_vault
+
+GRACE: Final = 8.0
+"""Seconds that calls may take to end once the server stops."""
+
+_log = structlog.get_logger(__name__)
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT; print one line when ready."""
+    logs.configure(config)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        store = await asyncio.to_thread(
+            open_store, config.data_dir, exclusive=True, max_bytes=config.store.max_bytes
+        )
+        stack.callback(store.close)
+        _clear_metrics(config.data_dir)
+        supervisor = Supervisor(config)
+        address, services = await stack.enter_async_context(
+            _api(config, store, open_vault(config), supervisor)
+        )
+        shown = _expose_metrics(config, store, supervisor, stack)
+        await supervisor.start()
+        stack.push_async_callback(supervisor.stop)
+        print(f"mailsync ready: grpc {address}, metrics {shown}", flush=True)  # noqa: T201 - what starters wait for
+        await stopping.wait()
+        _log.info("stopping")
+        await services.drain()
+
+
+@asynccontextmanager
+async def _api(
+    config: Config, store: Store, vault: Vault, supervisor: Supervisor
+) -> AsyncIterator[tuple[str, Services]]:
+    """Serve the API while the context lasts; yields its address."""
+    reader, sessions = open_reader(config, vault)
+    core = Core(store, vault, config)
+    feed = Feed(core)
+    server = api.make_server(config)
+    about = About("lmdb", SCHEMA_VERSION, lambda: supervisor.alive)
+    services = assemble(core, reader, feed, try_login(config.imap), about)
+    async with AsyncExitStack() as stack:
+        stack.callback(core.close)
+        stack.push_async_callback(sessions.close)
+        await stack.enter_async_context(reader)
+        feed.start()
+        stack.push_async_callback(feed.close)
+        for task in (housekeeping.trim(core), housekeeping.purge(core)):
+            stack.push_async_callback(_cancelled, asyncio.create_task(task))
+        await services.add_to(server)
+        address = api.bind(server, config)
+        await server.start()
+        stack.push_async_callback(server.stop, GRACE)
+        yield address, services
+
+
+async def _cancelled(task: "asyncio.Task[Never]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _clear_metrics(data_dir: Path) -> None:
+    """Remove what earlier processes counted; the store's lock tells that none of them lives."""
+    mine = f"metrics.{os.getpid()}"
+    for directory in (data_dir / "run").glob("metrics.*"):
+        if directory.name != mine:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _expose_metrics(config: Config, store: Store, supervisor: Supervisor, stack: AsyncExitStack) -> str:
+    """Serve /metrics while the stack lasts; return its address."""
+    if config.metrics == "off":
+        return "off"
+    host, port = split_address("metrics", config.metrics)
+    shown = metrics.registry(metrics.StoreCollector(lambda: read_store(store, config, supervisor.alive)))
+    try:
+        server, thread = start_http_server(port, host, shown)
+    except OSError as error:
+        raise ConfigError(f"metrics={config.metrics}: {error.strerror}") from None
+    stack.callback(thread.join)
+    stack.callback(server.server_close)
+    stack.callback(server.shutdown)
+    return f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}/metrics"
+
+
+def read_store(store: Store, config: Config, workers: int) -> metrics.StoreReading:
+    """Return what a scrape shows of the store."""
+    stats = store.stats()
+    states = dict.fromkeys((state.name.lower() for state in AccountState), 0)
+    after = ""
+    while batch := store.accounts(after):
+        after = batch[-1].id
+        for account in batch:
+            states[(AccountState.PAUSED if account.paused else account.state).name.lower()] += 1
+    return metrics.StoreReading(
+        bytes_used=stats.bytes_used,
+        bytes_limit=config.store.max_bytes,
+        log_bytes=stats.log_bytes,
+        log_floor=stats.log_floor,
+        log_head=stats.log_head,
+        log_oldest=stats.log_oldest_time / 1000,
+        envelopes=stats.envelopes,
+        accounts=states,
+        workers=workers,
+    )

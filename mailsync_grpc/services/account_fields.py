@@ -1,0 +1,229 @@
+"""What callers may write into an account: checked field by field, and turned into the model's values.
+
+Editing is merging: the message of the account as it is takes over the fields that the mask names, and the result is
+checked like a new one. What belongs to the contract and is not built is refused by name rather than ignored.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from cryptography.x509 import load_pem_x509_certificates
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from mailsync_grpc.config import ImapConfig
+from mailsync_grpc.errors import InvalidFieldError, NotImplementedYetError
+from mailsync_grpc.model.account import Account, Security, SyncSettings
+from mailsync_grpc.model.ids import AccountNo
+from mailsync_grpc.services.fields import Violations
+from mailsync_grpc.store.codec.messages import account_message
+from mailsync_grpc.v1 import account_pb2 as pb
+
+EDITABLE: Final = ("display_name", "email_address", "imap", "auth", "sync", "labels")
+
+_MAX_LABELS = 64
+_LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
+_HOST = re.compile(r"[^\s/@\x00-\x20\x7f]{1,253}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DEFAULT_PORT: Final = {Security.IMPLICIT_TLS: 993, Security.STARTTLS: 143, Security.PLAINTEXT: 143}
+_MAX_PEM = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDraft:
+    """An account as its caller wants it. `password` is None where the stored one stays."""
+
+    host: str
+    port: int
+    security: Security
+    ca_pem: str
+    username: str
+    password: str | None = field(repr=False)
+    display_name: str
+    email: str
+    labels: dict[str, str]
+    settings: SyncSettings
+
+
+def read_account(message: pb.Account, allowed: ImapConfig, stored_username: str = "") -> AccountDraft:
+    """Return the checked values of an account's message.
+
+    `stored_username` is the login name of an account that exists, whose credentials may be left out. Raises
+    InvalidFieldError with every violation, NotImplementedYetError for settings that are not built.
+    """
+    refuse_unbuilt(message)
+    faults = Violations()
+    _check_texts(message, faults)
+    _check_labels(message, faults)
+    security = _security(message.imap, allowed, faults)
+    username, password = _credentials(message, faults, stored_username)
+    _check_endpoint(message.imap, faults)
+    settings = _settings(message.sync, faults)
+    faults.raise_any()
+    return AccountDraft(
+        host=message.imap.host,
+        port=message.imap.port or _DEFAULT_PORT[security],
+        security=security,
+        ca_pem=message.imap.tls.ca_pem,
+        username=username,
+        password=password,
+        display_name=message.display_name,
+        email=message.email_address,
+        labels=dict(message.labels),
+        settings=settings,
+    )
+
+
+def edited(account: Account, change: pb.Account, mask: FieldMask) -> pb.Account:
+    """Return the account's message with the masked fields of `change`; an empty mask names those that are set.
+
+    Raises InvalidFieldError for a mask that names anything else than editable fields.
+    """
+    paths = list(mask.paths) or [found.name for found, _ in change.ListFields() if found.name in EDITABLE]
+    wrong = [path for path in paths if path.split(".")[0] not in EDITABLE or not _exists(path)]
+    if wrong:
+        raise InvalidFieldError(
+            {"update_mask": f"no editable field: {', '.join(wrong)}; editable are {', '.join(EDITABLE)}"}
+        )
+    merged = account_message(account)
+    FieldMask(paths=paths).MergeMessage(
+        change, merged, replace_message_field=True, replace_repeated_field=True
+    )
+    if "labels" in paths:  # MergeMessage adds to maps
+        merged.ClearField("labels")
+        merged.labels.update(change.labels)
+    return merged
+
+
+def _exists(path: str) -> bool:
+    return FieldMask(paths=[path]).IsValidForDescriptor(pb.Account.DESCRIPTOR)
+
+
+def with_draft(account: Account, draft: AccountDraft) -> Account:
+    """Return the account with what its caller wants; credentials, state and version are as they were."""
+    return replace(
+        account,
+        host=draft.host,
+        port=draft.port,
+        security=draft.security,
+        ca_pem=draft.ca_pem,
+        username=draft.username,
+        display_name=draft.display_name,
+        email=draft.email,
+        labels=draft.labels,
+        settings=draft.settings,
+    )
+
+
+def new_account(draft: AccountDraft, no: AccountNo, account_id: str, sealed: bytes, now: int) -> Account:
+    """Return the first version of an account, made at `now` (milliseconds since 1970)."""
+    blank = Account(no, account_id, 1, "", 0, draft.security, "", sealed)
+    return replace(with_draft(blank, draft), create_time=now, update_time=now, state_since=now)
+
+
+def refuse_unbuilt(message: pb.Account) -> None:
+    """Raise NotImplementedYetError naming the first setting that is not in this version."""
+    for present, what in (
+        (message.auth.HasField("oauth"), "auth.oauth"),
+        (message.auth.HasField("secret_ref"), "auth.secret_ref"),
+        (message.sync.mode == pb.SYNC_MODE_MINIMAL, "sync.mode MINIMAL"),
+        (message.sync.HasField("window"), "sync.window"),
+        (bool(message.imap.proxy_url), "imap.proxy_url"),
+        (bool(message.imap.tls.client_certificate_pem), "imap.tls.client_certificate_pem"),
+        (bool(message.imap.tls.client_key_pem), "imap.tls.client_key_pem"),
+    ):
+        if present:
+            raise NotImplementedYetError(f"account.{what} is not in this version")
+
+
+def _check_texts(message: pb.Account, faults: Violations) -> None:
+    name, address = message.display_name, message.email_address
+    faults.unless(
+        len(name) <= 200 and not _CONTROL.search(name),
+        "account.display_name",
+        "at most 200 characters, no controls",
+    )
+    faults.unless(
+        not address or ("@" in address and len(address) <= 320 and not _CONTROL.search(address)),
+        "account.email_address",
+        "local-part@domain of at most 320 characters, or empty",
+    )
+
+
+def _check_labels(message: pb.Account, faults: Violations) -> None:
+    faults.unless(len(message.labels) <= _MAX_LABELS, "account.labels", f"at most {_MAX_LABELS} labels")
+    for key, value in message.labels.items():
+        faults.unless(bool(_LABEL_KEY.fullmatch(key)), "account.labels", "keys of [a-z0-9._/-]{1,63}")
+        faults.unless(
+            len(value) <= 63 and not _CONTROL.search(value),
+            "account.labels",
+            "values of at most 63 characters",
+        )
+
+
+def _check_endpoint(imap: pb.ImapEndpoint, faults: Violations) -> None:
+    faults.unless(
+        bool(_HOST.fullmatch(imap.host)),
+        "account.imap.host",
+        "a host name or address of at most 253 characters",
+    )
+    faults.unless(imap.port <= 65_535, "account.imap.port", "1 to 65535, or 0 for the usual one")
+    if imap.tls.ca_pem and not _is_pem(imap.tls.ca_pem):
+        faults.add("account.imap.tls.ca_pem", f"certificates in PEM, at most {_MAX_PEM} characters")
+
+
+def _is_pem(text: str) -> bool:
+    try:
+        return len(text) <= _MAX_PEM and bool(load_pem_x509_certificates(text.encode()))
+    except ValueError:
+        return False
+
+
+def _security(imap: pb.ImapEndpoint, allowed: ImapConfig, faults: Violations) -> Security:
+    if imap.security == pb.IMAP_SECURITY_UNSPECIFIED:
+        return Security.IMPLICIT_TLS
+    if imap.security not in {int(security) for security in Security}:
+        faults.add("account.imap.security", "a value of ImapSecurity")
+        return Security.IMPLICIT_TLS
+    security = Security(imap.security)
+    faults.unless(
+        security is not Security.PLAINTEXT or allowed.allow_plaintext,
+        "account.imap.security",
+        "IMPLICIT_TLS or STARTTLS; the operator does not allow clear text (imap.allow_plaintext)",
+    )
+    return security
+
+
+def _credentials(message: pb.Account, faults: Violations, stored_username: str) -> tuple[str, str | None]:
+    if not message.auth.HasField("password") and stored_username:
+        return stored_username, None
+    password = message.auth.password
+    for field_name, value, limit in (
+        ("username", password.username, 320),
+        ("password", password.password, 4_096),
+    ):
+        faults.unless(
+            0 < len(value) <= limit and not _CONTROL.search(value),
+            f"account.auth.password.{field_name}",
+            f"1 to {limit} characters, no controls",
+        )
+    return password.username, password.password
+
+
+def _settings(sync: pb.SyncSettings, faults: Violations) -> SyncSettings:
+    defaults = SyncSettings()
+    poll = _seconds(sync.poll_interval) if sync.HasField("poll_interval") else defaults.poll_interval
+    full = _seconds(sync.full_interval) if sync.HasField("full_interval") else defaults.full_interval
+    batch = sync.batch_size or defaults.batch_size
+    flags_window = sync.flags_window if sync.HasField("flags_window") else defaults.flags_window
+    faults.unless(10 <= poll <= 3_600, "account.sync.poll_interval", "10 s to 1 h")
+    faults.unless(600 <= full <= 366 * 86_400, "account.sync.full_interval", "10 min to 366 days")
+    faults.unless(100 <= batch <= 5_000, "account.sync.batch_size", "100 to 5000, or 0 for 1000")
+    faults.unless(flags_window <= 10_000, "account.sync.flags_window", "0 to 10000")
+    return SyncSettings(poll, full, batch, flags_window)
+
+
+def _seconds(duration: Duration) -> float:
+    # Not ToTimedelta, which refuses what a caller may well send.
+    return duration.seconds + duration.nanos / 1e9

@@ -1,0 +1,98 @@
+"""All services put together, and added to a server with health and reflection."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.model.ids import AccountNo
+from mailsync_grpc.services import registry
+from mailsync_grpc.services.accounts import AccountService
+from mailsync_grpc.services.content import ContentService
+from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.envelopes import EnvelopeService
+from mailsync_grpc.services.events import EventService
+from mailsync_grpc.services.folders import FolderService
+from mailsync_grpc.services.login import TryLogin
+from mailsync_grpc.services.paging import PageTokens
+from mailsync_grpc.services.requests import Mutations
+from mailsync_grpc.services.sync_runs import SyncRunService
+from mailsync_grpc.services.system import SystemService
+from mailsync_grpc.services.tokens import ResumeTokens
+from mailsync_grpc.services.watch_feed import Feed
+
+HEALTH: Final = "grpc.health.v1.Health"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the server knows of itself: its store's kind and schema, how many workers live."""
+
+    engine: str
+    schema_version: int
+    workers: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every service of the contract over one core. Made by `assemble`."""
+
+    servicers: Mapping[str, Sequence[object]]
+    feed: Feed
+    health: Any = field(default_factory=health.aio.HealthServicer)
+
+    async def add_to(self, server: grpc.aio.Server) -> None:
+        """Register everything with a server that has not been started, and report SERVING."""
+        for name, service in registry.SERVICES.items():
+            server.add_generic_rpc_handlers((registry.handlers(service, self.servicers[name]),))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        names = [service.full_name for service in registry.SERVICES.values()]
+        reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], server)
+        for name in ("", *names):
+            await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """Report NOT_SERVING and end the event streams with GOODBYE."""
+        await self.health.enter_graceful_shutdown()
+        self.feed.drain()
+
+
+def assemble(core: Core, reader: ContentReader, feed: Feed, try_login: TryLogin, about: About) -> Services:
+    """Return the services."""
+    page_tokens = PageTokens(core.vault)
+    resume_tokens = ResumeTokens(core.vault, core.store.epoch)
+    mutations = Mutations(core)
+    events = EventService(core, feed, page_tokens, resume_tokens)
+    forget: Callable[[AccountNo], Awaitable[None]] = reader.purge_account
+    return Services(
+        {
+            "AccountService": (
+                AccountService(core, mutations, page_tokens, resume_tokens, try_login, forget),
+                SyncRunService(core, mutations, page_tokens),
+            ),
+            "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),
+            "EnvelopeService": (EnvelopeService(core, page_tokens, resume_tokens),),
+            "ContentService": (ContentService(core, reader),),
+            "EventService": (events,),
+            "SystemService": (
+                SystemService(
+                    core, about.engine, about.schema_version, core.now_ms(), events.streams, about.workers
+                ),
+            ),
+        },
+        feed,
+    )
+
+
+def built_calls(services: Services) -> set[str]:
+    """Return the calls that are served, as `Service.Method`."""
+    found: set[str] = set()
+    for name, servicers in services.servicers.items():
+        service: ServiceDescriptor = registry.SERVICES[name]
+        found |= registry.built(service, servicers)
+    return found

@@ -1,0 +1,82 @@
+"""ContentService: bodies, parts and headers, streamed from the cache or the mail server."""
+
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.content.values import ContentHeader, ContentKind, ContentTrailer, Piece, What
+from mailsync_grpc.errors import InvalidFieldError
+from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.lookup import find_envelope
+from mailsync_grpc.services.registry import Context
+from mailsync_grpc.services.streams import write
+from mailsync_grpc.v1 import content_service_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class ContentService:
+    """Serves `mailsync.v1.ContentService`."""
+
+    core: Core
+    reader: ContentReader
+
+    async def download_content(self, request: pb.DownloadContentRequest, context: Context) -> None:
+        """Stream a header, chunks and a trailer."""
+        what = _what(request)
+        found = await self.core.run(find_envelope, self.core, request.name)
+        pieces = self.reader.open(
+            found.account,
+            found.folder,
+            found.row.uid,
+            what,
+            decode=request.decode,
+            offset=request.offset,
+            limit=request.limit,
+            if_match=request.if_match,
+            chunk_size=request.chunk_size,
+        )
+        async with aclosing(pieces):
+            async for piece in pieces:
+                await write(context, _message(piece), self.core.config.watch.stall_timeout)
+
+
+def _what(request: pb.DownloadContentRequest) -> What:
+    match request.WhichOneof("what"):
+        case "section" if request.section:
+            return request.section
+        case "kind" if request.kind in {int(kind) for kind in ContentKind}:
+            return ContentKind(request.kind)
+    raise InvalidFieldError({"what": "a section such as 1.2, or a kind: TEXT, HTML, HEADERS, RAW"})
+
+
+def _message(piece: Piece) -> pb.DownloadContentResponse:
+    match piece:
+        case ContentHeader():
+            return pb.DownloadContentResponse(header=_header(piece))
+        case ContentTrailer():
+            return pb.DownloadContentResponse(trailer=_trailer(piece))
+        case chunk:
+            return pb.DownloadContentResponse(chunk=chunk)
+
+
+def _header(header: ContentHeader) -> pb.ContentHeader:
+    return pb.ContentHeader(
+        media_type=header.media_type,
+        charset=header.charset,
+        total_size=header.total_size,
+        etag=header.etag,
+        file_name=header.file_name,
+        section=header.section,
+        transfer_encoding=header.transfer_encoding,
+        offset=header.offset,
+        cached=header.cached,
+    )
+
+
+def _trailer(trailer: ContentTrailer) -> pb.ContentTrailer:
+    return pb.ContentTrailer(
+        size=trailer.size,
+        sha256=trailer.sha256,
+        decoding_warnings=[pb.DecodingWarning.ValueType(warning) for warning in trailer.decoding_warnings],
+        total_size=trailer.total_size,
+    )

@@ -1,0 +1,39 @@
+"""Trying an account's mail server: log in, list folders, log out; nothing is kept and nothing is changed there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mailsync_grpc.config import ImapConfig
+from mailsync_grpc.errors import EndpointForbiddenError, InvalidFieldError, UnsafeArgumentError
+from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.connecting import policy_of
+from mailsync_grpc.imap.connection import connect
+from mailsync_grpc.imap.endpoint import Endpoint
+from mailsync_grpc.imap.listing import ListedFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """What a login showed: capabilities in upper case, sorted, and the folders as listed."""
+
+    capabilities: tuple[str, ...]
+    folders: tuple[ListedFolder, ...] = field(repr=False)
+
+
+TryLogin = Callable[[Endpoint, Password], Greeted]
+"""Logs in and lists folders. Raises InvalidFieldError for what may not be connected to, and any ImapError."""
+
+
+def try_login(config: ImapConfig) -> TryLogin:
+    """Return the function that tries logins under the operator's rules; it blocks."""
+
+    def attempt(endpoint: Endpoint, credentials: Password) -> Greeted:
+        try:
+            with connect(endpoint, policy_of(config), credentials) as connection:
+                return Greeted(tuple(sorted(connection.capabilities)), tuple(connection.list_folders()))
+        except EndpointForbiddenError as error:
+            raise InvalidFieldError({"account.imap.host": str(error)}) from None
+        except UnsafeArgumentError as error:
+            raise InvalidFieldError({"account.auth.password": str(error)}) from None
+
+    return attempt
