@@ -1,9 +1,5 @@
-"""`mailsync serve`: read the settings, prepare what must be there before the server is imported, and hand over to it."""
+"""`mailsync serve`: read the settings, and hand over to the server."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -30,20 +26,10 @@ def serve(
     options = {"data_dir": data_dir, "listen": listen, "metrics": metrics, "workers": workers}
     try:
         settings = load(config, options)
-        with _shared_metrics():
-            # Imported here: prometheus_client reads the variable set above as it is imported, and no other command
-            # should wait for the server's modules.
-            from mailsync_grpc import server  # noqa: PLC0415
+        # Imported here: no other command should wait for the server's modules.
+        from mailsync_grpc import server  # noqa: PLC0415
 
-            server.serve(settings)
+        server.run(settings)
     except MailsyncError as error:
         to_people_beside().print(plain(f"mailsync: {error}"), soft_wrap=True)
         raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
-
-
-@contextmanager
-def _shared_metrics() -> Iterator[None]:
-    """A directory in which all processes of this server keep their metrics; its files must not outlive a run."""
-    with tempfile.TemporaryDirectory(prefix="mailsync-metrics-", ignore_cleanup_errors=True) as directory:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-        yield

@@ -13,7 +13,7 @@ from pathlib import Path
 _READY = re.compile(r"(127\.0\.0\.1:[1-9][0-9]*)")
 _POLL_SECONDS = 0.05
 _START_SECONDS = 30.0
-_STOP_SECONDS = 15.0
+_STOP_SECONDS = 20.0
 _LOG_LINES = 20
 
 
