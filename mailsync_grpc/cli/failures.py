@@ -63,6 +63,9 @@ def reported(address: str) -> Iterator[None]:
         _complain(str(error).splitlines())
     except grpc.RpcError as error:
         _complain(_explain(failure_of(error), address).lines())
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough; click ends quietly for it.
+        raise
     except OSError as error:
         _complain([f"{error.filename}: {error.strerror}" if error.filename else str(error)])
 

@@ -109,7 +109,7 @@ class Session:
 
     def print_json(self, message: Message) -> None:
         """A message in ProtoJSON on one line, in ASCII, so that nothing in it can act on a terminal."""
-        print(MessageToJson(message, indent=None))
+        print(MessageToJson(message, indent=None), flush=True)
 
 
 @contextmanager

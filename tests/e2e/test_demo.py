@@ -15,6 +15,19 @@ import pytest
 from tests.support.service import wait_for
 
 COMMAND = [sys.executable, "-m", "mailsync_grpc.cli", "demo"]
+WITHOUT_DOVECOT = """
+import sys
+from mailsync_grpc.cli.demo import mail
+from mailsync_grpc.cli.demo.dovecot import DovecotMissingError
+from mailsync_grpc.cli.main import main
+
+def missing(_users):
+    raise DovecotMissingError
+
+mail.DovecotServer = missing
+sys.argv = ["mailsync", "demo", "--once"]
+main()
+"""
 
 
 @pytest.fixture
@@ -28,6 +41,18 @@ def scratch() -> Iterator[Path]:
 
 def environment(scratch: Path) -> dict[str, str]:
     return os.environ | {"TMPDIR": str(scratch), "COLUMNS": "140", "PYTHONUNBUFFERED": "1"}
+
+
+def once(command: list[str], scratch: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env=environment(scratch),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def read(file: IO[str]) -> str:
@@ -50,19 +75,20 @@ def processes_in(directory: Path) -> list[str]:
 
 
 def test_the_demo_sees_every_kind_of_change_and_leaves_nothing_behind(scratch: Path) -> None:
-    done = subprocess.run(
-        [*COMMAND, "--once"],
-        env=environment(scratch),
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = once([*COMMAND, "--once"], scratch)
     assert done.returncode == 0, done.stdout + done.stderr
     for words in ("First sync", "INBOX", "SHA-256", "arrived", "+flagged", "+demo-keyword", "removed"):
         assert words.lower() in done.stdout.lower()
     assert "every kind of change was seen" in done.stdout
+    assert list(scratch.iterdir()) == []
+    assert processes_in(scratch) == []
+
+
+def test_without_dovecot_the_demo_goes_on_with_pymap_and_says_what_it_leaves_out(scratch: Path) -> None:
+    done = once([sys.executable, "-c", WITHOUT_DOVECOT], scratch)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pymap keeps no keywords, so that step is left out" in done.stdout
+    assert "demo-keyword" not in done.stdout
     assert list(scratch.iterdir()) == []
     assert processes_in(scratch) == []
 
