@@ -20,9 +20,7 @@ from grpc.aio import AbortError
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import MailsyncError, UnauthenticatedError
 from mailsync_grpc.services import status
-from mailsync_grpc.services.registry import Context
-
-Handler = grpc.RpcMethodHandler[Any, Any]
+from mailsync_grpc.services.registry import Context, Handler
 
 ABORT_SECONDS = 5.0
 
@@ -46,9 +44,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> Any:
         """Return the call's handler with the guard around it."""
         handler = await continuation(handler_call_details)
         if handler is None:  # no such call; grpc answers UNIMPLEMENTED itself

@@ -26,6 +26,8 @@ from mailsync_grpc.v1 import (
 )
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+# Generic in its declarations only.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Response: TypeAlias = Message | bytes
 
 SERVICES: Final[Mapping[str, ServiceDescriptor]] = MappingProxyType(
@@ -117,10 +119,8 @@ def _behaviour(method: MethodDescriptor, servicers: Sequence[object]) -> Callabl
     return refuse
 
 
-def _handler(
-    method: MethodDescriptor, behaviour: Callable[..., Awaitable[Any]]
-) -> grpc.RpcMethodHandler[Any, Any]:
-    make: Callable[..., grpc.RpcMethodHandler[Any, Any]] = {
+def _handler(method: MethodDescriptor, behaviour: Callable[..., Awaitable[Any]]) -> Handler:
+    make: Callable[..., Handler] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
         (True, False): grpc.stream_unary_rpc_method_handler,
