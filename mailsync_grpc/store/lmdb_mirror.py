@@ -1,0 +1,144 @@
+"""Envelopes and flags of one mirror of the LMDB engine, as one read transaction sees them.
+
+A row and its flags lie apart: the row holds what never changes, the block of its UID the flag hash, the folder's table
+the flags of that hash. Joining them is two dictionary look-ups a row, and a B-tree look-up for each 128.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+
+import lmdb
+
+from mailsync_grpc.model.changes import KnownEnvelope
+from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.folder import MirrorNo
+from mailsync_grpc.model.ids import AccountNo, Revision
+from mailsync_grpc.store import flagblocks, keys
+from mailsync_grpc.store.base import BLOCK_SHIFT, EnvelopePage, EnvelopeRow, FlagBlock
+from mailsync_grpc.store.codec.envelope import decode_flags, decode_summary
+from mailsync_grpc.store.environment import Databases
+
+_BEYOND = b"\xff" * 9
+"""Greater than whatever follows a mirror's number in a key."""
+_UID = keys.pair.size
+# A page makes a thousand of them, and a named tuple's own constructor takes four times as long.
+_new_row = partial(tuple.__new__, EnvelopeRow)
+
+
+class MirrorReader:
+    """Reads one mirror within a transaction; to the reader a mirror that was dropped is empty."""
+
+    def __init__(
+        self, txn: "lmdb.Transaction[bytes]", dbs: Databases, account: AccountNo, mirror: MirrorNo
+    ) -> None:
+        self._txn, self._dbs = txn, dbs
+        self._account, self._mirror = account, mirror
+        self._prefix = keys.pair.pack(account, mirror)
+        self._is_live = (
+            txn.get(self._prefix, db=dbs.mirrors) is not None
+            and txn.get(keys.number.pack(account), db=dbs.accounts) is not None
+        )
+        self._block_number = -1
+        self._block: dict[int, bytes] = {}
+        self._segments: dict[int, bytes] = {}
+
+    def page(self, after_uid: int | None, limit: int, max_bytes: int, *, newest_first: bool) -> EnvelopePage:
+        """As `Store.page`."""
+        rows: list[EnvelopeRow] = []
+        more = False
+        for key, value in self._scan(self._dbs.envelopes, after_uid, backward=newest_first):
+            row = self._row(int.from_bytes(key[_UID:], "big"), value)
+            max_bytes -= len(value) + len(row.flags) - keys.ROW_HEAD
+            if rows and (max_bytes < 0 or len(rows) == limit):
+                more = True
+                break
+            rows.append(row)
+        bounds = keys.LogBounds.unpack(self._txn.get(keys.LOG_KEY, db=self._dbs.meta))
+        return EnvelopePage(rows, more, Revision(bounds.head))
+
+    def _row(self, uid: int, value: bytes) -> EnvelopeRow:
+        if uid >> BLOCK_SHIFT != self._block_number:
+            self._load_block(uid >> BLOCK_SHIFT)
+        envelope_id, detail = keys.row_head(value)
+        return _new_row((uid, envelope_id, self._block[uid], value[keys.ROW_HEAD : detail], value[detail:]))
+
+    def _load_block(self, number: int) -> None:
+        packed = self._txn.get(
+            keys.triple.pack(self._account, self._mirror, number), b"", db=self._dbs.blocks
+        )
+        uids, hashes = flagblocks.unpack(number, packed)
+        self._block = dict(zip(uids, map(self._segment, hashes), strict=True))
+        self._block_number = number
+
+    def _segment(self, flag_hash: int) -> bytes:
+        segment = self._segments.get(flag_hash)
+        if segment is None:
+            key = keys.flags_key(self._account, self._mirror, flag_hash)
+            segment = self._segments[flag_hash] = self._txn.get(key, b"", db=self._dbs.flags)
+        return segment
+
+    def _scan(
+        self, db: "lmdb._Database", after: int | None, *, backward: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the mirror's rows of `db` beyond `after`, in either direction."""
+        if not self._is_live:
+            return
+        with self._txn.cursor(db) as cursor:
+            if not (self._to_last_before(cursor, after) if backward else self._to_first_after(cursor, after)):
+                return
+            for key, value in cursor.iterprev() if backward else cursor.iternext():
+                if not key.startswith(self._prefix):
+                    return
+                yield key, value
+
+    def _to_first_after(self, cursor: "lmdb.Cursor[bytes]", after: int | None) -> bool:
+        start = self._prefix + keys.number.pack(after or 0)
+        if not cursor.set_range(start):
+            return False
+        return cursor.next() if cursor.key() == start else True
+
+    def _to_last_before(self, cursor: "lmdb.Cursor[bytes]", after: int | None) -> bool:
+        end = self._prefix + (_BEYOND if after is None else keys.number.pack(after))
+        return cursor.prev() if cursor.set_range(end) else cursor.last()
+
+    def row(self, uid: int) -> EnvelopeRow | None:
+        """Return one envelope."""
+        value = self._value(uid)
+        return self._row(uid, value) if value is not None else None
+
+    def _value(self, uid: int) -> bytes | None:
+        if not self._is_live:
+            return None
+        return self._txn.get(keys.triple.pack(self._account, self._mirror, uid), db=self._dbs.envelopes)
+
+    def known(self, uids: Sequence[int]) -> list[KnownEnvelope]:
+        """Return what is stored of those of `uids` that are stored, in their order."""
+        found = []
+        for uid in uids:
+            value = self._value(uid)
+            if value is not None:
+                envelope_id, detail = keys.row_head(value)
+                summary = decode_summary(value[keys.ROW_HEAD : detail])
+                found.append(KnownEnvelope(uid, envelope_id, *summary))
+        return found
+
+    def blocks(self, first: int, limit: int) -> list[FlagBlock]:
+        """Return up to `limit` flag blocks from number `first` up."""
+        after = first - 1 if first else None
+        rows = islice(self._scan(self._dbs.blocks, after, backward=False), limit)
+        return [FlagBlock(keys.number.unpack_from(key, _UID)[0], packed) for key, packed in rows]
+
+    def newest_uids(self, count: int) -> list[int]:
+        """Return the `count` highest stored UIDs, ascending."""
+        newest: list[int] = []
+        for key, packed in self._scan(self._dbs.blocks, None, backward=True):
+            if len(newest) >= count:
+                break
+            newest = flagblocks.uids_of(keys.number.unpack_from(key, _UID)[0], packed) + newest
+        return newest[max(len(newest) - count, 0) :]
+
+    def table(self) -> dict[int, Flags]:
+        """Return the table from flag hash to flags."""
+        rows = self._scan(self._dbs.flags, None, backward=False)
+        return {keys.wide.unpack_from(key, _UID)[0]: decode_flags(segment) for key, segment in rows}

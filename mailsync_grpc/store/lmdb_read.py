@@ -1,0 +1,159 @@
+"""Records and log of the LMDB engine as one read transaction sees them.
+
+Only what belongs to a live account is read: rows that wait for the purge are behind a tomb, not behind these doors.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import lmdb
+
+from mailsync_grpc.errors import RevisionCompactedError, RevisionInFutureError
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
+from mailsync_grpc.model.run import SyncRun
+from mailsync_grpc.store import keys
+from mailsync_grpc.store.base import EnvelopePlace, LogRecord, LogSlice, RecordedAnswer
+from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, PROGRESS, RUNS
+from mailsync_grpc.store.environment import Databases
+from mailsync_grpc.store.lmdb_answers import is_fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One read transaction and the questions it answers; each method is as the `Store` method of its name."""
+
+    txn: "lmdb.Transaction[bytes]"
+    dbs: Databases
+
+    def bounds(self) -> keys.LogBounds:
+        """Return where the log begins and ends."""
+        return keys.LogBounds.unpack(self.txn.get(keys.LOG_KEY, db=self.dbs.meta))
+
+    def _items(
+        self, db: "lmdb._Database", prefix: bytes, start: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows whose keys begin with `prefix`, ascending from `prefix + start`."""
+        with self.txn.cursor(db) as cursor:
+            if cursor.set_range(prefix + start) if prefix + start else cursor.first():
+                for key, value in cursor:
+                    if not key.startswith(prefix):
+                        return
+                    yield key, value
+
+    def accounts(self, after: str, limit: int) -> list[Account]:
+        """As `Store.accounts`."""
+        # No id contains NUL, so this key is the first one after `after`.
+        start = after.encode() + b"\0" if after else b""
+        numbers = [value for _, value in islice(self._items(self.dbs.account_ids, b"", start), limit)]
+        return [account for number in numbers if (account := self._account(number))]
+
+    def account(self, account_id: str) -> Account | None:
+        """As `Store.account`."""
+        number = self.txn.get(account_id.encode(), db=self.dbs.account_ids) if account_id else None
+        return self._account(number) if number else None
+
+    def account_by_no(self, account: AccountNo) -> Account | None:
+        """As `Store.account_by_no`."""
+        return self._account(keys.number.pack(account))
+
+    def _account(self, key: bytes) -> Account | None:
+        stored = self.txn.get(key, db=self.dbs.accounts)
+        return ACCOUNTS.decode(keys.record_body(stored)) if stored else None
+
+    def _is_live(self, account: AccountNo) -> bool:
+        return self.txn.get(keys.number.pack(account), db=self.dbs.accounts) is not None
+
+    def folders(self, account: AccountNo) -> list[tuple[Folder, FolderProgress]]:
+        """As `Store.folders`."""
+        if not self._is_live(account):
+            return []
+        rows = self._items(self.dbs.folders, keys.number.pack(account))
+        return [self._folder(key, value) for key, value in rows]
+
+    def _folder(self, key: bytes, value: bytes) -> tuple[Folder, FolderProgress]:
+        progress = self.txn.get(key, db=self.dbs.progress)
+        return FOLDERS.decode(keys.record_body(value)), PROGRESS.decode(
+            progress
+        ) if progress else FolderProgress()
+
+    def folder(self, account: AccountNo, folder_id: bytes) -> tuple[Folder, FolderProgress] | None:
+        """As `Store.folder`."""
+        number = self.txn.get(keys.id_key(account, folder_id), db=self.dbs.folder_ids)
+        return self.folder_by_no(account, FolderNo(keys.number.unpack(number)[0])) if number else None
+
+    def folder_by_no(self, account: AccountNo, folder: FolderNo) -> tuple[Folder, FolderProgress] | None:
+        """As `Store.folder_by_no`."""
+        key = keys.pair.pack(account, folder)
+        value = self.txn.get(key, db=self.dbs.folders)
+        return self._folder(key, value) if value and self._is_live(account) else None
+
+    def progress(self, account: AccountNo, folder: FolderNo) -> FolderProgress:
+        """Return how far a folder's mirror is."""
+        stored = self.txn.get(keys.pair.pack(account, folder), db=self.dbs.progress)
+        return PROGRESS.decode(stored) if stored else FolderProgress()
+
+    def runs(self, account: AccountNo) -> list[SyncRun]:
+        """As `Store.runs`."""
+        if not self._is_live(account):
+            return []
+        rows = list(self._items(self.dbs.runs, keys.number.pack(account)))
+        return [RUNS.decode(keys.record_body(value)) for _, value in reversed(rows)]
+
+    def run(self, account: AccountNo, run: int) -> SyncRun | None:
+        """As `Store.run`."""
+        stored = self.txn.get(keys.run_key(account, run), db=self.dbs.runs)
+        return RUNS.decode(keys.record_body(stored)) if stored and self._is_live(account) else None
+
+    def locate(self, account: AccountNo, envelope_id: bytes) -> EnvelopePlace | None:
+        """As `Store.locate`."""
+        place = self.txn.get(keys.id_key(account, envelope_id), db=self.dbs.places)
+        if place is None or not self._is_live(account):
+            return None
+        mirror, uid = keys.pair.unpack(place)
+        folder = self.txn.get(keys.pair.pack(account, mirror), db=self.dbs.mirrors)
+        return EnvelopePlace(FolderNo(keys.number.unpack(folder)[0]), uid) if folder else None
+
+    def recorded_answer(self, scope: str, request_id: str, now: int) -> RecordedAnswer | None:
+        """As `Store.recorded_answer`; `now` is in milliseconds."""
+        stored = self.txn.get(keys.answer_digest(scope, request_id), db=self.dbs.answers)
+        if stored is None or not is_fresh(keys.answer_time(stored), now):
+            return None
+        return keys.unpack_answer(scope, request_id, stored)
+
+    def log(self, after: Revision, limit: int, max_bytes: int) -> LogSlice:
+        """As `Store.log`."""
+        bounds = self._require(after)
+        records: list[LogRecord] = []
+        for key, value in islice(self._items(self.dbs.log, b"", keys.wide.pack(after + 1)), max(limit, 1)):
+            max_bytes -= keys.log_event_size(value)
+            if records and max_bytes < 0:
+                break
+            records.append(keys.unpack_log(key, value))
+        return LogSlice(records, Revision(bounds.floor), Revision(bounds.head))
+
+    def log_check(self, revision: Revision) -> int:
+        """As `Store.log_check`."""
+        bounds = self._require(revision)
+        if revision == bounds.floor:
+            return bounds.floor_check
+        return self._record(revision).check
+
+    def oldest_time(self) -> int:
+        """Return the commit time of the oldest kept event in milliseconds, 0 without any."""
+        bounds = self.bounds()
+        return self._record(bounds.floor + 1).commit_time if bounds.floor < bounds.head else 0
+
+    def _record(self, revision: int) -> LogRecord:
+        key = keys.wide.pack(revision)
+        return keys.unpack_log(key, self.txn.get(key, b"", db=self.dbs.log))
+
+    def _require(self, revision: int) -> keys.LogBounds:
+        bounds = self.bounds()
+        if revision < bounds.floor:
+            raise RevisionCompactedError(bounds.floor, bounds.head)
+        if revision > bounds.head:
+            raise RevisionInFutureError(f"revision {revision} was never written (head is {bounds.head})")
+        return bounds
