@@ -59,7 +59,7 @@ def _sorted(text: str, wire: Wire, secret: str) -> ImapError:
         return farewell(f"* BYE {untagged_text(bye[-1])}", secret)
     if "command error: BAD" in text:
         return ImapRefusedError(f"the server did not understand the login: {first_line(text, secret)}")
-    if text.startswith("command: "):
+    if text.startswith(("command: ", "unexpected ")):
         return ImapProtocolError("the server's answer to the login breaks the protocol")
     as_bytes = _BYTES_REPR.fullmatch(text)
     return refusal(as_bytes[2] if as_bytes else text, secret)

@@ -23,6 +23,7 @@ from mailsync_grpc.errors import (
     UnsafeArgumentError,
 )
 from mailsync_grpc.imap import commands
+from mailsync_grpc.imap.answer import untagged_text
 from mailsync_grpc.imap.endpoint import Address, Endpoint, Policy, Security
 from mailsync_grpc.imap.receive import Answer, ReceiveBuffer
 from mailsync_grpc.imap.refusal import farewell
@@ -144,10 +145,16 @@ class Wire(imaplib.IMAP4):
         self.sock.settimeout(remaining)
         data = self.sock.recv(_CHUNK)
         if not data:
-            raise farewell(self._received.last_line().decode("latin-1"))
+            raise farewell(self._last_words())
         self.bytes_received += len(data)
         self._deadline += len(data) / self._policy.min_bytes_per_second
         self._received.feed(data)
+
+    def _last_words(self) -> str:
+        """The line before the end; imaplib may have read it already."""
+        if bye := self.untagged_responses.get("BYE"):
+            return f"* BYE {untagged_text(bye[-1])}"
+        return self._received.last_line().decode("latin-1")
 
     def _write(self, data: bytes) -> None:
         with self._closing_on_fault():
