@@ -78,6 +78,7 @@ class Cache:
         self._changing = threading.Lock()
         self._uses: dict[bytes, int] = {}
         self._removed_accounts: set[int] = set()
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._index = CacheIndex(directory / "index")
         self._tidy()
 

@@ -45,6 +45,10 @@ _ALIASES = {alias: codec for alias, codec in aliases.items() if codec in _CHARSE
     "x_cp1252": "cp1252",
     "x_mac_roman": "mac_roman",
 }
+_BYTE_ORDER_MARKS: dict[str, tuple[bytes, ...]] = {
+    "utf_16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf_32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
 _ASCII_LABELS = frozenset({"", "ascii", "us_ascii", "ansi_x3.4_1968", "ansi_x3_4_1968", "646", "iso646_us"})
 
 
@@ -62,6 +66,7 @@ class CharsetDecoder:
         self.warnings: set[DecodingWarning] = set()
         codec = python_codec(label)
         self._decoder = _new(codec) if codec else None
+        self._marks = _BYTE_ORDER_MARKS.get(codec or "", ())
         if codec is None and label.strip().lower().replace("-", "_") not in _ASCII_LABELS:
             self.warnings.add(DecodingWarning.UNKNOWN_CHARSET)
 
@@ -77,19 +82,23 @@ class CharsetDecoder:
         if self._decoder is None:
             if data.isascii():
                 return data
-            self.warnings.add(DecodingWarning.UNKNOWN_CHARSET)
             self._decoder = _new(_guess(data))
+            self.warnings.add(DecodingWarning.UNKNOWN_CHARSET)
+        if data and self._marks:
+            # Python refuses such text without a mark; browsers read it as little-endian.
+            data = data if data.startswith(self._marks) else self._marks[0] + data
+            self._marks = ()
         state = self._decoder.getstate()
         try:
             text = self._decoder.decode(data, final)
-        except UnicodeError:
+        except UnicodeDecodeError:
             self.warnings.add(DecodingWarning.REPLACED_OCTETS)
-            text = self._replace(state, data, final=final)
+            self._decoder.setstate(state)
+            text = self._replace(data, final=final)
         return text.encode("utf-8", "replace")
 
-    def _replace(self, state: tuple[bytes, int], data: bytes, *, final: bool) -> str:
+    def _replace(self, data: bytes, *, final: bool) -> str:
         assert self._decoder is not None
-        self._decoder.setstate(state)
         self._decoder.errors = "replace"
         try:
             return self._decoder.decode(data, final)

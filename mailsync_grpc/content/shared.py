@@ -114,6 +114,8 @@ class SharedContent:
             return await self._next(offset)
 
     async def _next(self, offset: int) -> bytes:
+        if offset >= MAX_CONTENT and offset > self._reached:
+            return b""  # begins beyond anything there can be
         if offset >= MAX_CONTENT:
             raise QuotaExceededError(f"the mail server sends more than {MAX_CONTENT} octets of one part")
         data = await self._fetch_whole(offset)

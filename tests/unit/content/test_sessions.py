@@ -1,0 +1,213 @@
+"""Connections for reading: used again, renewed when stale, few at a time, closed when idle."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from mailsync_grpc.errors import (
+    EnvelopeNotFoundError,
+    ImapAuthError,
+    ImapRefusedError,
+    ImapUnreachableError,
+    PartNotFoundError,
+    UidValidityChangedError,
+)
+from mailsync_grpc.imap.listing import Selected
+from mailsync_grpc.imap.sessions import Reading, Sessions
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.envelope import Envelope
+from tests.unit.content.fakes import account, folder
+
+
+@dataclass
+class FakeConnection:
+    """A connection that shows a message only in folders examined after it came."""
+
+    server: "FakeServer"
+    closed: bool = False
+    logged_out: threading.Event = field(default_factory=threading.Event)
+    seen: set[int] = field(default_factory=set)
+
+    def examine(self, raw_name: bytes) -> Selected:
+        self._alive()
+        self.server.examined.append(raw_name)
+        self.seen = set(self.server.uids)
+        if raw_name == b"refused":
+            raise ImapRefusedError("no such folder")
+        return Selected(self.server.uid_validity, 10, 1, None, None)
+
+    def fetch_section(self, uid: int, section: str, offset: int, length: int) -> bytes:
+        self._alive()
+        if uid not in self.seen:
+            raise ImapRefusedError("gone")
+        return section.encode()[offset : offset + length]
+
+    def fetch_structure(self, uid: int) -> Envelope | None:
+        return Envelope() if uid in self.seen else None
+
+    def logout(self) -> None:
+        self.closed = True
+        self.logged_out.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _alive(self) -> None:
+        if self.server.hangs_up:
+            self.server.hangs_up -= 1
+            self.closed = True
+            raise ImapUnreachableError("connection lost")
+
+
+@dataclass
+class FakeServer:
+    uids: set[int] = field(default_factory=lambda: {1})
+    uid_validity: int = 7
+    hangs_up: int = 0
+    refuses_login: bool = False
+    connections: list[FakeConnection] = field(default_factory=list)
+    examined: list[bytes] = field(default_factory=list)
+
+    def connect(self, _account: Account) -> Reading:
+        if self.refuses_login:
+            raise ImapAuthError("wrong password")
+        self.connections.append(FakeConnection(self))
+        return self.connections[-1]
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+async def sessions(server: FakeServer) -> AsyncIterator[Sessions]:
+    sessions = Sessions(server.connect, per_account=2, threads=8)
+    yield sessions
+    await sessions.close()
+    assert all(connection.closed for connection in server.connections)
+
+
+def look_for(connection: Reading, uid: int = 1) -> str:
+    if connection.fetch_structure(uid) is None:
+        raise EnvelopeNotFoundError(str(uid))
+    return connection.fetch_section(uid, "1.2", 0, 10).decode()
+
+
+async def test_reads_of_one_folder_share_login_and_examine(sessions: Sessions, server: FakeServer) -> None:
+    for _ in range(3):
+        assert await sessions.read(account(), folder(), look_for) == "1.2"
+    assert len(server.connections) == 1
+    assert server.examined == [b"Folder 1"]
+
+
+async def test_another_folder_is_examined_on_the_same_connection(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    for number in (1, 2, 2, 1):
+        await sessions.read(account(), folder(number), look_for)
+    assert len(server.connections) == 1
+    assert server.examined == [b"Folder 1", b"Folder 2", b"Folder 1"]
+
+
+async def test_a_message_newer_than_the_view_is_found_by_a_new_one(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    await sessions.read(account(), folder(), look_for)
+    server.uids.add(2)
+    assert await sessions.read(account(), folder(), lambda connection: look_for(connection, 2)) == "1.2"
+    assert len(server.connections) == 1
+    with pytest.raises(EnvelopeNotFoundError):
+        await sessions.read(account(), folder(), lambda connection: look_for(connection, 3))
+
+
+async def test_a_connection_that_idled_to_death_is_replaced(sessions: Sessions, server: FakeServer) -> None:
+    await sessions.read(account(), folder(), look_for)
+    server.hangs_up = 1
+    assert await sessions.read(account(), folder(), look_for) == "1.2"
+    assert len(server.connections) == 2
+
+
+async def test_a_server_that_hangs_up_on_new_connections_is_unreachable(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    await sessions.read(account(), folder(), look_for)
+    server.hangs_up = 2
+    with pytest.raises(ImapUnreachableError):
+        await sessions.read(account(), folder(), look_for)
+
+
+async def test_a_folder_that_was_renumbered_is_refused_until_the_caller_knows(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    server.uid_validity = 8
+    with pytest.raises(UidValidityChangedError):
+        await sessions.read(account(), folder(), look_for)
+    assert await sessions.read(account(), folder(uid_validity=8), look_for) == "1.2"
+    assert len(server.connections) == 1
+
+
+async def test_a_refusal_keeps_the_connection_and_forgets_the_folder(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    await sessions.read(account(), folder(), look_for)
+    refused = replace(folder(), raw_name=b"refused")
+    with pytest.raises(ImapRefusedError):
+        await sessions.read(account(), refused, look_for)
+    await sessions.read(account(), folder(), look_for)
+    assert len(server.connections) == 1
+    assert server.examined == [b"Folder 1", b"refused", b"Folder 1"]
+
+
+async def test_what_a_reader_does_not_find_costs_no_connection(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    def missing(_connection: Reading) -> None:
+        raise PartNotFoundError("9")
+
+    for _ in range(2):
+        with pytest.raises(PartNotFoundError):
+            await sessions.read(account(), folder(), missing)
+    assert len(server.connections) == 1
+
+
+async def test_a_changed_account_gets_a_new_login(sessions: Sessions, server: FakeServer) -> None:
+    await sessions.read(account(version=1), folder(), look_for)
+    await sessions.read(account(version=2), folder(), look_for)
+    await sessions.read(account(no=2), folder(), look_for)
+    assert len(server.connections) == 3
+
+
+async def test_a_refused_login_is_told(sessions: Sessions, server: FakeServer) -> None:
+    server.refuses_login = True
+    with pytest.raises(ImapAuthError):
+        await sessions.read(account(), folder(), look_for)
+
+
+async def test_a_slow_account_holds_up_itself_alone(sessions: Sessions, server: FakeServer) -> None:
+    may_end, started = threading.Event(), threading.Semaphore(0)
+
+    def slow(_connection: Reading) -> None:
+        started.release()
+        assert may_end.wait(10)
+
+    slow_reads = [asyncio.create_task(sessions.read(account(), folder(), slow)) for _ in range(6)]
+    for _ in range(2):
+        assert await asyncio.to_thread(started.acquire, timeout=10)
+    assert await sessions.read(account(no=2), folder(), look_for) == "1.2"
+    assert len(server.connections) == 3, "two at a time for the slow one, one for the other"
+    may_end.set()
+    await asyncio.gather(*slow_reads)
+    assert len(server.connections) == 3
+
+
+async def test_idle_connections_are_closed(server: FakeServer) -> None:
+    sessions = Sessions(server.connect, idle=0.01)
+    await sessions.read(account(), folder(), look_for)
+    assert await asyncio.to_thread(server.connections[0].logged_out.wait, 10)
+    await sessions.read(account(), folder(), look_for)
+    assert len(server.connections) == 2
+    await sessions.close()
