@@ -121,7 +121,7 @@ class FolderService:
             entries = self.core.store.folders(account.no)
             batch, changed = self._decide(account, _wishes(account, request, entries), entries)
             messages = [self._message(*entry) for entry in in_tree_order(changed)]
-            return Decision(batch, pb.SelectFoldersResponse(folders=messages))
+            return Decision(batch, pb.SelectFoldersResponse(folders=messages, sync_run=_run_started(batch)))
 
         return await self.mutations.once(request, pb.SelectFoldersResponse, lambda: self.core.run(decide))
 
@@ -154,6 +154,13 @@ class FolderService:
         return SyncRun(
             account.key, number, 1, RunKind.INITIAL, folders=folders, create_time=self.core.now_ms()
         )
+
+
+def _run_started(batch: Batch | None) -> str:
+    runs = (
+        change.run.name for change in (batch.changes if batch else ()) if isinstance(change, SyncRunChanged)
+    )
+    return next(runs, "")
 
 
 def _wishes(
