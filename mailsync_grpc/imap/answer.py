@@ -17,9 +17,11 @@ Node: TypeAlias = "str | int | list[Node] | None"
 _MAX_DIGITS = 12
 _PLACEHOLDER = "\0"
 
-# A bracket, the inside of a quoted string, an atom, or a quote that nothing closes; four empty groups are `""`.
+# A bracket, the inside of a quoted string, an atom, or all that follows a quote that nothing closes; four empty groups
+# are `""`. No alternative looks far ahead in vain, so that hostile text costs no more than its length.
 _TOKEN = re.compile(
-    r"""([()])|"((?:[^"\\]|\\.)*)"|(BODY\[[^\]]*\](?:<\d+>)?|[^\s()"]+)|(")""", re.IGNORECASE | re.DOTALL
+    r"""([()])|"([^"\\]*+(?:\\.[^"\\]*+)*+)"|(BODY\[[^\]]{0,200}+\](?:<\d+>)?|[^\s()"]+)|(".*)""",
+    re.IGNORECASE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 

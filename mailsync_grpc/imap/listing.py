@@ -28,7 +28,7 @@ _UNSELECTABLE = {"\\Noselect", "\\NonExistent"}
 
 _LIST = re.compile(
     r"""\*\ LIST\ \((?P<attributes>[^()]*)\)\ (?P<delimiter>NIL|"(?:\\.|[^"\\])")\ +
-        (?P<name>"(?:[^"\\]|\\.)*"|.+?)(?P<extended>\ \(.*\))?""",
+        (?P<name>"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"\ ]\S*)(?:\ \(.*\))?\ *""",
     re.VERBOSE | re.IGNORECASE,
 )
 _STATUS = re.compile(r"\* STATUS .*\(([^()]*)\) *", re.IGNORECASE)

@@ -7,6 +7,7 @@ whatever else was sound, and never disturbs its neighbours.
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from mailsync_grpc.imap.answer import (
     split_answer,
     unquote,
 )
-from mailsync_grpc.imap.bodystructure import MAX_DEPTH, Parts, TooDeepError, parts_of, read_structure
+from mailsync_grpc.imap.bodystructure import MAX_DEPTH, Parts, TooDeepError, parts_of, read_parts
 from mailsync_grpc.imap.fetch import MAX_UID, fetch_attributes, flags_in, flags_of, number_of, uid_of
 from mailsync_grpc.imap.header_text import header_text, parse_date
 from mailsync_grpc.model.envelope import (
@@ -33,6 +34,7 @@ from mailsync_grpc.model.uidset import UidSet
 _MAX_IDS = 1_000
 _MAX_RAW_DATE = 256
 _MEMO_SIZE = 400
+"""Characters of text that is worth remembering, and small enough to remember a lot of."""
 
 _NSTRING = r'(?:NIL|"[^"\\]*+(?:\\.[^"\\]*+)*+")'
 _ADDRESS = rf"\(({_NSTRING}) {_NSTRING} ({_NSTRING}) ({_NSTRING})\)"
@@ -144,7 +146,7 @@ class _Raw(NamedTuple):
 def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMessage:
     uid, flags, internal_date, size, email_id, date, subject, *lists = regular.groups()
     *lists, in_reply_to, message_id, structure, references = lists
-    parts, partial = _read_parts(structure, literals)
+    parts, partial = _parts(lambda: read_parts(structure, literals))
     raw = _Raw(
         internal_date,
         int(size),
@@ -161,8 +163,12 @@ def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMe
     return FetchedMessage(int(uid), _flags(flags), raw.envelope())
 
 
-@lru_cache(maxsize=16_384)
 def _flags(wire: str) -> Flags:
+    return _known_flags(wire) if len(wire) <= _MEMO_SIZE else flags_of(wire)
+
+
+@lru_cache(maxsize=16_384)
+def _known_flags(wire: str) -> Flags:
     return flags_of(wire)
 
 
@@ -181,12 +187,18 @@ def _known_addresses(wire: str) -> _Addresses:
 
 
 def _read_addresses(wire: str, literals: list[bytes]) -> _Addresses:
-    found = []
-    for name, mailbox, host in _ONE_ADDRESS.findall(wire):
-        # A NIL host or mailbox is the begin or end of a group (RFC 3501 section 7.4.2), not an address.
-        if host != "NIL" and mailbox != "NIL":
-            found.append(_address(*(unquote(part, literals) for part in (name, mailbox, host))))
+    # A NIL host or mailbox is the begin or end of a group (RFC 3501 section 7.4.2), not an address.
+    entries = [entry for entry in _ONE_ADDRESS.findall(wire) if entry[1] != "NIL" != entry[2]]
+    if "\0" in wire:
+        found = [_address(*(unquote(part, literals) for part in entry)) for entry in entries]
+    else:
+        found = [_known_address(entry) for entry in entries]
     return tuple(found[: MAX_ADDRESSES + 1])
+
+
+@lru_cache(maxsize=16_384)
+def _known_address(entry: tuple[str, str, str]) -> Address:
+    return _address(*(unquote(part, []) for part in entry))
 
 
 def _address(name: str, mailbox: str, host: str) -> Address:
@@ -195,16 +207,9 @@ def _address(name: str, mailbox: str, host: str) -> Address:
     return Address(header_text(name), f"{mailbox}@{host}" if host else mailbox)
 
 
-def _read_parts(structure: str, literals: list[bytes]) -> tuple[Parts, Partial | None]:
+def _parts(read: Callable[[], Parts]) -> tuple[Parts, Partial | None]:
     try:
-        return _parts(read_structure(structure, literals))
-    except MalformedError:
-        return _NO_PARTS, _BAD_STRUCTURE
-
-
-def _parts(structure: Node) -> tuple[Parts, Partial | None]:
-    try:
-        return parts_of(structure), None
+        return read(), None
     except TooDeepError:
         return _NO_PARTS, _TOO_DEEP
     except MalformedError:
@@ -224,7 +229,7 @@ def _first_id(text: str) -> str:
 
 
 def _irregular_envelope(attributes: dict[str, Node]) -> Envelope:
-    parts, partial = _parts(attributes.get("BODYSTRUCTURE"))
+    parts, partial = _parts(lambda: parts_of(attributes.get("BODYSTRUCTURE")))
     fields = attributes.get("ENVELOPE")
     fields = fields if isinstance(fields, list) else []
     if len(fields) < 10:

@@ -64,8 +64,8 @@ def test_a_wrong_password_is_an_auth_error(mailbox: Mailbox) -> None:
 
 
 def sent_at(message: EmailMessage) -> int | None:
-    moment = message["Date"].datetime
-    return None if moment is None else int(moment.timestamp())
+    moment = message["Date"] and message["Date"].datetime
+    return int(moment.timestamp()) if moment else None
 
 
 def test_what_is_fetched_is_what_the_messages_say(mailbox: Mailbox) -> None:

@@ -1,5 +1,6 @@
 """Whatever octets come, parsers answer with values or with an error of the tree, and the text in them is text."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import astuple
@@ -59,6 +60,35 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 ANSWERS = st.binary() | st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join) | damaged()
+
+
+HOSTILE = {
+    "brackets": b"(" * 200_000,
+    "spaced brackets": b" (" * 100_000,
+    "sections": b"(" + b"BODY[ " * 50_000,
+    "quotes": b'("' + b'\\"' * 100_000,
+    "braces": b"{}\r\n" * 50_000,
+    "encoded words": b'"' + b"=?utf-8?q?" * 20_000 + b'"',
+    "digits": b" " + b"1" * 200_000 + b" x",
+    "angle brackets": b'"' + b"<" * 200_000 + b'"',
+}
+HEADS = [
+    b"* LIST () NIL ",
+    b"* STATUS x ",
+    b"* SEARCH ",
+    b"* ESEARCH UID ALL ",
+    b"* NAMESPACE ",
+    b"* 1 FETCH (UID 1 ENVELOPE ",
+]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_costs_no_more_than_its_length(parser: str, text: str) -> None:
+    for head in HEADS:
+        with contextlib.suppress(MailsyncError):
+            PARSERS[parser](head + HOSTILE[text] + b"\r\n")
 
 
 @pytest.mark.parametrize("parser", PARSERS)
