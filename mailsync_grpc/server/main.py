@@ -24,7 +24,7 @@ from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import try_login
 from mailsync_grpc.services.watch_feed import Feed
 from mailsync_grpc.store.base import Store
-from mailsync_grpc.store.keys import SCHEMA_VERSION
+from mailsync_grpc.store.keys import SCHEMA
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.vault import Vault, open_vault
 
@@ -65,15 +65,14 @@ async def _api(
     config: Config, store: Store, vault: Vault, supervisor: Supervisor
 ) -> AsyncIterator[tuple[str, Services]]:
     """Serve the API while the context lasts; yields its address."""
-    reader, sessions = open_reader(config, vault)
+    reader = open_reader(config, vault)
     core = Core(store, vault, config)
     feed = Feed(core)
     server = api.make_server(config)
-    about = About("lmdb", SCHEMA_VERSION, lambda: supervisor.alive)
+    about = About("lmdb", SCHEMA, lambda: supervisor.alive)
     services = assemble(core, reader, feed, try_login(config.imap), about)
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
-        stack.push_async_callback(sessions.close)
         await stack.enter_async_context(reader)
         feed.start()
         stack.push_async_callback(feed.close)

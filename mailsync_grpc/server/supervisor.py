@@ -36,7 +36,7 @@ _spawn = multiprocessing.get_context("spawn")
 
 def pause(failures: int) -> float:
     """Return seconds before a worker is started again that failed this many times in a row."""
-    return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (failures - 1))
+    return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (failures - 1))
 
 
 def verdict(alive: bool, silent: float, patience: float) -> str:

@@ -80,7 +80,8 @@ class EventService:
         asked = request.HasField("heartbeat_interval")
         heartbeat = request.heartbeat_interval.ToTimedelta().total_seconds() if asked else watch.heartbeat
         faults = fields.Violations()
-        faults.unless(_MIN_HEARTBEAT <= heartbeat <= _MAX_HEARTBEAT, "heartbeat_interval", "1 s to 300 s")
+        in_range = _MIN_HEARTBEAT <= heartbeat <= _MAX_HEARTBEAT
+        faults.unless(in_range or not asked, "heartbeat_interval", "1 s to 300 s")
         faults.unless(
             len(request.label) <= _LABEL_LENGTH and fields.is_label(request.label), "label", "[a-z0-9-]{0,63}"
         )

@@ -21,7 +21,7 @@ from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.status import RETRY_SECONDS
 from mailsync_grpc.services.streams import write
 from mailsync_grpc.services.tokens import Position, ResumeTokens
-from mailsync_grpc.services.watch_cut import Cut, cut, linger
+from mailsync_grpc.services.watch_cut import LINGER, Cut, cut, linger
 from mailsync_grpc.services.watch_feed import Feed
 from mailsync_grpc.services.watch_filter import Filter
 from mailsync_grpc.v1 import event_service_pb2 as pb
@@ -30,10 +30,16 @@ _SHARED_PIECES: Final = 64
 
 
 class Piece(NamedTuple):
-    """A cut and its response, empty when the filter hid everything."""
+    """A cut and its response, empty when the filter hid everything; and the log's head and time when it was made."""
 
     cut: Cut
     response: bytes
+    head: Revision
+    made: float
+
+    def serves(self, head: Revision, now: float) -> bool:
+        """Whether it is as good as one made now: full, or nothing came since, or that was a moment ago."""
+        return self.cut.through.revision < self.head or self.head == head or now < self.made + LINGER
 
 
 class Pieces:
@@ -47,11 +53,12 @@ class Pieces:
     async def next(self, wanted: Filter, said: Revision, cursor: Position) -> Piece:
         """Return the piece after `cursor` for a stream that has covered the log up to `said`."""
         key = (wanted.key, said, cursor.revision, self._feed.erasures)
+        head, now = self._feed.head, time.monotonic()
         piece = self._made.get(key)
-        if piece is None:
+        if piece is None or not piece.serves(head, now):
             found = cut(cursor, await self._feed.read(cursor.revision), wanted)
-            piece = Piece(found, self._response(found, said, wanted) if found.size else b"")
-            self._made[key] = piece
+            response = self._response(found, said, wanted) if found.size else b""
+            piece = self._made[key] = Piece(found, response, head, now)
             if len(self._made) > _SHARED_PIECES:
                 self._made.popitem(last=False)
         return piece

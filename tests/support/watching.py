@@ -1,0 +1,75 @@
+"""A reader of one event stream, that notices what no stream may do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from mailsync_grpc.v1 import event_pb2
+from mailsync_grpc.v1 import event_service_pb2 as pb
+from tests.support.api import Api
+
+PATIENCE = 10.0
+"""Seconds after which a test gives up waiting; nothing is ever asserted about less."""
+
+
+class Watcher:
+    """Reads responses; every response must cover the log from where the one before ended, and hold its events."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self.responses: list[pb.WatchEventsResponse] = []
+
+    async def read(self) -> pb.WatchEventsResponse:
+        """Return the next response, checked."""
+        async with asyncio.timeout(PATIENCE):
+            response = await self._call.read()
+        assert isinstance(response, pb.WatchEventsResponse), "the stream ended"
+        self._check(response)
+        self.responses.append(response)
+        return response
+
+    def _check(self, response: pb.WatchEventsResponse) -> None:
+        if self.responses:
+            assert response.from_revision == self.responses[-1].through_revision
+        revisions = [event.revision for event in response.events]
+        assert revisions == sorted(set(revisions))
+        assert all(response.from_revision < each <= response.through_revision for each in revisions)
+
+    async def until(self, revision: int) -> list[event_pb2.Event]:
+        """Return all events up to `revision`, read until it is covered."""
+        while not self.responses or self.responses[-1].through_revision < revision:
+            await self.read()
+        return self.events
+
+    async def status(self) -> Any:
+        """Read to the end; return the call's code."""
+        async with asyncio.timeout(PATIENCE):
+            while (response := await self._call.read()) is not grpc.aio.EOF:
+                self._check(response)
+                self.responses.append(response)
+            return await self._call.code()
+
+    @property
+    def events(self) -> list[event_pb2.Event]:
+        """All events so far."""
+        return [event for response in self.responses for event in response.events]
+
+    @property
+    def token(self) -> str:
+        """Where to resume."""
+        return self.responses[-1].resume_token
+
+
+@asynccontextmanager
+async def watching(api: Api, **request: Any) -> AsyncIterator[Watcher]:
+    """A stream while the block runs, begun: its first response (its position) was read."""
+    call = api.events.WatchEvents(pb.WatchEventsRequest(**request))
+    watcher = Watcher(call)
+    try:
+        await watcher.read()
+        yield watcher
+    finally:
+        call.cancel()
