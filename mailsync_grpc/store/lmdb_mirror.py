@@ -96,7 +96,7 @@ class MirrorReader:
         start = self._prefix + keys.number.pack(after or 0)
         if not cursor.set_range(start):
             return False
-        return cursor.next() if cursor.key() == start else True
+        return cursor.next() if after is not None and cursor.key() == start else True
 
     def _to_last_before(self, cursor: "lmdb.Cursor[bytes]", after: int | None) -> bool:
         end = self._prefix + (_BEYOND if after is None else keys.number.pack(after))
