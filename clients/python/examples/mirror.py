@@ -24,20 +24,23 @@ def load(path: Path, account: str) -> Mirror:
     if not path.exists():
         return Mirror(account)
     kept = json.loads(path.read_text("utf-8"))
-    items = {
-        name: Item(Envelope.FromString(base64.b64decode(envelope)), revision)
-        for name, (revision, envelope) in kept["items"].items()
-    }
+    items = [
+        Item(Envelope.FromString(base64.b64decode(item["envelope"])), item["revision"])
+        for item in kept["items"]
+    ]
     through = {int(partition): revision for partition, revision in kept["through"].items()}
-    return Mirror(account, kept["token"], through, items)
+    return Mirror(account, kept["token"], through, {item.envelope.name: item for item in items})
 
 
 def save(path: Path, mirror: Mirror) -> None:
     """Replace the file: token and envelopes of one and the same moment, or the file as it was."""
-    items = {
-        name: [item.revision, base64.b64encode(item.envelope.SerializeToString()).decode("ascii")]
-        for name, item in mirror.items.items()
-    }
+    items = [
+        {
+            "revision": item.revision,
+            "envelope": base64.b64encode(item.envelope.SerializeToString()).decode("ascii"),
+        }
+        for item in mirror.items.values()
+    ]
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps({"token": mirror.token, "through": mirror.through, "items": items}), "utf-8")
     fresh.replace(path)
