@@ -76,6 +76,17 @@ def part_of(envelope: Envelope, section: str) -> Part | None:
     )
 
 
+def can_hold(envelope: Envelope, section: str) -> bool:
+    """Whether a section that the structure does not name may be there all the same.
+
+    Below a leaf there is nothing, though some servers answer `2.1` with part 2; an attached message has parts.
+    """
+    described: Iterable[BodyPart | Attachment] = (*envelope.text_parts, *envelope.attachments)
+    return not any(
+        section.startswith(f"{part.section}.") for part in described if part.media_type != "message"
+    )
+
+
 def part_from_mime(section: str, header: bytes) -> Part:
     """Return what a part's own MIME header says of it (RFC 2045); what cannot be read is left empty."""
     message = BytesHeaderParser().parsebytes(header)

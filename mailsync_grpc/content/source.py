@@ -5,7 +5,7 @@ Only here is an answer of IMAP turned into what content means by it: a message t
 
 from typing import Protocol
 
-from mailsync_grpc.content.parts import Part, part_from_mime, part_of
+from mailsync_grpc.content.parts import Part, can_hold, part_from_mime, part_of
 from mailsync_grpc.content.values import MessageKey
 from mailsync_grpc.errors import EnvelopeNotFoundError, ImapProtocolError, ImapRefusedError, PartNotFoundError
 from mailsync_grpc.imap.sessions import Reading, Sessions
@@ -59,7 +59,9 @@ class ImapSource:
         part = part_of(known, section)
         if part is not None:
             return part
-        header = await self.octets(message, f"{section}.MIME", 0, _MAX_MIME_HEADER)
+        header = b""
+        if can_hold(known, section):
+            header = await self.octets(message, f"{section}.MIME", 0, _MAX_MIME_HEADER)
         if not header:
             raise PartNotFoundError(f"{message.name}, section {section}")
         return part_from_mime(section, header)

@@ -71,7 +71,7 @@ class Base64:
     def feed(self, data: bytes) -> bytes:
         """Return the octets of all complete quanta, and of the last one when its padding is in `data`."""
         if self._ended:
-            self.broken |= bool(data.strip(_BLANKS))
+            self.broken |= bool(data.strip(_BLANKS + b"="))  # the padding itself may come in two pieces
             return b""
         dense = data.translate(None, _NOT_BASE64)
         self.broken |= len(dense) != len(data.translate(None, _BLANKS))

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailsync_grpc.content.outlet import Outlet
-from mailsync_grpc.content.parts import Part, check_section, part_from_mime, part_of, section_of_kind
+from mailsync_grpc.content.parts import (
+    Part,
+    can_hold,
+    check_section,
+    part_from_mime,
+    part_of,
+    section_of_kind,
+)
 from mailsync_grpc.content.values import ContentKind
 from mailsync_grpc.errors import InvalidFieldError
 from mailsync_grpc.model.envelope import Envelope
@@ -48,6 +55,13 @@ def test_a_part_is_described_by_the_structure() -> None:
     )
     assert part_of(ENVELOPE, "") == Part("", "message/rfc822", size=999)
     assert part_of(ENVELOPE, "4") is None
+
+
+def test_below_a_leaf_there_is_nothing_but_an_attached_message_has_parts() -> None:
+    attached = attachment("4")._replace(media_type="message", media_subtype="rfc822")
+    envelope = Envelope(text_parts=(text_part("1.1"),), attachments=(attachment("2"), attached))
+    assert [can_hold(envelope, section) for section in ("1", "4.1", "20.1")] == [True, True, True]
+    assert [can_hold(envelope, section) for section in ("1.1.1", "2.1")] == [False, False]
 
 
 def test_a_part_the_structure_does_not_name_is_described_by_its_own_header() -> None:

@@ -1,0 +1,327 @@
+"""Content from a real Dovecot, octet for octet what an independent reading (imaplib and email) of the mailbox says."""
+
+import base64
+import binascii
+import email
+import email.message
+import hashlib
+import random
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from mailsync_grpc.cli.demo import mime
+from mailsync_grpc.cli.demo.mailbox import messages
+from mailsync_grpc.config import Config, ImapConfig
+from mailsync_grpc.content.reader import ContentReader, open_reader
+from mailsync_grpc.content.values import ContentKind, DecodingWarning, What
+from mailsync_grpc.errors import EnvelopeNotFoundError, PartNotFoundError, UidValidityChangedError
+from mailsync_grpc.model.account import Account, Security
+from mailsync_grpc.model.folder import Folder, MirrorNo
+from mailsync_grpc.model.ids import AccountNo, FolderNo
+from mailsync_grpc.vault import Vault
+from tests.support.mail import Mailbox
+from tests.unit.content.fakes import Download, download
+
+BIG = random.Random(7).randbytes(1_300_000)
+TEXTS = {
+    "us-ascii": "plain",
+    "utf-8": "Grüße, 日本語, Ελλάδα, 🎉",
+    "iso-8859-1": "Grüße aus Köln",
+    "iso-8859-2": "Příliš žluťoučký kůň",
+    "iso-8859-15": "10 € für Œuvre",
+    "windows-1251": "Съешь ещё этих мягких булок",
+    "windows-1252": "“quoted” — €",
+    "koi8-r": "Привет, мир",
+    "iso-2022-jp": "日本語のメール",
+    "shift_jis": "日本語のメール",
+    "euc-jp": "日本語のメール",
+    "gb2312": "中文邮件",
+    "gb18030": "中文邮件 𠀀",
+    "big5": "中文郵件",
+    "euc-kr": "한국어 메일",
+    "utf-16": "Grüße",
+}
+HEAD = b"From: a@example.org\r\nTo: b@example.org\r\nSubject: content\r\nMIME-Version: 1.0\r\n"
+
+
+def text(charset: str, encoding: bytes, subtype: str = "plain") -> bytes:
+    raw = "".join(f"{line} {TEXTS[charset]}\r\n" for line in range(30)).encode(charset)
+    encoded = {
+        b"base64": lambda: mime.base64_lines(raw),
+        b"quoted-printable": lambda: binascii.b2a_qp(raw, istext=charset != "utf-16").replace(
+            b"=\n", b"=\r\n"
+        ),
+        b"8bit": lambda: raw,
+    }[encoding]()
+    return mime.part(f"text/{subtype}; charset={charset}".encode(), encoded, encoding)
+
+
+def every_charset_and_encoding() -> Iterator[bytes]:
+    for charset in TEXTS:
+        for encoding in (b"base64", b"quoted-printable", b"8bit"):
+            if (charset, encoding) != ("utf-16", b"8bit"):  # NUL octets are no 8bit (RFC 2045 section 2.8)
+                yield HEAD + text(charset, encoding)
+
+
+def multiparts() -> Iterator[bytes]:
+    file = mime.part(
+        b"application/octet-stream",
+        mime.base64_lines(BIG),
+        b"base64",
+        b'Content-Disposition: attachment; filename="../../etc/passwd"',
+    )
+    empty = mime.part(b"application/x-empty", b"", b"7bit", b"Content-Disposition: attachment")
+    alternative = mime.multipart(
+        "alternative", b"alt", [text("koi8-r", b"base64"), text("utf-8", b"quoted-printable", "html")]
+    )
+    inner = HEAD + mime.multipart("mixed", b"inner", [text("iso-8859-1", b"quoted-printable"), file])
+    attached = mime.part(b"message/rfc822", inner, b"7bit")
+    yield HEAD + mime.multipart("mixed", b"outer", [alternative, file, empty, attached])
+    yield HEAD + mime.multipart(
+        "mixed", b"deep", [mime.multipart("related", b"rel", [alternative, empty]), text("utf-8", b"8bit")]
+    )
+    yield HEAD + b"\r\nno MIME at all\r\n"
+    yield HEAD
+
+
+CORPUS = [*every_charset_and_encoding(), *multiparts(), *messages(60)]
+
+
+class Rig:
+    """A reader on an account of a mailbox's INBOX, and the independent reading."""
+
+    def __init__(self, mailbox: Mailbox, directory: Path) -> None:
+        self.mailbox = mailbox
+        self.directory = directory
+        self.vault = Vault(b"m" * 32)
+        sealed = self.vault.seal_password(AccountNo(1), mailbox.password)
+        self.account = Account(
+            AccountNo(1), "test", 1, mailbox.host, mailbox.port, Security.PLAINTEXT, mailbox.user, sealed
+        )
+        self.client = mailbox.connect()
+        self.client.select("INBOX", readonly=True)
+        self.reader = self.new_reader()
+
+    @property
+    def folder(self) -> Folder:
+        (validity,) = self.client.untagged_responses["UIDVALIDITY"][-1:]
+        assert isinstance(validity, bytes)
+        return Folder(
+            self.account.key,
+            FolderNo(1),
+            b"0123456789",
+            MirrorNo(1),
+            1,
+            b"INBOX",
+            "INBOX",
+            uid_validity=int(validity),
+        )
+
+    def new_reader(self) -> ContentReader:
+        loopback = ImapConfig(allow_networks=(ip_network("127.0.0.0/8"),), allow_plaintext=True)
+        return open_reader(Config(data_dir=self.directory, imap=loopback), self.vault)
+
+    async def get(self, uid: int, what: What, *, decode: bool = False, offset: int = 0) -> Download:
+        return await download(
+            self.reader.open(self.account, self.folder, uid, what, decode=decode, offset=offset)
+        )
+
+    def wire(self, uid: int, section: str) -> bytes:
+        """BODY.PEEK[section] as imaplib reads it."""
+        _, answer = self.client.uid("FETCH", str(uid), f"(BODY.PEEK[{section}])")
+        found = answer[0]
+        return found[1] if isinstance(found, tuple) else b""
+
+
+@pytest.fixture
+async def rig(mailbox: Mailbox, tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(mailbox, tmp_path)
+    await rig.reader.__aenter__()
+    yield rig
+    await rig.reader.__aexit__(None, None, None)
+    rig.client.logout()
+
+
+class Leaf(NamedTuple):
+    """A part as the email package sees it."""
+
+    section: str
+    part: email.message.Message
+
+    @property
+    def decoded(self) -> bytes:
+        """Its content decoded, text as UTF-8."""
+        payload = self.part.get_payload(decode=True)
+        assert isinstance(payload, bytes)
+        if self.part.get_content_maintype() != "text":
+            return payload
+        return payload.decode(self.part.get_content_charset("us-ascii")).encode()
+
+
+def leaves(part: email.message.Message, prefix: str = "") -> Iterator[Leaf]:
+    """Number the parts as RFC 3501 section 6.4.5 does."""
+    if part.get_content_maintype() != "multipart":
+        yield Leaf(prefix or "1", part)
+        return
+    for number, child in enumerate(part.get_payload(), 1):
+        assert isinstance(child, email.message.Message)
+        yield from leaves(child, f"{prefix}.{number}" if prefix else str(number))
+
+
+async def test_every_part_is_octet_for_octet_what_an_independent_reading_says(rig: Rig) -> None:
+    rig.mailbox.deliver(CORPUS)
+    rig.client.select("INBOX", readonly=True)
+    compared = 0
+    for uid, source in enumerate(CORPUS, 1):
+        raw = await rig.get(uid, ContentKind.RAW)
+        assert raw.octets == source
+        assert raw.trailer.sha256 == hashlib.sha256(source).digest()
+        assert (await rig.get(uid, ContentKind.HEADERS)).octets == rig.wire(uid, "HEADER")
+        for leaf in leaves(email.message_from_bytes(source)):
+            sent = await rig.get(uid, leaf.section)
+            assert sent.octets == rig.wire(uid, leaf.section), (uid, leaf.section)
+            assert sent.trailer.decoding_warnings == ()
+            compared += 1
+    assert compared > len(CORPUS)
+
+
+async def test_decoded_parts_are_what_the_email_package_decodes(rig: Rig) -> None:
+    corpus = [*every_charset_and_encoding(), *multiparts()]
+    rig.mailbox.deliver(corpus)
+    rig.client.select("INBOX", readonly=True)
+    for uid, source in enumerate(corpus, 1):
+        for leaf in leaves(email.message_from_bytes(source)):
+            if leaf.part.get_content_type() == "message/rfc822":
+                continue
+            got = await rig.get(uid, leaf.section, decode=True)
+            assert got.octets == leaf.decoded, (uid, leaf.section)
+            assert got.trailer.decoding_warnings == ()
+            assert got.header.media_type == leaf.part.get_content_type()
+
+
+async def test_text_and_html_are_the_parts_a_reader_would_be_shown(rig: Rig) -> None:
+    source = next(multiparts())
+    rig.mailbox.deliver([source, HEAD + text("utf-8", b"base64")])
+    rig.client.select("INBOX", readonly=True)
+    plain, html = list(leaves(email.message_from_bytes(source)))[:2]
+    for kind, leaf in ((ContentKind.TEXT, plain), (ContentKind.HTML, html)):
+        got = await rig.get(1, kind, decode=True)
+        assert (got.header.section, got.octets) == (leaf.section, leaf.decoded)
+    with pytest.raises(PartNotFoundError):
+        await rig.get(2, ContentKind.HTML)
+
+
+async def test_an_attachment_is_whole_named_and_from_disk_the_second_time(rig: Rig) -> None:
+    rig.mailbox.deliver([next(multiparts())])
+    rig.client.select("INBOX", readonly=True)
+    first = await rig.get(1, "2", decode=True)
+    assert first.octets == BIG
+    assert first.header.file_name == "../../etc/passwd"
+    assert not first.header.cached
+    second = await rig.get(1, "2", decode=True, offset=1_000_000)
+    assert second.octets == BIG[1_000_000:]
+    assert second.header.cached
+    assert second.header.etag == first.header.etag
+    stored = b"".join(path.read_bytes() for path in rig.directory.rglob("*") if path.is_file())
+    assert BIG[:64] not in stored
+    assert base64.b64encode(BIG[:48]) not in stored
+
+
+async def test_parts_inside_an_attached_message_and_multiparts_as_a_whole_are_served(rig: Rig) -> None:
+    rig.mailbox.deliver([next(multiparts())])
+    rig.client.select("INBOX", readonly=True)
+    for section in ("1", "4", "4.1", "4.2"):
+        assert (await rig.get(1, section)).octets == rig.wire(1, section), section
+    assert (await rig.get(1, "4.1", decode=True)).octets.startswith("0 Grüße aus Köln\r\n".encode())
+    assert (await rig.get(1, "4.2", decode=True)).octets == BIG
+    for section in ("5", "1.3", "4.3", "2.1"):
+        with pytest.raises(PartNotFoundError):
+            await rig.get(1, section)
+
+
+async def test_charset_torture(rig: Rig) -> None:
+    """Labels that lie and encodings that are broken: something readable, a warning, never an error."""
+    liars = {
+        b"us-ascii": ("Grüße".encode("cp1252"), "Grüße", DecodingWarning.UNKNOWN_CHARSET),
+        b"x-unheard-of": ("日本".encode(), "日本", DecodingWarning.UNKNOWN_CHARSET),
+        b"utf-8": (b"caf\xe9!", "caf\ufffd!", DecodingWarning.REPLACED_OCTETS),
+        b"zlib": (b"plain", "plain", DecodingWarning.UNKNOWN_CHARSET),
+    }
+    broken = HEAD + mime.part(b"text/plain; charset=utf-8", b"SGVs*bG8\r\n", b"base64")
+    rig.mailbox.deliver(
+        [
+            *(
+                HEAD + mime.part(b"text/plain; charset=" + label, lie[0], b"8bit")
+                for label, lie in liars.items()
+            ),
+            broken,
+        ]
+    )
+    rig.client.select("INBOX", readonly=True)
+    for uid, (_, shown, warning) in enumerate(liars.values(), 1):
+        got = await rig.get(uid, ContentKind.TEXT, decode=True)
+        assert got.octets.decode().rstrip() == shown
+        assert got.trailer.decoding_warnings == (warning,)
+    got = await rig.get(len(liars) + 1, ContentKind.TEXT, decode=True)
+    assert got.octets == b"Hello"
+    assert got.trailer.decoding_warnings == (DecodingWarning.BROKEN_TRANSFER_ENCODING,)
+
+
+async def test_mime_bomb(rig: Rig) -> None:
+    """Thousands of parts, hundreds of levels, a header of a megabyte: served or refused by name, and soon."""
+    many = HEAD + mime.multipart(
+        "mixed", b"b", [mime.part(b"text/plain", b"%d" % number, b"7bit") for number in range(3_000)]
+    )
+    deep = b"Content-Type: text/plain\r\n\r\nbottom\r\n"
+    for level in range(300):
+        deep = mime.multipart("mixed", b"level-%d-" % level, [deep])
+    header = (
+        HEAD
+        + b"".join(b"X-Bomb-%d: %s\r\n" % (number, b"x" * 900) for number in range(1_100))
+        + b"\r\nbody\r\n"
+    )
+    bombs = [many, HEAD + deep, header]
+    rig.mailbox.deliver(bombs)
+    rig.client.select("INBOX", readonly=True)
+    for uid, bomb in enumerate(bombs, 1):
+        assert (await rig.get(uid, ContentKind.RAW)).octets == bomb
+        assert (await rig.get(uid, ContentKind.HEADERS)).octets == rig.wire(uid, "HEADER")
+    assert (await rig.get(1, "2999")).octets == b"2998"
+    assert (await rig.get(3, ContentKind.TEXT)).octets == b"body\r\n"
+
+
+async def test_a_message_delivered_after_the_folder_was_opened_is_found(rig: Rig) -> None:
+    rig.mailbox.deliver([HEAD + b"\r\none\r\n"])
+    rig.client.select("INBOX", readonly=True)
+    assert (await rig.get(1, ContentKind.TEXT)).octets == b"one\r\n"
+    rig.mailbox.deliver([HEAD + b"\r\ntwo\r\n"])
+    assert (await rig.get(2, ContentKind.TEXT)).octets == b"two\r\n"
+
+
+async def test_expunged_messages_and_renumbered_folders_are_told_apart(rig: Rig) -> None:
+    rig.mailbox.deliver([HEAD + b"\r\none\r\n", HEAD + b"\r\ntwo\r\n"])
+    rig.client.select("INBOX", readonly=True)
+    rig.mailbox.expunge("1")
+    with pytest.raises(EnvelopeNotFoundError):
+        await rig.get(1, ContentKind.TEXT)
+    with pytest.raises(EnvelopeNotFoundError):
+        await rig.get(1, ContentKind.HEADERS)
+    renumbered = replace(rig.folder, uid_validity=rig.folder.uid_validity + 1)
+    with pytest.raises(UidValidityChangedError):
+        await download(rig.reader.open(rig.account, renumbered, 2, ContentKind.TEXT))
+    assert (await rig.get(2, ContentKind.TEXT)).octets == b"two\r\n"
+
+
+async def test_reading_leaves_no_trace_on_the_server(rig: Rig) -> None:
+    rig.mailbox.deliver(multiparts())
+    rig.client.select("INBOX", readonly=True)
+    before = rig.mailbox.flags_by_uid()
+    for kind in (ContentKind.RAW, ContentKind.HEADERS):
+        await rig.get(1, kind)
+    await rig.get(1, "2")
+    assert rig.mailbox.flags_by_uid() == before
