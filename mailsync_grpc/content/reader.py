@@ -93,8 +93,8 @@ class ContentReader:
             self._cleaner.cancel()
             with suppress(asyncio.CancelledError):
                 await self._cleaner
-        await asyncio.gather(*self._closing, *self._structures.values(), return_exceptions=True)
         await self._source.close()
+        await asyncio.gather(*self._closing, *self._structures.values(), return_exceptions=True)
         await self._threads.run(self._cache.close)
         self._threads.close()
 

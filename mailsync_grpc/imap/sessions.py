@@ -24,6 +24,7 @@ from mailsync_grpc.errors import (
     ImapError,
     ImapProtocolError,
     ImapUnreachableError,
+    ServerDrainingError,
     UidValidityChangedError,
 )
 from mailsync_grpc.imap.listing import Selected
@@ -125,6 +126,7 @@ class Sessions:
         self._sweep: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
         self._idling: list[_Session] = []
+        self._busy: set[_Session] = set()
         self._closed = False
 
     async def read(self, account: Account, folder: Folder, act: Act[T]) -> T:
@@ -143,14 +145,16 @@ class Sessions:
                 self._sweep = loop.call_later(self._idle, self._close_idle)
 
     async def close(self) -> None:
-        """Close the connections and end the threads; reads under way end first."""
-        self._closed = True
+        """Close the connections, whereupon reads under way fail, and end the threads."""
+        with self._lock:
+            self._closed = True
+            sessions = [*self._idling, *self._busy]
+            self._idling.clear()
         if self._sweep is not None:
             self._sweep.cancel()
-        await asyncio.to_thread(self._threads.shutdown, wait=True)
-        for session in self._idling:
+        for session in sessions:
             session.connection.close()
-        self._idling.clear()
+        await asyncio.to_thread(self._threads.shutdown, wait=True)
 
     def _read(self, account: Account, folder: Folder, act: Act[T]) -> T:
         session = self._take(account, folder)
@@ -159,16 +163,30 @@ class Sessions:
                 ImapUnreachableError, ImapProtocolError
             ):  # the server has hung up on an idle connection
                 return self._use(session, folder, act)
+        self._check_open()
         return self._use(_Session(account, self._connect(account)), folder, act)
 
     def _use(self, session: _Session, folder: Folder, act: Act[T]) -> T:
+        with self._lock:
+            self._busy.add(session)
         try:
+            self._check_open()
             return session.read(folder, act)
         finally:
-            if not session.connection.closed:
-                session.idle_since = self._clock()
-                with self._lock:
-                    self._idling.append(session)
+            self._give_back(session)
+
+    def _give_back(self, session: _Session) -> None:
+        session.idle_since = self._clock()
+        with self._lock:
+            self._busy.discard(session)
+            if self._closed:
+                session.connection.close()
+            elif not session.connection.closed:
+                self._idling.append(session)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ServerDrainingError("the server is stopping; connect again shortly")
 
     def _take(self, account: Account, folder: Folder) -> _Session | None:
         """Take an idle connection of this account as it is now, one that has the folder open before others."""

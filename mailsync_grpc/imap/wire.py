@@ -85,9 +85,11 @@ class Wire(imaplib.IMAP4):
         return self._until(self._received.take_line)
 
     def shutdown(self) -> None:
-        """Close the socket; harmless when it is closed."""
+        """Close the socket, also under a thread that waits for it; harmless when it is closed."""
         self.closed = True
         if isinstance(getattr(self, "sock", None), socket.socket):
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
             self.sock.close()
 
     def starttls(self, ssl_context: ssl.SSLContext | None = None) -> Any:

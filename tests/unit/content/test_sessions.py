@@ -13,6 +13,7 @@ from mailsync_grpc.errors import (
     ImapRefusedError,
     ImapUnreachableError,
     PartNotFoundError,
+    ServerDrainingError,
     UidValidityChangedError,
 )
 from mailsync_grpc.imap.listing import Selected
@@ -29,6 +30,7 @@ class FakeConnection:
     server: "FakeServer"
     closed: bool = False
     logged_out: threading.Event = field(default_factory=threading.Event)
+    hung_up: threading.Event = field(default_factory=threading.Event)
     seen: set[int] = field(default_factory=set)
 
     def examine(self, raw_name: bytes) -> Selected:
@@ -54,6 +56,7 @@ class FakeConnection:
 
     def close(self) -> None:
         self.closed = True
+        self.hung_up.set()
 
     def _alive(self) -> None:
         if self.server.hangs_up:
@@ -202,6 +205,24 @@ async def test_a_slow_account_holds_up_itself_alone(sessions: Sessions, server: 
     may_end.set()
     await asyncio.gather(*slow_reads)
     assert len(server.connections) == 3
+
+
+async def test_closing_ends_a_read_that_hangs(server: FakeServer) -> None:
+    sessions = Sessions(server.connect)
+    await sessions.read(account(), folder(), look_for)
+    started = threading.Event()
+
+    def hang(connection: Reading) -> None:
+        started.set()
+        assert server.connections[0].hung_up.wait(10)
+        assert connection.closed
+        raise ImapUnreachableError("connection lost")
+
+    hanging = asyncio.create_task(sessions.read(account(), folder(), hang))
+    assert await asyncio.to_thread(started.wait, 10)
+    await sessions.close()
+    with pytest.raises(ServerDrainingError):
+        await hanging
 
 
 async def test_idle_connections_are_closed(server: FakeServer) -> None:
