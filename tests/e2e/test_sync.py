@@ -1,6 +1,7 @@
-r"""The sync core against a real Dovecot: after every quiet point the store holds what the server holds.
+r"""The sync core against a mail server: after every quiet point the store holds what the server holds.
 
-Each test runs on a server with all extensions and on one that announces none.
+Each test runs on a Dovecot with all extensions, on one that announces none, and on the honest half of the hostile
+server, which is thereby held to be a server that other tests may learn from.
 """
 
 import random
@@ -15,11 +16,25 @@ from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind, SyncRun
 from mailsync_grpc.model.folder import Selection
 from mailsync_grpc.model.run import RunKind, RunState, SyncRun
 from mailsync_grpc.store.base import Applied, Batch, Counter
-from tests.support.mail import Mailbox
+from tests.support.hostile import HostileMailbox, HostileServer
+from tests.support.mail import AnyMailbox
 from tests.support.mirror import Mirror, kinds
 
 
-@pytest.fixture(params=["mailbox", "mailbox_plain"])
+@pytest.fixture
+def faked_mailbox() -> Iterator[HostileMailbox]:
+    """An empty mailbox on a server that does no harm."""
+    with HostileServer() as server:
+        yield server.mailbox
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("mailbox", id="dovecot"),
+        pytest.param("mailbox_plain", id="plain_server"),
+        pytest.param("faked_mailbox", id="honest_fake"),
+    ]
+)
 def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
     """A mirror of an empty mailbox, not yet synced."""
     mirror = Mirror(request.getfixturevalue(request.param), SyncSettings(batch_size=100, flags_window=10))
@@ -141,9 +156,8 @@ def test_uidvalidity_epoch(mirror: Mirror) -> None:
     mirror.settle()
     assert len(mirror.flags("Projects")) == 5
     before = mirror.head
-    with mirror.mailbox.connect() as client:
-        client.delete("Projects")
-        client.create("Projects")
+    mirror.mailbox.delete_folder("Projects")
+    mirror.mailbox.create_folders("Projects")
     mirror.mailbox.deliver(messages(3, seed=2), "Projects")
     mirror.poll()
     assert same_as_server(mirror, "Projects")
@@ -196,8 +210,7 @@ def test_one_folder_that_fails_does_not_stop_the_others(mirror: Mirror) -> None:
     mirror.settle()
     _select(mirror, "Doomed")
     mirror.settle()
-    with mirror.mailbox.connect() as client:
-        client.delete("Doomed")
+    mirror.mailbox.delete_folder("Doomed")
     mirror.mailbox.deliver(messages(1))
     mirror.poll()
     assert same_as_server(mirror)
@@ -213,8 +226,7 @@ def test_folders_created_and_deleted_elsewhere_are_followed(mirror: Mirror) -> N
     mirror.clock.skipped += 600
     mirror.poll()
     assert mirror.folder("Neu/Ärger")[0].parent_id == mirror.folder("Neu")[0].id
-    with mirror.mailbox.connect() as client:
-        client.delete(mirror.folder("Neu/Ärger")[0].raw_name.decode())
+    mirror.mailbox.delete_folder("Neu/Ärger")
     before = mirror.head
     mirror.clock.skipped += 600
     mirror.poll()
@@ -239,7 +251,7 @@ def test_a_requested_run_of_one_folder_compares_it_whole(mirror: Mirror) -> None
 
 
 def test_wrong_credentials_are_tried_once_and_told_once(mirror: Mirror) -> None:
-    mirror.mailbox = replace(mirror.mailbox, password="wrong")
+    mirror.mailbox = mirror.mailbox.with_password("wrong")
     mirror.settle()
     mirror.poll()
     account = mirror.store.account("test")
@@ -256,7 +268,7 @@ def _select(mirror: Mirror, name: str) -> None:
     mirror.store.apply(Batch(folder.account, (FolderChanged(chosen, FolderChangeKind.SELECTED),)))
 
 
-def _change(mailbox: Mailbox, rng: random.Random) -> None:
+def _change(mailbox: AnyMailbox, rng: random.Random) -> None:
     uids = sorted(mailbox.flags_by_uid())
     match (
         rng.choice(["deliver", "flag", "unflag", "expunge", "move", "copy"]) if len(uids) > 5 else "deliver"

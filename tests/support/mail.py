@@ -1,13 +1,36 @@
-"""A test's own mailbox on the shared Dovecot, and how to look at and change it without the code under test."""
+"""A test's own mailbox, and how to look at and change it without the code under test: on the shared Dovecot, or faked."""
 
 import imaplib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 from mailsync_grpc.cli.demo import second_client
 from mailsync_grpc.cli.demo.dovecot import DovecotServer
 from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.cli.demo.second_client import Delivery, mailbox_argument
+
+
+class AnyMailbox(Protocol):
+    """What the core suite needs of a mailbox, so that real and faked servers pass the same tests."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+    def with_password(self, password: str) -> Self: ...
+    def create_folders(self, *folders: str) -> None: ...
+    def delete_folder(self, folder: str) -> None: ...
+    def deliver(self, messages: Iterable[bytes | Delivery], folder: str = "INBOX") -> int: ...
+    def store(self, uids: str, change: str, folder: str = "INBOX") -> None: ...
+    def expunge(self, uids: str, folder: str = "INBOX") -> None: ...
+    def copy(self, uids: str, target: str, folder: str = "INBOX") -> None: ...
+    def move(self, uids: str, target: str, folder: str = "INBOX") -> None: ...
+    def flags_by_uid(self, folder: str = "INBOX") -> dict[int, frozenset[str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +56,18 @@ class Mailbox:
     def connect(self, *, tls: bool = False) -> imaplib.IMAP4:
         return self.server.connect(self.user, tls=tls)
 
+    def with_password(self, password: str) -> Self:
+        return replace(self, password=password)
+
     def create_folders(self, *folders: str) -> None:
         with self.connect() as client:
             second_client.create_folders(client, folders)
+
+    def delete_folder(self, folder: str) -> None:
+        with self.connect() as client:
+            status, answer = client.delete(mailbox_argument(folder))
+            if status != "OK":
+                raise imaplib.IMAP4.error(f"DELETE: {answer!r}")
 
     def deliver(self, messages: Iterable[bytes | Delivery], folder: str = "INBOX") -> int:
         return self.server.deliver(self.user, folder, messages)

@@ -1,4 +1,4 @@
-"""The sync core over a real mail server and a memory store, without processes or services: a turn at a time."""
+"""The sync core over a mail server and a memory store, without processes or services: a turn at a time."""
 
 import os
 import time
@@ -20,7 +20,7 @@ from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.sync.account import AccountSync, Environment
 from mailsync_grpc.sync.scheduler import Lane
 from mailsync_grpc.v1 import envelope_pb2, event_pb2
-from tests.support.mail import Mailbox
+from tests.support.mail import AnyMailbox
 
 POLICY = Policy(allow_networks=(ip_network("127.0.0.0/8"),), allow_plaintext=True)
 
@@ -39,10 +39,11 @@ class SkippingClock:
 class Mirror:
     """One account mirrored from `mailbox` into `store`."""
 
-    mailbox: Mailbox
+    mailbox: AnyMailbox
     settings: SyncSettings = field(default_factory=SyncSettings)
     store: Store = field(default_factory=MemoryStore)
     clock: SkippingClock = field(default_factory=SkippingClock)
+    policy: Policy = POLICY
     account: Account = field(init=False)
     sync: AccountSync = field(init=False)
     connections: list[Connection] = field(default_factory=list)
@@ -82,7 +83,8 @@ class Mirror:
         )
 
     def _connect(self, account: Account) -> Connection:
-        connection = connect(endpoint_of(account), POLICY, Password(self.mailbox.user, self.mailbox.password))
+        credentials = Password(self.mailbox.user, self.mailbox.password)
+        connection = connect(endpoint_of(account), self.policy, credentials)
         self.connections.append(connection)
         return connection
 

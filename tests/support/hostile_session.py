@@ -1,0 +1,204 @@
+r"""One IMAP connection to `HeldMail`, without a socket: a command in, an honest `Reply` out (RFC 3501).
+
+It speaks what the engine sends and nothing else; everything else is BAD. The session sees the folder as it was when it
+was opened, and says at the end of each command what changed since, so sequence numbers are those it told.
+"""
+
+import base64
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from imaplib import Time2Internaldate
+
+from imapclient import imap_utf7
+
+from tests.support import hostile_message
+from tests.support.hostile_faults import After, Reply
+from tests.support.hostile_store import HeldFolder, HeldMail, HeldMessage
+
+PLAIN = "IMAP4rev1"
+FULL = "IMAP4rev1 AUTH=PLAIN ID ENABLE NAMESPACE CONDSTORE ESEARCH SPECIAL-USE LIST-EXTENDED LITERAL+"
+BAD = Reply(completion=b"BAD not understood")
+ABSENT = Reply(completion=b"NO [NONEXISTENT] no such folder")
+_ITEM = re.compile(r"BODY\.PEEK\[[^\]]*\](?:<\d+\.\d+>)?|[A-Z0-9.]+")
+_SECTION = re.compile(r"BODY\.PEEK\[(HEADER|TEXT|)\]<(\d+)\.(\d+)>")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+class Session:
+    """A connection of `user`; `capabilities` are what it announces before and after the login."""
+
+    def __init__(self, mail: HeldMail, user: str, password: str, capabilities: str = FULL) -> None:
+        self._mail = mail
+        self._secret = (user, password)
+        self._capabilities = capabilities
+        self._logged_in = False
+        self._folder: HeldFolder | None = None
+        self._view: list[int] = []
+        self._commands: dict[str, Callable[[str], Reply]] = {
+            "CAPABILITY": lambda _: Reply((b"* CAPABILITY " + self._capabilities.encode(),)),
+            "NOOP": lambda _: Reply(),
+            "LOGOUT": lambda _: Reply((b"* BYE see you",), after=After.CLOSE),
+            "AUTHENTICATE PLAIN ": self._authenticate,
+            "LOGIN ": self._login,
+            "ID ": lambda _: Reply((b'* ID ("name" "hostile")',)),
+            "ENABLE ": lambda names: Reply((b"* ENABLED " + names.encode(),)),
+            "NAMESPACE": lambda _: Reply((b'* NAMESPACE (("" "/")) NIL NIL',)),
+            "LIST ": self._list,
+            "STATUS ": self._status,
+            "EXAMINE ": self._examine,
+            "UID FETCH ": self._fetch,
+            "UID SEARCH ": self._search,
+        }
+
+    def answer(self, command: bytes) -> Reply:
+        """The answer to a command line without its tag and line end."""
+        text = command.decode("latin-1")
+        name = next((name for name in self._commands if text.startswith(name)), None)
+        if name is None or not (
+            self._logged_in or name in {"CAPABILITY", "LOGOUT", "LOGIN ", "AUTHENTICATE PLAIN "}
+        ):
+            return BAD
+        with self._mail.lock:
+            reply = self._commands[name](text[len(name) :])
+            news = self._news()
+        return Reply((*reply.lines, *news), reply.completion, after=reply.after)
+
+    # Login
+
+    def _authenticate(self, response: str) -> Reply:
+        _, user, password = base64.b64decode(response).decode().split("\0")
+        return self._admit(user, password)
+
+    def _login(self, arguments: str) -> Reply:
+        user, password = (re.sub(r"\\(.)", r"\1", text) for text in _QUOTED.findall(arguments))
+        return self._admit(user, password)
+
+    def _admit(self, user: str, password: str) -> Reply:
+        self._logged_in = (user, password) == self._secret
+        if self._logged_in:
+            return Reply(completion=b"OK [CAPABILITY " + self._capabilities.encode() + b"] logged in")
+        return Reply(completion=b"NO [AUTHENTICATIONFAILED] no")
+
+    # Folders
+
+    def _list(self, arguments: str) -> Reply:
+        if not arguments.startswith('"" "*"'):
+            return BAD
+        return Reply(tuple(self._listed(name, folder) for name, folder in self._mail.folders.items()))
+
+    def _listed(self, name: str, folder: HeldFolder) -> bytes:
+        inner = any(other.startswith(name + "/") for other in self._mail.folders)
+        attributes = ["\\HasChildren" if inner else "\\HasNoChildren"]
+        if folder.special_use and "SPECIAL-USE" in self._capabilities:
+            attributes.append(folder.special_use)
+        return b'* LIST (%s) "/" %s' % (" ".join(attributes).encode(), _quoted(name))
+
+    def _named(self, argument: str) -> HeldFolder | None:
+        found = _QUOTED.match(argument)
+        raw = re.sub(r"\\(.)", r"\1", found[1] if found else argument).encode("latin-1")
+        return self._mail.folders.get(imap_utf7.decode(raw))
+
+    def _status(self, arguments: str) -> Reply:
+        folder = self._named(arguments)
+        if folder is None:
+            return ABSENT
+        counters = (len(folder.messages), folder.uid_next, folder.uid_validity, folder.modseq)
+        told = b"MESSAGES %d UIDNEXT %d UIDVALIDITY %d HIGHESTMODSEQ %d" % counters
+        return Reply((b"* STATUS %s (%s)" % (arguments.partition(" (")[0].encode("latin-1"), told),))
+
+    def _examine(self, argument: str) -> Reply:
+        self._folder, self._view = self._named(argument), []
+        if self._folder is None:
+            return ABSENT
+        self._view = list(self._folder.messages)
+        codes = (
+            b"UIDVALIDITY %d" % self._folder.uid_validity,
+            b"UIDNEXT %d" % self._folder.uid_next,
+            b"HIGHESTMODSEQ %d" % self._folder.modseq,
+        )
+        flags = rb"* FLAGS (\Answered \Flagged \Deleted \Seen \Draft)"
+        counts = (b"* %d EXISTS" % len(self._view), b"* 0 RECENT")
+        return Reply((flags, *counts, *(b"* OK [%s] ok" % code for code in codes)), b"OK [READ-ONLY] opened")
+
+    def _news(self) -> list[bytes]:
+        """EXPUNGE and EXISTS for what changed since the last command; the view then is what was told."""
+        if self._folder is None:
+            return []
+        held = self._folder.messages
+        gone = [number for number, uid in enumerate(self._view, 1) if uid not in held]
+        # From the end, so that no number told before is shifted by one told after.
+        news = [b"* %d EXPUNGE" % number for number in reversed(gone)]
+        self._view = [uid for uid in self._view if uid in held]
+        if len(self._view) != len(held):
+            news.append(b"* %d EXISTS" % len(held))
+        self._view = list(held)
+        return news
+
+    # Messages
+
+    def _fetch(self, arguments: str) -> Reply:
+        uids, _, items = arguments.partition(" ")
+        if self._folder is None:
+            return BAD
+        wanted = [uid for uid in self._folder.within(uids) if uid in self._view]
+        numbers = {uid: number for number, uid in enumerate(self._view, 1)}
+        names = list(dict.fromkeys(["UID", *_ITEM.findall(items)]))
+        return Reply(
+            tuple(
+                b"* %d FETCH (%s)"
+                % (numbers[uid], b" ".join(_item(n, uid, self._folder.messages[uid]) for n in names))
+                for uid in wanted
+            )
+        )
+
+    def _search(self, criteria: str) -> Reply:
+        if self._folder is None:
+            return BAD
+        criteria = criteria.removeprefix("RETURN (ALL) ")
+        since = re.fullmatch(r"SINCE (\d+-\w+-\d+)", criteria)
+        first = (
+            datetime.strptime(since[1], "%d-%b-%Y").replace(tzinfo=UTC)
+            if since
+            else datetime.min.replace(tzinfo=UTC)
+        )
+        found = [uid for uid in self._view if self._folder.messages[uid].date >= first]
+        if "ESEARCH" not in self._capabilities:
+            return Reply((b" ".join([b"* SEARCH", *(b"%d" % uid for uid in found)]),))
+        every = b" ALL " + b",".join(b"%d" % uid for uid in found) if found else b""
+        return Reply((b"* ESEARCH UID" + every,))
+
+
+def _quoted(name: str) -> bytes:
+    raw: bytes = imap_utf7.encode(name)
+    return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def _item(name: str, uid: int, message: HeldMessage) -> bytes:
+    match name:
+        case "UID":
+            value = b"%d" % uid
+        case "FLAGS":
+            value = b"(" + " ".join(sorted(message.flags)).encode("latin-1") + b")"
+        case "INTERNALDATE":
+            value = Time2Internaldate(message.date).encode("ascii")
+        case "RFC822.SIZE":
+            value = b"%d" % len(message.raw)
+        case "ENVELOPE":
+            value = hostile_message.envelope(message.raw)
+        case "BODYSTRUCTURE":
+            value = hostile_message.body_structure(message.raw)
+        case _:
+            return _section(name, message.raw)
+    return name.encode("ascii") + b" " + value
+
+
+def _section(name: str, raw: bytes) -> bytes:
+    if name.startswith("BODY.PEEK[HEADER.FIELDS"):
+        return b"BODY[HEADER.FIELDS (REFERENCES)] " + hostile_message.header_fields(raw, "References")
+    wanted = _SECTION.fullmatch(name)
+    assert wanted is not None, name
+    header, _, text = raw.partition(b"\r\n\r\n")
+    whole = {"": raw, "HEADER": header + b"\r\n\r\n", "TEXT": text}[wanted[1]]
+    octets = whole[int(wanted[2]) :][: int(wanted[3])]
+    return b"BODY[%s]<%s> {%d}\r\n%s" % (wanted[1].encode(), wanted[2].encode(), len(octets), octets)

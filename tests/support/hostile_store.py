@@ -1,0 +1,134 @@
+r"""The mailbox behind the hostile server: folders and messages in memory, changed by the test and read by sessions.
+
+All access goes through `lock`, since the test changes what the server's threads read. A folder deleted and created
+again is another folder, with a higher UIDVALIDITY, as RFC 3501 section 2.3.1.1 asks.
+"""
+
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+
+from mailsync_grpc.cli.demo.second_client import Delivery
+
+SPECIAL_USES = ("Sent", "Drafts", "Trash", "Junk", "Archive")
+FIRST_VALIDITY = 1_700_000_000
+_CHANGE = re.compile(r"([+-]?)FLAGS(?:\.SILENT)? \((.*)\)")
+
+
+@dataclass(slots=True)
+class HeldMessage:
+    raw: bytes
+    date: datetime
+    flags: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class HeldFolder:
+    r"""A folder; `special_use` is a LIST attribute such as `\Sent`, `messages` are by ascending UID."""
+
+    uid_validity: int
+    special_use: str = ""
+    uid_next: int = 1
+    modseq: int = 1
+    messages: dict[int, HeldMessage] = field(default_factory=dict)
+
+    def add(self, message: HeldMessage, uid: int | None = None) -> None:
+        """Store under the next UID, or under `uid`, which may lie in a gap below it."""
+        uid = uid or self.uid_next
+        self.messages[uid] = message
+        self.messages = dict(sorted(self.messages.items()))
+        self.uid_next = max(self.uid_next, uid + 1)
+        self.modseq += 1
+
+    def within(self, uids: str) -> list[int]:
+        """The UIDs held that are in a sequence-set, `*` included (RFC 3501 section 6.4.8)."""
+        last = max(self.messages, default=0)
+        spans = [_span(part, last) for part in uids.split(",")]
+        return [uid for uid in self.messages if any(low <= uid <= high for low, high in spans)]
+
+
+class HeldMail:
+    """All folders of one user, by display name with `/` between levels."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._validities = count(FIRST_VALIDITY)
+        self.folders = {"INBOX": HeldFolder(next(self._validities))}
+        for name in SPECIAL_USES:
+            self.folders[name] = HeldFolder(next(self._validities), f"\\{name}")
+
+    def create_folders(self, names: Iterable[str]) -> None:
+        with self.lock:
+            for name in names:
+                levels = name.split("/")
+                for depth in range(1, len(levels) + 1):
+                    path = "/".join(levels[:depth])
+                    if path not in self.folders:
+                        self.folders[path] = HeldFolder(next(self._validities))
+
+    def delete_folder(self, name: str) -> None:
+        with self.lock:
+            del self.folders[name]
+
+    def renumber(self, name: str, uid_validity: int) -> None:
+        """Give all messages new UIDs under another UIDVALIDITY, as a repaired index does."""
+        with self.lock:
+            old = self.folders[name]
+            self.folders[name] = new = HeldFolder(uid_validity, old.special_use)
+            for message in old.messages.values():
+                new.add(message)
+
+    def deliver(
+        self, messages: Iterable[bytes | Delivery], folder: str = "INBOX", uid: int | None = None
+    ) -> int:
+        with self.lock:
+            held = [_held(message) for message in messages]
+            for message in held:
+                self.folders[folder].add(message, uid)
+            return len(held)
+
+    def store(self, uids: str, change: str, folder: str = "INBOX") -> None:
+        parsed = _CHANGE.fullmatch(change)
+        assert parsed is not None, change
+        named = frozenset(parsed[2].split())
+        with self.lock:
+            for message in self._in(folder, uids):
+                match parsed[1]:
+                    case "+":
+                        message.flags |= named
+                    case "-":
+                        message.flags -= named
+                    case _:
+                        message.flags = named
+
+    def expunge(self, uids: str, folder: str = "INBOX") -> None:
+        with self.lock:
+            held = self.folders[folder]
+            for uid in held.within(uids):
+                del held.messages[uid]
+                held.modseq += 1
+
+    def copy(self, uids: str, target: str, folder: str = "INBOX") -> None:
+        with self.lock:
+            for message in list(self._in(folder, uids)):
+                self.folders[target].add(HeldMessage(message.raw, message.date, message.flags))
+
+    def _in(self, folder: str, uids: str) -> Iterator[HeldMessage]:
+        held = self.folders[folder]
+        held.modseq += 1
+        return (held.messages[uid] for uid in held.within(uids))
+
+
+def _held(message: bytes | Delivery) -> HeldMessage:
+    delivery = message if isinstance(message, Delivery) else Delivery(message)
+    date = delivery.internal_date or datetime(2026, 3, 31, 12, tzinfo=UTC)
+    return HeldMessage(delivery.raw, date, frozenset(delivery.flags))
+
+
+def _span(part: str, last: int) -> tuple[int, int]:
+    first, _, end = part.partition(":")
+    low, high = sorted(last if text == "*" else int(text) for text in (first, end or first))
+    return low, high
