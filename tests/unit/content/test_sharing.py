@@ -1,0 +1,173 @@
+"""Content shared by its callers and kept on disk: one fetch, whole or not kept, gone when its message is."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from mailsync_grpc.content import shared
+from mailsync_grpc.content.sealed import CHUNK
+from mailsync_grpc.content.shared import WINDOW
+from mailsync_grpc.content.values import ContentHeader, ContentKind, DecodingWarning
+from mailsync_grpc.errors import (
+    EnvelopeNotFoundError,
+    ImapUnreachableError,
+    QuotaExceededError,
+)
+from tests.unit.content.fakes import message
+from tests.unit.content.rig import BIG, ENVELOPE, ReaderRig, counted, until, until_kept
+
+
+async def test_a_resumed_download_fetches_from_where_it_resumes(rig: ReaderRig) -> None:
+    await rig.get("2", offset=2 * WINDOW + 7)
+    assert rig.source.fetches[0] == ("2", 2 * WINDOW)
+
+
+async def test_cache_single_flight(rig: ReaderRig) -> None:
+    """Two callers, one fetch; the one who cancels takes nothing from the other."""
+    joined = counted("joined")
+    rig.source.may_answer.clear()
+    first = asyncio.create_task(rig.get("2"))
+    await rig.source.asked.wait()
+    second = asyncio.create_task(rig.get("2"))
+    third = asyncio.create_task(rig.get("2"))
+    await until(lambda: joined() == 2)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    rig.source.may_answer.set()
+    assert [got.octets == BIG for got in await asyncio.gather(second, third)] == [True, True]
+    assert sorted(rig.source.fetches) == [("2", number * WINDOW) for number in range(4)]
+    assert (await rig.get("2")).header.cached
+
+
+async def test_a_cancelled_last_caller_leaves_nothing_behind(rig: ReaderRig) -> None:
+    rig.source.may_answer.clear()
+    only = asyncio.create_task(rig.get("2"))
+    await rig.source.asked.wait()
+    only.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await only
+    rig.source.may_answer.set()
+    await until_kept(rig, 0)
+    assert not (await rig.get("2")).header.cached
+
+
+async def test_nothing_is_fetched_that_no_reader_asked_for_yet(rig: ReaderRig) -> None:
+    async with aclosing(rig.open("2")) as pieces:
+        await anext(pieces)
+        assert rig.source.fetches == []
+        for _ in range(WINDOW // CHUNK):
+            await anext(pieces)
+        assert rig.source.fetches == [("2", 0)]
+        fast = await rig.get("2")
+        assert fast.octets == BIG
+        rest = [piece async for piece in pieces]
+    assert b"".join(piece for piece in rest if isinstance(piece, bytes)) == BIG[WINDOW:]
+    assert len(rig.source.fetches) == 4, "the slow reader reads what the fast one fetched"
+
+
+async def test_a_download_left_early_is_not_kept(rig: ReaderRig) -> None:
+    await rig.get("2", limit=10)
+    await until_kept(rig, 0)
+    assert not (await rig.get("2")).header.cached
+
+
+async def test_short_content(rig: ReaderRig) -> None:
+    """Fewer octets than declared: the real size and checksum, a warning, and never cached."""
+    rig.source.sections["2"] = BIG[: WINDOW + 10]
+    for _ in range(2):
+        got = await rig.get("2")
+        assert got.octets == BIG[: WINDOW + 10]
+        assert got.header.total_size == len(BIG)
+        assert not got.header.cached
+        assert (got.trailer.size, got.trailer.total_size) == (WINDOW + 10, WINDOW + 10)
+        assert got.trailer.decoding_warnings == (DecodingWarning.SHORT,)
+    await until_kept(rig, 0)
+
+
+async def test_more_content_than_declared_is_served_and_kept(rig: ReaderRig) -> None:
+    rig.source.sections["3"] = b"QUJDREVGQUJD"
+    assert (await rig.get("3", decode=True)).octets == b"ABCDEFABC"
+    assert (await rig.get("3")).header.cached
+
+
+async def test_a_failing_server_fails_the_download_and_the_next_one_succeeds(rig: ReaderRig) -> None:
+    rig.source.failures = [ImapUnreachableError("connection lost")]
+    with pytest.raises(ImapUnreachableError):
+        await rig.get("2")
+    await until_kept(rig, 0)
+    assert (await rig.get("2")).octets == BIG
+
+
+async def test_an_entry_found_damaged_half_way_is_finished_from_the_server(rig: ReaderRig) -> None:
+    await rig.get("2")
+    await until_kept(rig)
+    async with aclosing(rig.open("2", chunk_size=1 << 20)) as pieces:
+        header = await anext(pieces)
+        assert isinstance(header, ContentHeader)
+        assert header.cached
+        (file,) = rig.files()
+        with file.open("r+b") as handle:
+            handle.seek(file.stat().st_size // 2)
+            handle.write(b"\0" * 32)
+        rest = [piece async for piece in pieces]
+    assert b"".join(piece for piece in rest if isinstance(piece, bytes)) == BIG
+    await until_kept(rig, 0)
+
+
+async def test_without_a_cache_content_is_streamed_all_the_same(rig: ReaderRig) -> None:
+    await rig.restart(max_bytes=0)
+    assert (await rig.get("2")).octets == BIG
+    assert rig.files() == []
+
+
+async def test_content_beyond_the_cap_is_streamed_and_not_kept(rig: ReaderRig) -> None:
+    await rig.restart(max_bytes=WINDOW)
+    assert (await rig.get("2")).octets == BIG
+    await until_kept(rig, 0)
+
+
+async def test_the_structure_is_asked_for_once_by_many(rig: ReaderRig) -> None:
+    await asyncio.gather(
+        *(rig.get(ContentKind.TEXT) for _ in range(5)), rig.get("3"), rig.get(ContentKind.RAW)
+    )
+    assert rig.source.structures == 1
+
+
+async def test_cache_account_purge(rig: ReaderRig) -> None:
+    await rig.get("2")
+    await rig.get("3", of=message(account_no=2))
+    await until_kept(rig, 2)
+    await rig.reader.purge_account(message().account.no)
+    assert len(rig.files()) == 1
+    assert (await rig.get("3", of=message(account_no=2))).header.cached
+
+
+async def test_a_message_found_gone_is_purged(rig: ReaderRig) -> None:
+    await rig.get("3")
+    await until_kept(rig)
+    rig.source.gone.add(1)
+    with pytest.raises(EnvelopeNotFoundError):
+        await rig.get("2", envelope=ENVELOPE)
+    await until_kept(rig, 0)
+
+
+async def test_cache_epoch(rig: ReaderRig) -> None:
+    await rig.get("3")
+    rig.source.sections["3"] = b"WFla"
+    assert (await rig.get("3", of=message(uid_validity=8), decode=True)).octets == b"XYZ"
+    assert (await rig.get("3", decode=True)).octets == b"ABCDEF"
+
+
+async def test_mime_bomb(rig: ReaderRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends without end is cut off, whatever it declares."""
+    monkeypatch.setattr(shared, "MAX_CONTENT", 2 * WINDOW)
+    with pytest.raises(QuotaExceededError):
+        await rig.get("2")
+    await until_kept(rig, 0)
+
+
+async def test_a_closed_reader_has_closed_its_connections(rig: ReaderRig) -> None:
+    await rig.restart()
+    assert rig.source.closed
