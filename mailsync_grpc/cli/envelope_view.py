@@ -8,26 +8,25 @@ from rich.text import Text
 from mailsync_grpc.cli.terminal import moment, octets, plain, printable, word
 from mailsync_grpc.v1.envelope_pb2 import Address, Envelope, Flags, PartialReason
 
+_SENDER_WIDTH = 24
 _SYSTEM_FLAGS = ("seen", "answered", "flagged", "deleted", "draft")
 
 
 def envelope_table(account: str, envelopes: Iterable[Envelope]) -> Table:
-    """One row an envelope: what names it for `mailsync content`, date, sender, subject, size; unread ones in bold."""
-    table = Table("Envelope", "Date", "From", "Subject", "Size", box=None, header_style="dim")
-    table.columns[0].no_wrap = True
-    table.columns[1].no_wrap = True
-    table.columns[2].max_width = 24
-    for column in table.columns[2:4]:
-        column.no_wrap, column.overflow = True, "ellipsis"
-    table.columns[4].justify, table.columns[4].no_wrap = "right", True
+    """One row an envelope: what names it for `mailsync content`, date, sender, subject; unread ones in bold.
+
+    Names and dates are always whole; senders and subjects share what is left of the line.
+    """
+    table = Table("Envelope", "Date", "From", "Subject", box=None, header_style="dim")
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    table.columns[2].max_width = _SENDER_WIDTH
     for envelope in envelopes:
         weight = "" if envelope.flags.seen else "bold"
         table.add_row(
             Text(f"{account.removeprefix('accounts/')}/{envelope.envelope_id}", style="dim"),
             moment(envelope.internal_date),
-            plain(who(envelope), weight),
-            subject_line(envelope, weight),
-            octets(envelope.size),
+            _on_one_line(plain(who(envelope), weight)),
+            _on_one_line(subject_line(envelope, weight)),
         )
     return table
 
@@ -68,6 +67,11 @@ def flag_words(flags: Flags) -> str:
     return " ".join(
         [*(name for name in _SYSTEM_FLAGS if getattr(flags, name)), *flags.keywords, *flags.labels]
     )
+
+
+def _on_one_line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def _details(envelope: Envelope) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from mailsync_grpc.cli.envelope_view import flag_words, who
@@ -32,7 +33,7 @@ from mailsync_grpc.v1.event_pb2 import (
 from mailsync_grpc.v1.sync_run_pb2 import SyncRunState
 
 _KIND_WIDTH = 10
-_WHERE_WIDTH = 16
+_WHERE_WIDTH = 18
 _SUBJECTS_SHOWN = 3
 
 Paths = Mapping[str, str]
@@ -57,7 +58,7 @@ def event_text(event: Event, paths: Paths) -> Text:
     return Text.assemble(
         (f"{datetime.fromtimestamp(event.commit_time.seconds, UTC).astimezone():%H:%M:%S}  ", "dim"),
         (f"{line.kind:<{_KIND_WIDTH}}", line.style),
-        plain(f"{where:<{_WHERE_WIDTH}}  ", "dim"),
+        plain(where + " " * max(2, _WHERE_WIDTH - cell_len(where)), "dim"),
         plain(line.what),
     )
 

@@ -5,6 +5,7 @@ nothing of it is left.
 """
 
 import asyncio
+import imaplib
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,13 @@ from mailsync_grpc.cli.terminal import to_people
 
 _INTERRUPTED = 130
 _PAUSE_SECONDS = 3.0
+_FAILURES = (
+    DovecotFailedError,
+    PymapMissingError,
+    PymapFailedError,
+    ServiceFailedError,
+    imaplib.IMAP4.error,
+)
 
 
 def demo(
@@ -37,11 +45,19 @@ def demo(
 ) -> None:
     """Show it live on a demo mailbox, until Ctrl-C. Needs no account and no other terminal."""
     try:
-        with _stopped_like_ctrl_c(), reported("the demo's service"), _stage() as (session, mail):
-            _run(session, mail, once=once)
+        with _stopped_like_ctrl_c(), reported("the demo's service"):
+            _play(once=once)
     except KeyboardInterrupt:
         to_people().print("\nstopped; nothing is left behind", style="dim")
         raise typer.Exit(_INTERRUPTED) from None
+
+
+def _play(*, once: bool) -> None:
+    try:
+        with _stage() as (session, mail):
+            _run(session, mail, once=once)
+    except _FAILURES as error:
+        raise CommandError(str(error)) from None
 
 
 def _run(session: Session, mail: DemoMail, *, once: bool) -> None:
@@ -63,16 +79,13 @@ async def _live(session: Session, mirror: Mirror, mail: DemoMail, *, once: bool)
 
 @contextmanager
 def _stage() -> Iterator[tuple[Session, DemoMail]]:
-    """Mail server and service, up and filled. CommandError when one of them does not start."""
+    """Mail server and service, up and filled, while the block runs."""
     out = to_people()
     with ExitStack() as stack:
-        try:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailsync-demo-")))
-            mail = stack.enter_context(demo_mail())
-            show.print_mail_server(out, mail)
-            address = stack.enter_context(demo_service(directory))
-        except (DovecotFailedError, PymapMissingError, PymapFailedError, ServiceFailedError) as error:
-            raise CommandError(str(error)) from None
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailsync-demo-")))
+        mail = stack.enter_context(demo_mail())
+        show.print_mail_server(out, mail)
+        address = stack.enter_context(demo_service(directory))
         show.print_service(out, address)
         yield stack.enter_context(open_session(Target(address))), mail
 

@@ -43,7 +43,7 @@ class Step:
 
 def steps(number: int, *, keywords: bool) -> list[Step]:
     """The life of one message, the ``number``th of this run: it arrives, is flagged, moved and deleted."""
-    message_id = f"<demo-{number}@demo.example>"
+    message_id = f"demo-{number}@demo.example"
     subject = _SUBJECTS[number % len(_SUBJECTS)]
     flagged = _flagging(message_id, r"\Flagged")
     keyword = Step(
@@ -80,7 +80,7 @@ def _message(message_id: str, subject: str) -> bytes:
     message["To"] = "Dana Demo <dana@demo.example>"
     message["Subject"] = subject
     message["Date"] = format_datetime(localtime())
-    message["Message-ID"] = message_id
+    message["Message-ID"] = f"<{message_id}>"
     message.set_content(f"{subject}\n\nWritten for the demo.\n")
     return message.as_bytes().replace(b"\n", b"\r\n")
 
@@ -118,7 +118,7 @@ def _deletion(message_id: str) -> Deed:
 
 
 def _arrived(message_id: str) -> Condition:
-    return lambda events: any(event.envelope_added.envelope.message_id == message_id for event in events)
+    return lambda events: any(message_id in event.envelope_added.envelope.message_id for event in events)
 
 
 def _was_flagged(events: Sequence[Event]) -> bool:
@@ -127,7 +127,7 @@ def _was_flagged(events: Sequence[Event]) -> bool:
 
 def _moved(message_id: str) -> Condition:
     def seen(events: Sequence[Event]) -> bool:
-        as_one = any(event.envelope_moved.envelope.message_id == message_id for event in events)
+        as_one = any(message_id in event.envelope_moved.envelope.message_id for event in events)
         return as_one or (_was_removed(events) and _arrived(message_id)(events))
 
     return seen
@@ -139,7 +139,7 @@ def _was_removed(events: Sequence[Event]) -> bool:
 
 def _uid(client: imaplib.IMAP4, folder: str, message_id: str) -> str:
     client.select(mailbox_argument(folder))
-    _, answer = client.uid("SEARCH", "HEADER", "Message-ID", f'"{message_id}"')
+    _, answer = client.uid("SEARCH", "HEADER", "Message-ID", f'"<{message_id}>"')
     found: list[bytes] = answer[0].split()
     if not found:
         raise imaplib.IMAP4.error(f"{message_id} is not in {folder}")

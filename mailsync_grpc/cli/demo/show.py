@@ -71,16 +71,16 @@ def print_newest(session: Session, mirror: Mirror) -> None:
 
 
 def download_attachment(session: Session, mirror: Mirror) -> None:
-    """Download the attachment of the newest message that has one. CommandError when there is none."""
+    """Download the largest attachment in the INBOX. CommandError when there is none."""
     _heading(session.out, "An attachment, fetched when asked for")
-    envelope, attachment = _newest_attachment(session, mirror)
+    envelope, attachment = _largest_attachment(session, mirror)
     request = content_request(envelope.name, attachment.section, [])
     with tempfile.TemporaryDirectory(prefix="mailsync-demo-") as directory:
         path = Path(directory) / "attachment"
         trailer = to_file(session.content.DownloadContent(request, timeout=_LOGIN_SECONDS), path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     kind = f"{attachment.media_type}/{attachment.media_subtype}"
-    _line(session.out, f"{attachment.file_name or 'no name'} ({kind}) of “{envelope.subject}”")
+    _line(session.out, f"{attachment.file_name} ({kind}) of “{envelope.subject}”")
     _line(session.out, f"{octets(trailer.size)}, SHA-256 {digest}")
 
 
@@ -108,12 +108,12 @@ def _select_all(session: Session, account: str) -> None:
     follow_sync_run(session, selected.sync_run, "  all others, selected now     ")
 
 
-def _newest_attachment(session: Session, mirror: Mirror) -> tuple[Envelope, Attachment]:
-    for envelope in list_envelopes(session, mirror.folders[INBOX], 200, EnvelopeView.ENVELOPE_VIEW_FULL):
-        for attachment in envelope.attachments:
-            if not attachment.inline:
-                return envelope, attachment
-    raise CommandError("no message of the demo mailbox has an attachment")
+def _largest_attachment(session: Session, mirror: Mirror) -> tuple[Envelope, Attachment]:
+    envelopes = list_envelopes(session, mirror.folders[INBOX], 200, EnvelopeView.ENVELOPE_VIEW_FULL)
+    found = [(envelope, part) for envelope in envelopes for part in envelope.attachments if part.file_name]
+    if not found:
+        raise CommandError("no message of the demo mailbox has an attachment")
+    return max(found, key=lambda pair: pair[1].size)
 
 
 def _heading(out: Console, text: str) -> None:
