@@ -2,7 +2,8 @@
 
     python examples/mirror.py --account accounts/demo --state demo.json --until-quiet
 
-Whenever all is quiet it prints the revision it has reached and the state hash (clients/README.md). The file holds token
+Whenever all is quiet and something has changed it prints the revision it has reached and the state hash
+(clients/README.md). The file holds token
 and envelopes together and is replaced in one step, so that whatever is interrupted goes on where the file stands.
 """
 
@@ -70,14 +71,17 @@ class Quiet:
 
 def run(arguments: argparse.Namespace) -> None:
     """Follow the account until stopped, or until all is quiet."""
-    mirror, quiet = load(arguments.state, arguments.account), Quiet()
+    mirror, quiet, said = load(arguments.state, arguments.account), Quiet(), ""
     with Client.connect(arguments.address, token=os.environ.get("MAILSYNC_TOKEN"), ca=arguments.ca) as client:
         responses = follow(client, mirror, heartbeat=arguments.heartbeat, on_break=quiet.interrupted)
         with closing(responses):
             for response in responses:
                 save(arguments.state, mirror)
                 if quiet.heard(response) and mirror.caught_up:
-                    print(response.through_revision, state_hash(mirror.envelopes()), flush=True)
+                    state = state_hash(mirror.envelopes())
+                    if state != said:
+                        print(response.through_revision, state, flush=True)
+                    said = state
                     if arguments.until_quiet:
                         return
 

@@ -3,8 +3,9 @@
 //
 //	mirror --account accounts/demo --state demo.json --until-quiet
 //
-// Whenever all is quiet it prints the revision it has reached and the state hash (clients/README.md). The file holds token
-// and envelopes together and is replaced in one step, so that whatever is interrupted goes on where the file stands.
+// Whenever all is quiet and something has changed it prints the revision it has reached and the state hash
+// (clients/README.md). The file holds token and envelopes together and is replaced in one step, so that whatever is
+// interrupted goes on where the file stands.
 package main
 
 import (
@@ -65,7 +66,7 @@ func run(ctx context.Context, chosen settings) error {
 		return err
 	}
 	defer client.Close()
-	quiet := &quiet{}
+	quiet, said := &quiet{}, ""
 	options := mailsync.FollowOptions{Heartbeat: chosen.heartbeat, OnBreak: quiet.interrupted}
 	for response, err := range client.Follow(ctx, mirror, options) {
 		if err != nil {
@@ -74,11 +75,15 @@ func run(ctx context.Context, chosen settings) error {
 		if err := save(chosen.state, mirror); err != nil {
 			return err
 		}
-		if quiet.heard(response) && mirror.CaughtUp() {
-			fmt.Println(response.GetThroughRevision(), mailsync.StateHash(mirror.Envelopes()))
-			if chosen.untilQuiet {
-				return nil
-			}
+		if !quiet.heard(response) || !mirror.CaughtUp() {
+			continue
+		}
+		if state := mailsync.StateHash(mirror.Envelopes()); state != said {
+			fmt.Println(response.GetThroughRevision(), state)
+			said = state
+		}
+		if chosen.untilQuiet {
+			return nil
 		}
 	}
 	return nil

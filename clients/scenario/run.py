@@ -1,0 +1,227 @@
+"""The scenario that every client passes: all_clients_same_final_state_hash.
+
+Each client's mirror program follows one account of the real server while a second client changes the mailbox, connections
+are dropped and frozen, the server is killed and stopped, the mirrors themselves are killed, and at last the store is made
+anew. In the end every mirror must hold exactly what the server lists, and the server what the mail server holds.
+
+    python -m clients.scenario.run python="python clients/python/examples/mirror.py" go=/tmp/mirror
+
+Each argument is NAME=COMMAND; the command must take --address, --account, --state and --until-quiet.
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import grpc
+from mailsync_client import Client, state_hash
+from mailsync_client.v1.account_pb2 import (
+    IMAP_SECURITY_PLAINTEXT,
+    Account,
+    AccountAuth,
+    ImapEndpoint,
+    PasswordAuth,
+    SyncSettings,
+)
+from mailsync_client.v1.account_service_pb2 import CreateAccountRequest, ListAccountsRequest, StartSyncRequest
+from mailsync_client.v1.envelope_pb2 import ENVELOPE_VIEW_FULL, Envelope, Flags
+from mailsync_client.v1.envelope_service_pb2 import ListEnvelopesRequest
+from mailsync_client.v1.folder_service_pb2 import ListFoldersRequest
+
+from clients.scenario.mailbox import FOLDERS, BusyMailbox
+from clients.scenario.processes import MirrorProcess, Program, Server
+from clients.scenario.proxy import Proxy
+from mailsync_grpc.cli.demo.dovecot import DovecotServer
+from mailsync_grpc.cli.demo.loopback import PASSWORD
+
+ACCOUNT = "accounts/scenario"
+_USER = "scenario"
+_HISTORY = 300
+_PATIENCE_SECONDS = 60.0
+_SYSTEM_FLAGS = {
+    "seen": r"\Seen",
+    "answered": r"\Answered",
+    "flagged": r"\Flagged",
+    "deleted": r"\Deleted",
+    "draft": r"\Draft",
+}
+
+
+class Scenario:
+    """The cast, and what can be asked of it."""
+
+    def __init__(
+        self, dovecot: DovecotServer, server: Server, proxy: Proxy, mailbox: BusyMailbox, client: Client
+    ) -> None:
+        self.server = server
+        self.proxy = proxy
+        self.mailbox = mailbox
+        self.mirrors: list[MirrorProcess] = []
+        self._client = client
+        self._imap = ImapEndpoint(host=dovecot.host, port=dovecot.port, security=IMAP_SECURITY_PLAINTEXT)
+
+    def start_server(self) -> None:
+        """Start and wait until it answers."""
+        self.server.start()
+        self._client.accounts.ListAccounts(
+            ListAccountsRequest(), wait_for_ready=True, timeout=_PATIENCE_SECONDS
+        )
+
+    def create_account(self) -> None:
+        """Register the mailbox."""
+        auth = AccountAuth(password=PasswordAuth(username=_USER, password=PASSWORD))
+        settings = SyncSettings()
+        settings.poll_interval.FromSeconds(10)
+        account = Account(imap=self._imap, auth=auth, sync=settings)
+        request = CreateAccountRequest(account=account, account_id=ACCOUNT.partition("/")[2])
+        self._client.accounts.CreateAccount(request, timeout=_PATIENCE_SECONDS)
+
+    def settle(self) -> str:
+        """Wait until the server holds what the mail server does, then until every mirror does; the state hash."""
+        self._client.accounts.StartSync(StartSyncRequest(name=ACCOUNT, full=True), timeout=_PATIENCE_SECONDS)
+        _wait_until("the server holds what the mail server does", self._agrees)
+        listed = [envelope for folder in self._listed().values() for envelope in folder]
+        expected = state_hash(listed)
+        for mirror in self.mirrors:
+            mirror.wait_for(expected, _PATIENCE_SECONDS)
+        return expected
+
+    def logs(self) -> dict[str, str]:
+        """What everyone said last."""
+        return {"server": self.server.log()} | {mirror.name: mirror.log() for mirror in self.mirrors}
+
+    def _agrees(self) -> bool:
+        listed = {
+            path: {each.uid: _flag_names(each.flags) for each in envelopes}
+            for path, envelopes in self._listed().items()
+        }
+        return listed == {folder: self.mailbox.held(folder) for folder in FOLDERS}
+
+    def _listed(self) -> dict[str, list[Envelope]]:
+        request = ListFoldersRequest(parent=ACCOUNT, selected_only=True)
+        folders = self._client.folders.ListFolders(request, timeout=_PATIENCE_SECONDS).folders
+        return {folder.path: list(self._envelopes(folder.name)) for folder in folders}
+
+    def _envelopes(self, folder: str) -> Iterator[Envelope]:
+        request = ListEnvelopesRequest(parent=folder, view=ENVELOPE_VIEW_FULL, page_size=1000)
+        while True:
+            page = self._client.envelopes.ListEnvelopes(request, timeout=_PATIENCE_SECONDS)
+            yield from page.envelopes
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+
+def all_clients_same_final_state_hash(scenario: Scenario, directory: Path) -> str:
+    """The story; the final hash. AssertionError where a mirror differs."""
+    mailbox, proxy, server = scenario.mailbox, scenario.proxy, scenario.server
+
+    say("the first sync runs while the mirrors list")
+    mailbox.fill(_HISTORY)
+    scenario.start_server()
+    scenario.create_account()
+    for mirror in scenario.mirrors:
+        mirror.start()
+    scenario.settle()
+
+    say("connections are dropped, then freeze, while mail changes")
+    mailbox.change(10)
+    proxy.drop()
+    mailbox.change(10)
+    proxy.freeze()
+    mailbox.change(10)
+    scenario.settle()
+
+    say("the server is killed in mid-watch and comes back")
+    server.kill()
+    mailbox.change(10)
+    scenario.start_server()
+    scenario.settle()
+
+    say("the mirrors are killed and go on from their files; the server is stopped and comes back")
+    for mirror in scenario.mirrors:
+        mirror.kill()
+    mailbox.change(10)
+    server.stop()
+    scenario.start_server()
+    for mirror in scenario.mirrors:
+        mirror.start()
+    scenario.settle()
+
+    say("the store is made anew: no token holds any more")
+    # Mirrors must not see the moment without an account, which they would rightly report as an error.
+    proxy.refuse(True)
+    proxy.drop()
+    server.stop()
+    shutil.rmtree(server.data_dir)
+    scenario.start_server()
+    scenario.create_account()
+    mailbox.change(10)
+    proxy.refuse(False)
+    expected = scenario.settle()
+
+    say("each mirror ends by itself: from its file, and from nothing")
+    for mirror in scenario.mirrors:
+        assert "STORE_EPOCH_CHANGED" in mirror.interruptions(), f"{mirror.name} was never told to resync"
+        mirror.kill()
+        found = [mirror.run_until_quiet(), mirror.run_until_quiet(directory / f"{mirror.name}-fresh.json")]
+        assert found == [expected, expected], f"{mirror.name} says {found}, the server holds {expected}"
+    return expected
+
+
+@contextmanager
+def cast(programs: list[Program], directory: Path) -> Iterator[Scenario]:
+    """Everyone, and at the end nobody any more."""
+    with ExitStack() as stack:
+        dovecot = stack.enter_context(DovecotServer([_USER]))
+        server = Server(directory)
+        stack.callback(server.stop)
+        proxy = stack.enter_context(Proxy(server.port))
+        client = stack.enter_context(Client.connect(server.address))
+        scenario = Scenario(dovecot, server, proxy, BusyMailbox(dovecot, _USER, seed=7), client)
+        for program in programs:
+            scenario.mirrors.append(MirrorProcess(program, proxy.address, ACCOUNT, directory))
+            stack.callback(scenario.mirrors[-1].kill)
+        yield scenario
+
+
+def say(what: str) -> None:
+    """Tell how far it is."""
+    print(f"  {time.strftime('%H:%M:%S')} {what}", flush=True)
+
+
+def _wait_until(what: str, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"not after {_PATIENCE_SECONDS:g} s: {what}"
+        time.sleep(0.2)
+
+
+def _flag_names(flags: Flags) -> frozenset[str]:
+    set_ones = {name for field, name in _SYSTEM_FLAGS.items() if getattr(flags, field)}
+    return frozenset(set_ones | set(flags.keywords))
+
+
+def main() -> None:
+    """Run it and say how it went; on failure also what everyone said last."""
+    programs = [Program.parse(argument) for argument in sys.argv[1:]]
+    assert programs, "name at least one mirror program as NAME=COMMAND"
+    with tempfile.TemporaryDirectory(prefix="mailsync-scenario-") as made:
+        directory = Path(made)
+        with cast(programs, directory) as scenario:
+            try:
+                final = all_clients_same_final_state_hash(scenario, directory)
+            except (AssertionError, grpc.RpcError) as failure:
+                for name, log in scenario.logs().items():
+                    print(f"--- {name}\n{log}", file=sys.stderr)
+                sys.exit(f"all_clients_same_final_state_hash FAILED: {failure}")
+    names = ", ".join(program.name for program in programs)
+    print(f"all_clients_same_final_state_hash passed: {names} and the server say {final}")
+
+
+if __name__ == "__main__":
+    main()
