@@ -7,8 +7,10 @@ from the environment when it is first imported, so that is settled here, before 
 import asyncio
 import os
 import shutil
+from pathlib import Path
 
 from mailsync_grpc.config import Config
+from mailsync_grpc.errors import ConfigError
 
 
 def run(config: Config) -> None:
@@ -16,10 +18,7 @@ def run(config: Config) -> None:
 
     Raises ConfigError, StoreLockedError, StoreSchemaError and StoreCorruptError when it cannot start.
     """
-    # One for each start: a second server on the same data directory is refused only when it opens the store.
-    directory = config.data_dir / "run" / f"metrics.{os.getpid()}"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True, mode=0o700)
+    directory = _metrics_directory(config)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     from mailsync_grpc.server.main import serve  # noqa: PLC0415 - only now does it find the directory
 
@@ -27,3 +26,16 @@ def run(config: Config) -> None:
         asyncio.run(serve(config))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _metrics_directory(config: Config) -> Path:
+    """Make an empty directory for this start's counts, and the data directory when it is missing."""
+    # One for each process: a second server on the same data directory is refused only when it opens the store.
+    directory = config.data_dir / "run" / f"metrics.{os.getpid()}"
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"data_dir={config.data_dir}: {error.strerror}") from None
+    return directory

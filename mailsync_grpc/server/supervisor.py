@@ -56,13 +56,13 @@ class _Worker:
     heard: float
     patience: float = START_PATIENCE
 
-    def listen(self) -> None:
-        """Take the beats that came."""
+    def listen(self, hung_after: float) -> None:
+        """Take the beats that came; after the first, silence counts from `hung_after` seconds on."""
         with suppress(EOFError, OSError):  # the process is gone, which is noticed as such
             while self.pipe.poll():
                 self.pipe.recv_bytes()
                 self.heard = time.monotonic()
-                self.patience = HUNG_AFTER
+                self.patience = hung_after
 
     def end(self, patience: float) -> None:
         """Ask the process to stop, wait, and kill it when it does not."""
@@ -76,12 +76,13 @@ class _Worker:
 
 
 class Supervisor:
-    """Keeps `count` workers alive. Used by one event loop."""
+    """Keeps workers alive, `config.workers` of them. Used by one event loop; `hung_after` is seconds of silence."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, hung_after: float = HUNG_AFTER) -> None:
         # A plain Config, since what a loader returned may be of a class that cannot be pickled.
         self._config = Config.model_construct(**{name: getattr(config, name) for name in Config.model_fields})
         self._count = config.workers
+        self._hung_after = hung_after
         self._workers: dict[int, _Worker] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -140,7 +141,7 @@ class Supervisor:
     async def _failure(self, found: _Worker) -> str:
         """Return, once the worker must be replaced, why."""
         while True:
-            found.listen()
+            found.listen(self._hung_after)
             cause = verdict(found.process.is_alive(), time.monotonic() - found.heard, found.patience)
             if cause:
                 return cause

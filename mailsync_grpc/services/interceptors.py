@@ -152,7 +152,7 @@ def _own_code(context: Context) -> grpc.StatusCode:
 def _report(error: Exception, method: Method) -> None:
     if not isinstance(error, MailsyncError) or type(error).reason == "INTERNAL":
         # Frames name code, not data; the text of an exception may quote what a caller or a mail server sent.
-        frames = "".join(traceback.format_tb(error.__traceback__))
+        frames = [f"{each.filename}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)]
         _log.error(
             "fault", service=method.service, method=method.name, error=type(error).__name__, frames=frames
         )

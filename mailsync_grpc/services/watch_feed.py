@@ -20,7 +20,7 @@ from mailsync_grpc.store.base import LogRecord
 
 READ_LIMIT: Final = 4_096
 READ_BYTES: Final = 4 << 20
-_WAIT: Final = 0.2  # seconds; bounds how long the thread outlives the server
+_WAIT: Final = 0.1  # seconds; bounds how long the thread outlives the server
 _RETRY: Final = 1.0
 _KEEP: Final = 0.75  # of the ring's bound, when it is cut, so that it is not cut at every commit
 
