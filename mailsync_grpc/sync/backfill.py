@@ -4,19 +4,22 @@ The next batch is asked for after the tagged answer to the last one and before t
 works while we parse and commit. At most one answer is under way, since two would interleave. A slice ends when the
 caller wants the connection for something else, so that a long history holds up no poll of its own account.
 
-A message that the server lists but does not give stays pending until the end of the slice, is asked for once more, and
-then either is gone or is stored as a PARTIAL record: it must not be fetched for ever.
+A message that the server lists but does not give, or gives as a husk, stays pending until the end of the slice, is
+asked for once more, and then is stored, is gone, or is stored as a PARTIAL record: it must not be fetched for ever.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mailsync_grpc.errors import ImapProtocolError
 from mailsync_grpc.imap.connection import PendingFetch
 from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.model.changes import Backfilled, Change, EnvelopeAdded, FolderSynced, NewEnvelope
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage, Partial, PartialReason
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.sync.commit import Committer
+from mailsync_grpc.sync.commit import Committer, is_husk
+
+_REFUSED = Partial(PartialReason.REFUSED, "the server lists this message but does not give its metadata")
 
 
 @dataclass(slots=True)
@@ -53,7 +56,9 @@ class Backfill:
 
     def _store(self, asked: UidSet, answer: bytes) -> None:
         with self.state.timed("parse"):
-            messages = self.state.identified(parse_metadata(answer))
+            messages = self.state.identified(
+                [message for message in parse_metadata(answer) if not is_husk(message.envelope)]
+            )
         messages = [message for message in messages if message.uid in self.state.progress.pending]
         self.skipped |= asked - UidSet.of(message.uid for message in messages)
         self._commit(messages, UidSet.of(message.uid for message in messages))
@@ -84,15 +89,29 @@ class Backfill:
         ]
 
     def _settle_skipped(self) -> None:
+        """Ask once more in a folder opened anew, where what is not listed has gone."""
         self.state.connection.examine(self.state.folder.raw_name)
-        listing = self.state.connection.fetch_flags(self.skipped)
-        refused = Partial(
-            PartialReason.REFUSED, "the server lists this message but does not give its metadata"
-        )
-        present = [
-            FetchedMessage(uid, listing.table[flags], Envelope(partial=refused))
+        while batch := self.skipped.highest(self.state.account.settings.batch_size):
+            self._settle(batch)
+            self.skipped -= batch
+
+    def _settle(self, uids: UidSet) -> None:
+        given = self.state.connection.fetch_metadata(uids)
+        withheld = self._listed(uids - UidSet.of(message.uid for message in given))
+        found = sorted([*given, *withheld], key=lambda message: message.uid)
+        if not found and self.state.connection.exists >= (self.state.progress.expected_exists or 0):
+            raise ImapProtocolError(
+                f"{self.state.folder.display_name!r} counts {self.state.connection.exists} messages"
+                f" but shows none of {len(uids)} that it listed"
+            )
+        self._commit(self.state.identified(found), uids, len(uids) - len(found))
+
+    def _listed(self, uids: UidSet) -> list[FetchedMessage]:
+        """Return records of the messages that the server lists and whose metadata it does not give."""
+        if not uids:
+            return []
+        listing = self.state.connection.fetch_flags(uids)
+        return [
+            FetchedMessage(uid, listing.table[flags], Envelope(partial=_REFUSED))
             for uid, flags in zip(listing.uids, listing.hashes, strict=True)
         ]
-        gone = len(self.skipped) - len(present)
-        self._commit(self.state.identified(present), self.skipped, gone)
-        self.skipped = UidSet()

@@ -18,7 +18,7 @@ from mailsync_grpc.model.changes import (
     FolderReset,
     NewEnvelope,
 )
-from mailsync_grpc.model.envelope import FetchedMessage
+from mailsync_grpc.model.envelope import Envelope, FetchedMessage
 from mailsync_grpc.model.folder import Folder, FolderProgress
 from mailsync_grpc.model.ids import ID_BYTES, RandomBytes
 from mailsync_grpc.model.run import SyncRun
@@ -58,9 +58,10 @@ class Committer:
         self.folder = change.folder
 
     def fetch(self, uids: UidSet) -> list[NewEnvelope]:
-        """Return those of `uids` that the server gives, with new ids, ascending."""
+        """Return those of `uids` that the server gives, with new ids, ascending; without husks."""
         with self.timed("fetch"):
-            return self.identified(self.connection.fetch_metadata(uids))
+            messages = self.connection.fetch_metadata(uids)
+        return self.identified([message for message in messages if not is_husk(message.envelope)])
 
     def identified(self, messages: list[FetchedMessage]) -> list[NewEnvelope]:
         """Return the messages with an id each, drawn at once because a system call a message would show."""
@@ -107,6 +108,21 @@ class Committer:
             return False
         self.run.record = stored
         return True
+
+
+def is_husk(envelope: Envelope) -> bool:
+    """Whether a server told nothing of the message, as Dovecot does when another session expunged it meanwhile.
+
+    What has a husk is asked for once more in a folder opened anew: there it is gone, or truly as empty as that.
+    """
+    return not (
+        envelope.internal_date
+        or envelope.header_date_raw
+        or envelope.subject
+        or envelope.message_id
+        or envelope.from_
+        or envelope.to
+    )
 
 
 def _count(changes: Sequence[Change]) -> None:

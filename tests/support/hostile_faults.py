@@ -132,6 +132,11 @@ def leaving(text: bytes = b"going down", lines: int | None = None) -> Fault:
     )
 
 
+def closing(lines: int) -> Fault:
+    """The first `lines` responses, then the end of the connection without a word."""
+    return lambda reply: replace(reply, lines=reply.lines[:lines], completion=b"", after=After.CLOSE)
+
+
 def cut(share: float) -> Fault:
     """This share of the answer's octets, then the end of the connection."""
     return lambda reply: replace(reply, kept=int(len(reply.octets(b"")) * share), after=After.CLOSE)

@@ -1,0 +1,373 @@
+r"""What a mail server says of messages may be incomplete, out of order, mixed with news or plainly wrong.
+
+Whatever it says, no message is lost, invented, doubled or told of too early, and once it is honest again the log, the
+store and the server agree. Each scenario is a rule or two of `tests.support.hostile`.
+"""
+
+import pytest
+
+from mailsync_grpc.cli.demo.mailbox import messages
+from tests.support.agreement import added, assert_agreed, removed
+from tests.support.hostile import FLAGS, METADATA, HostileServer
+from tests.support.hostile_faults import (
+    Fault,
+    closing,
+    completing,
+    cut,
+    cut_in_literal,
+    doubled,
+    empty,
+    leaving,
+    meanwhile,
+    omitting,
+    refusing,
+    rewriting,
+    saying,
+    shuffled,
+    silent_of,
+)
+from tests.support.mirror import Mirror
+
+
+@pytest.fixture
+def mirror(hostile_mirror: Mirror) -> Mirror:
+    """A mirror of 30 messages, synced."""
+    hostile_mirror.mailbox.deliver(messages(30))
+    hostile_mirror.settle()
+    return hostile_mirror
+
+
+def look(mirror: Mirror, *, full: bool) -> None:
+    """Poll, with a comparison of the whole folder when `full`."""
+    mirror.clock.skipped += mirror.settings.full_interval if full else 0.0
+    mirror.poll()
+
+
+# What is not in an answer
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_omitted_not_deleted(mirror: Mirror, hostile: HostileServer, full: bool) -> None:
+    before, sent = mirror.head, len(hostile.received)
+    hostile.once(FLAGS, omitting(25, 28))
+    look(mirror, full=full)
+    assert removed(mirror, before) == 0
+    assert_agreed(mirror)
+    assert hostile.received[sent:].count(b'EXAMINE "INBOX"') == 2, "asked again in a folder opened anew"
+
+
+def test_a_message_omitted_from_a_batch_is_asked_for_again(
+    hostile_mirror: Mirror, hostile: HostileServer
+) -> None:
+    hostile_mirror.mailbox.deliver(messages(30))
+    hostile.once(METADATA, omitting(22, 27))
+    hostile_mirror.settle()
+    assert_agreed(hostile_mirror)
+    assert not any(envelope.HasField("partial") for envelope in hostile_mirror.envelopes())
+
+
+def test_a_message_listed_but_never_given_is_kept_as_partial(
+    hostile_mirror: Mirror, hostile: HostileServer
+) -> None:
+    hostile_mirror.mailbox.deliver(messages(30))
+    hostile.always(METADATA, omitting(22))
+    hostile_mirror.settle()
+    assert_agreed(hostile_mirror)
+    assert [envelope.uid for envelope in hostile_mirror.envelopes() if envelope.HasField("partial")] == [22]
+    asked = len(hostile.sent(METADATA))
+    hostile_mirror.poll()
+    assert len(hostile.sent(METADATA)) == asked, "not fetched for ever"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_empty_listing(mirror: Mirror, hostile: HostileServer, full: bool) -> None:
+    before = mirror.head
+    hostile.always(FLAGS, empty)
+    look(mirror, full=full)
+    assert removed(mirror, before) == 0
+    assert len(mirror.flags()) == 30
+    assert mirror.folder()[0].error_reason == "IMAP_PROTOCOL"
+    hostile.heal()
+    mirror.poll()
+    assert_agreed(mirror)
+    assert removed(mirror, before) == 0
+
+
+def test_an_empty_answer_to_the_first_look_is_no_empty_folder(
+    hostile_mirror: Mirror, hostile: HostileServer
+) -> None:
+    hostile_mirror.mailbox.deliver(messages(5))
+    hostile.once(FLAGS, empty, times=2)
+    hostile_mirror.settle()
+    assert not hostile_mirror.folder()[1].synced
+    hostile_mirror.poll()
+    assert_agreed(hostile_mirror)
+    assert added(hostile_mirror) == []
+
+
+def test_a_history_that_is_listed_and_then_not_shown_is_not_lost(
+    hostile_mirror: Mirror, hostile: HostileServer
+) -> None:
+    hostile_mirror.mailbox.deliver(messages(30))
+    hostile.always(METADATA, empty)
+    hostile.always(rb"UID FETCH \d+:\d+ \(UID FLAGS\)", empty)
+    hostile_mirror.settle()
+    assert len(hostile_mirror.folder()[1].pending) == 30
+    hostile.heal()
+    hostile_mirror.poll()
+    assert_agreed(hostile_mirror)
+    assert added(hostile_mirror) == [], "history is no new mail"
+
+
+# What is in an answer and should not be, or not so
+
+
+@pytest.mark.parametrize("fault", [shuffled, doubled, saying(b"* 1 FETCH (UID 0 FLAGS ())")])
+def test_unsorted_uids(hostile_mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
+    hostile.always(b"UID FETCH", fault)
+    hostile_mirror.mailbox.deliver(messages(30))
+    hostile_mirror.settle()
+    hostile_mirror.mailbox.deliver(messages(12, seed=2))
+    hostile_mirror.mailbox.store("40", r"+FLAGS (\Seen)")
+    hostile_mirror.mailbox.expunge("36")
+    hostile_mirror.poll()
+    hostile_mirror.poll()
+    assert_agreed(hostile_mirror)
+    assert added(hostile_mirror) == [uid for uid in range(31, 43) if uid != 36]
+
+
+def test_star_range(mirror: Mirror, hostile: HostileServer) -> None:
+    before = mirror.head
+    hostile.always(rb"UID FETCH \d+:\*", saying(rb"* 1 FETCH (UID 1 FLAGS (\Flagged))"))
+    mirror.poll()
+    assert mirror.head == before, "a UID below the range is not in the answer"
+
+
+def test_unsolicited_no_uid(mirror: Mirror, hostile: HostileServer) -> None:
+    before = mirror.head
+    hostile.always(
+        b"UID FETCH", saying(rb"* 7 FETCH (FLAGS (\Deleted))", rb"* 27 FETCH (FLAGS (\Deleted \Seen))")
+    )
+    mirror.mailbox.deliver(messages(3, seed=2))
+    mirror.poll()
+    assert added(mirror, before) == [31, 32, 33]
+    assert_agreed(mirror)
+
+
+# UIDVALIDITY and UIDNEXT
+
+
+@pytest.mark.parametrize(
+    "fault", [silent_of(b"UIDVALIDITY"), rewriting(rb"UIDVALIDITY \d+", b"UIDVALIDITY 0")]
+)
+def test_no_uidvalidity(mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
+    before = mirror.head
+    hostile.always(b'EXAMINE "INBOX"', fault)
+    mirror.mailbox.deliver(messages(1, seed=2))
+    mirror.mailbox.deliver(messages(1, seed=2), "Sent")
+    mirror.poll()
+    assert mirror.folder()[0].error_reason == "FOLDER_NOT_SELECTABLE"
+    assert len(mirror.flags()) == 30
+    assert_agreed(mirror, "Sent")
+    hostile.heal()
+    mirror.poll()
+    assert_agreed(mirror)
+    assert added(mirror, before) == [1, 31]
+
+
+@pytest.mark.parametrize("validity", [1, 4_000_000_000])
+def test_uidvalidity_up_or_down_is_one_reset(mirror: Mirror, hostile: HostileServer, validity: int) -> None:
+    mirror.mailbox.expunge("1:10")
+    mirror.poll()
+    before = mirror.head
+    hostile.mail.renumber("INBOX", validity)
+    mirror.poll()
+    assert_agreed(mirror)
+    assert sum(event.HasField("folder_reset") for event in mirror.events(before)) == 1
+    assert added(mirror, before) == []
+    assert mirror.folder()[0].uid_validity == validity
+
+
+@pytest.mark.parametrize("shown", [b"UIDNEXT 1", b"UIDNEXT 4294967295"])
+def test_uidnext_rewind(mirror: Mirror, hostile: HostileServer, shown: bytes) -> None:
+    hostile.always(b"EXAMINE|STATUS", rewriting(rb"UIDNEXT \d+", shown))
+    mirror.mailbox.deliver(messages(2, seed=2))
+    mirror.poll()
+    assert added(mirror) == [31, 32]
+    assert_agreed(mirror)
+
+
+@pytest.mark.parametrize("fault", [silent_of(b"UIDNEXT"), rewriting(rb"UIDNEXT \d+", b"UIDNEXT 0")])
+def test_uidnext_missing(mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
+    hostile.always(b"EXAMINE", fault)
+    mirror.mailbox.deliver(messages(2, seed=2))
+    mirror.poll()
+    assert added(mirror) == [31, 32]
+    assert_agreed(mirror)
+
+
+def test_uidnext_gap(mirror: Mirror, hostile: HostileServer) -> None:
+    for uid in (1_000, 70_000, 4_294_967_290):
+        hostile.mail.deliver(messages(1, seed=uid), uid=uid)
+        mirror.poll()
+    assert added(mirror) == [1_000, 70_000, 4_294_967_290]
+    hostile.mail.deliver(messages(1, seed=5))
+    mirror.poll()
+    assert_agreed(mirror)
+    assert removed(mirror) == 0
+
+
+@pytest.mark.parametrize("late", [95, 40])
+def test_late_low_uid(mirror: Mirror, hostile: HostileServer, late: int) -> None:
+    for uid in range(90, 95):
+        hostile.mail.deliver(messages(1, seed=uid), uid=uid)
+    for uid in range(96, 106):
+        hostile.mail.deliver(messages(1, seed=uid), uid=uid)
+    mirror.poll()
+    before = mirror.head
+    hostile.mail.deliver(messages(1, seed=9), uid=late)
+    mirror.poll()
+    assert added(mirror, before) == [late], "below the cursor, in the newest or far below them"
+    assert_agreed(mirror)
+
+
+# What changes while an answer is made
+
+
+@pytest.mark.parametrize("commands", [FLAGS, METADATA])
+@pytest.mark.parametrize("uids", ["21", "30", "1:30"])
+def test_expunge_midfetch(hostile_mirror: Mirror, hostile: HostileServer, commands: bytes, uids: str) -> None:
+    mirror = hostile_mirror
+    mirror.mailbox.deliver(messages(30))
+    hostile.once(commands, meanwhile(lambda: mirror.mailbox.expunge(uids)))
+    hostile.once(commands, saying(b"* 3 EXPUNGE"))
+    mirror.settle()
+    mirror.poll()
+    mirror.poll()
+    assert_agreed(mirror)
+    assert not any(envelope.HasField("partial") for envelope in mirror.envelopes())
+
+
+def test_arrivals_expunged_before_they_are_fetched_are_not_announced(
+    mirror: Mirror, hostile: HostileServer
+) -> None:
+    before = mirror.head
+    mirror.mailbox.deliver(messages(3, seed=2))
+    hostile.once(FLAGS, meanwhile(lambda: mirror.mailbox.expunge("32")))
+    mirror.poll()
+    assert_agreed(mirror)
+    assert added(mirror, before) == [31, 33]
+
+
+GHOST = rewriting(
+    rb'^(\* \d+ FETCH \(UID (?:27|32) FLAGS \([^)]*\) INTERNALDATE) "[^"]*" (RFC822\.SIZE) \d+ ENVELOPE (?s:.*)$',
+    rb'\1 "01-Jan-1970 00:00:00 +0000" \2 0 ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)'
+    rb' BODYSTRUCTURE ("text" "plain" NIL NIL NIL "7bit" 0 0) BODY[HEADER.FIELDS (REFERENCES)] "")',
+)
+
+
+def test_ghost_envelope(mirror: Mirror, hostile: HostileServer) -> None:
+    before = mirror.head
+    mirror.mailbox.deliver(messages(3, seed=2))
+    hostile.once(METADATA, meanwhile(lambda: mirror.mailbox.expunge("32")))
+    hostile.once(METADATA, GHOST)
+    mirror.poll()
+    assert added(mirror, before) == [31, 33], "the husk of an expunged message is no message"
+    assert_agreed(mirror)
+
+
+def test_ghost_envelope_in_the_history(hostile_mirror: Mirror, hostile: HostileServer) -> None:
+    hostile_mirror.mailbox.deliver(messages(30))
+    hostile.once(METADATA, meanwhile(lambda: hostile_mirror.mailbox.expunge("27")))
+    hostile.once(METADATA, GHOST)
+    hostile_mirror.settle()
+    assert_agreed(hostile_mirror)
+    assert 27 not in hostile_mirror.flags()
+
+
+def test_a_message_that_only_looks_like_a_ghost_is_kept(mirror: Mirror, hostile: HostileServer) -> None:
+    mirror.mailbox.deliver(messages(3, seed=2))
+    hostile.always(METADATA, GHOST)
+    mirror.poll()
+    assert_agreed(mirror)
+    assert sorted(added(mirror)) == [31, 32, 33]
+
+
+@pytest.mark.parametrize("commands", [FLAGS, METADATA])
+def test_cursor_no_skip(hostile_mirror: Mirror, hostile: HostileServer, commands: bytes) -> None:
+    mirror = hostile_mirror
+    mirror.mailbox.deliver(messages(30))
+    hostile.once(commands, meanwhile(lambda: mirror.mailbox.deliver(messages(2, seed=2))))
+    mirror.settle()
+    mirror.mailbox.deliver(messages(1, seed=3))
+    hostile.once(commands, meanwhile(lambda: mirror.mailbox.deliver(messages(2, seed=4))))
+    mirror.poll()
+    mirror.poll()
+    assert_agreed(mirror)
+    assert added(mirror) == [31, 32, 33, 34, 35], "mail that came during a look is new mail of the next"
+
+
+# Answers that end early
+
+
+def test_pending_survives_crash(mirror: Mirror, hostile: HostileServer) -> None:
+    mirror.mailbox.deliver(messages(3, seed=2))
+    hostile.once(METADATA, omitting(32))
+    hostile.always(rb"UID FETCH 32 .*ENVELOPE", cut(0.5))
+    mirror.poll()
+    _, progress = mirror.folder()
+    assert (progress.cursor, list(progress.pending)) == (33, [32]), "the cursor has passed what is not stored"
+    hostile.heal()
+    mirror.restart()
+    mirror.settle()
+    assert_agreed(mirror)
+    assert sorted(added(mirror)) == [31, 32, 33]
+
+
+PARTIAL_THEN = [
+    completing(b"NO [SERVERBUG] internal error", 3),
+    completing(b"BAD internal error", 3),
+    leaving(b"[UNAVAILABLE] going down", 3),
+    leaving(b"autologout", 3),
+]
+
+
+@pytest.mark.parametrize("commands", [FLAGS, METADATA])
+@pytest.mark.parametrize("fault", [*PARTIAL_THEN, refusing()])
+def test_no_partial_leak(
+    hostile_mirror: Mirror, hostile: HostileServer, commands: bytes, fault: Fault
+) -> None:
+    mirror = hostile_mirror
+    mirror.mailbox.deliver(messages(30))
+    hostile.once(commands, fault)
+    mirror.settle()
+    mirror.poll()
+    assert_agreed(mirror)
+    before = mirror.head
+    mirror.mailbox.deliver(messages(5, seed=2))
+    hostile.once(commands, fault)
+    mirror.poll()
+    mirror.poll()
+    assert_agreed(mirror)
+    assert (added(mirror, before), removed(mirror)) == ([31, 32, 33, 34, 35], 0)
+
+
+@pytest.mark.parametrize("fault", [cut_in_literal, cut(0.3), cut(0.95)])
+def test_drop_mid_literal(hostile_mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
+    mirror = hostile_mirror
+    mirror.mailbox.deliver(messages(30))
+    hostile.once(METADATA, fault)
+    mirror.settle()
+    mirror.poll()
+    assert_agreed(mirror)
+    assert not any(envelope.HasField("partial") for envelope in mirror.envelopes())
+
+
+@pytest.mark.parametrize("lines", [0, 5, 10])
+def test_close_mid_fetch(mirror: Mirror, hostile: HostileServer, lines: int) -> None:
+    before = mirror.head
+    hostile.once(FLAGS, closing(lines))
+    mirror.poll()
+    assert removed(mirror, before) == 0, "an answer without its end tells of nothing that is gone"
+    mirror.poll()
+    assert_agreed(mirror)
