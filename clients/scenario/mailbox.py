@@ -7,7 +7,7 @@ from random import Random
 from mailsync_grpc.cli.demo.dovecot import DovecotServer
 from tests.support.mail import Mailbox
 
-FOLDERS = ("INBOX", "Sent")
+FOLDERS = ("INBOX", "Sent", "Archive")
 _SUBJECTS = ("Quarterly figures", "Grüße aus Zürich", "会議の議事録", "Re: invoice 12:34, again", "")
 _FLAGS = (r"\Seen", r"\Flagged", r"\Answered", "work", "$Forwarded")
 _START = datetime(2026, 1, 1, tzinfo=UTC)

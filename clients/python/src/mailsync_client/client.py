@@ -36,6 +36,10 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
     # Without this a new channel would share the connection of an old one, and a dead one for as long as TCP believes in it.
     ("grpc.use_local_subchannel_pool", 1),
+    # A call on a dead connection fails after 15 s instead of at its deadline, and the next one gets a new connection.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
 ]
 
 
