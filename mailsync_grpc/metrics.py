@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 # Sync
@@ -190,6 +190,12 @@ def _hit_ratio() -> float:
     }
     total = sum(results.values())
     return results.get("hit", 0.0) / total if total else 0.0
+
+
+def forget_process(pid: int | None) -> None:
+    """Drop the gauges of a process that ended; what it counted stays."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class _ThisProcess(Collector):

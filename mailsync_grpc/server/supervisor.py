@@ -15,7 +15,6 @@ from multiprocessing.context import SpawnProcess
 from typing import Final
 
 import structlog
-from prometheus_client.multiprocess import mark_process_dead
 
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config
@@ -54,15 +53,15 @@ class _Worker:
     pipe: Connection
     started: float
     heard: float
-    patience: float = START_PATIENCE
+    beating: bool = False
 
-    def listen(self, hung_after: float) -> None:
-        """Take the beats that came; after the first, silence counts from `hung_after` seconds on."""
+    def listen(self) -> None:
+        """Take the beats that came."""
         with suppress(EOFError, OSError):  # the process is gone, which is noticed as such
             while self.pipe.poll():
                 self.pipe.recv_bytes()
                 self.heard = time.monotonic()
-                self.patience = hung_after
+                self.beating = True
 
     def end(self, patience: float) -> None:
         """Ask the process to stop, wait, and kill it when it does not."""
@@ -88,8 +87,8 @@ class Supervisor:
 
     @property
     def alive(self) -> int:
-        """How many workers run."""
-        return len(self._workers)
+        """How many workers were heard of and have not failed since."""
+        return sum(found.beating for found in self._workers.values())
 
     @property
     def pids(self) -> list[int]:
@@ -134,15 +133,16 @@ class Supervisor:
             await asyncio.to_thread(found.end, 0.0)
             _log.error("worker failed, starting it again", index=index, cause=cause, pid=pid, exit_code=code)
             metrics.WORKER_RESTARTS.labels(cause).inc()
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            metrics.forget_process(pid)
             await asyncio.sleep(pause(failures))
             self._workers[index] = await asyncio.to_thread(self._begin, index)
 
     async def _failure(self, found: _Worker) -> str:
         """Return, once the worker must be replaced, why."""
         while True:
-            found.listen(self._hung_after)
-            cause = verdict(found.process.is_alive(), time.monotonic() - found.heard, found.patience)
+            found.listen()
+            patience = self._hung_after if found.beating else START_PATIENCE
+            cause = verdict(found.process.is_alive(), time.monotonic() - found.heard, patience)
             if cause:
                 return cause
             await asyncio.sleep(_LOOK)

@@ -1,0 +1,166 @@
+"""The server as a process: its ready line, its metrics, its workers, and how it stops."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import grpc
+import pytest
+
+from mailsync_grpc import metrics
+from mailsync_grpc.config import Config
+from mailsync_grpc.server.supervisor import Supervisor, pause, verdict
+from mailsync_grpc.store.lmdb import open_store
+from mailsync_grpc.v1 import account_service_pb2, event_service_pb2, system_service_pb2
+from tests.support.service import Service, Stubs, running, wait_for
+
+PATIENCE = 30.0
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service for the tests that leave it as it was."""
+    with running(Service(tmp_path_factory.mktemp("service"))) as started:
+        yield started
+
+
+def scrape(service: Service) -> str:
+    with urllib.request.urlopen(service.metrics_url) as answer:  # noqa: S310 - the address it printed itself
+        return str(answer.read().decode())
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that ended and was not waited for does not."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def children(pid: int) -> list[int]:
+    """Worker processes of a server, whichever of its threads started them."""
+    found = " ".join(each.read_text("ascii") for each in Path(f"/proc/{pid}/task").glob("*/children")).split()
+    return [int(each) for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+def test_the_metrics_of_all_processes_are_what_prometheus_wants(service: Service) -> None:
+    with Stubs(service.address) as stubs:
+        stubs.system.GetServerInfo(system_service_pb2.GetServerInfoRequest())
+        with pytest.raises(grpc.RpcError):
+            stubs.accounts.GetAccount(account_service_pb2.GetAccountRequest(name="accounts/none"))
+    counted = re.compile(r'^grpc_server_handled_total\{grpc_code="NOT_FOUND".*GetAccount', re.MULTILINE)
+    wait_for(lambda: counted.search(scrape(service)), PATIENCE, "the failed call to be counted")
+    shown = scrape(service)
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=shown, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    for name in ("mailsync_accounts", "mailsync_event_log_head_revision", "mailsync_content_cache_hit_ratio"):
+        assert name in shown
+
+
+def test_rules_and_dashboard_name_only_metrics_that_exist() -> None:
+    rules = DEPLOY / "prometheus" / "mailsync.yml"
+    checked = subprocess.run(
+        ["promtool", "check", "rules", rules], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    dashboard = (DEPLOY / "grafana" / "mailsync.json").read_text("utf-8")
+    assert json.loads(dashboard)["panels"]
+    text = rules.read_text("utf-8")
+    recorded = set(re.findall(r"record: (\S+)", text))
+    nothing = metrics.StoreReading(0, 0, 0, 0, 0, 0, 0, {}, 0)
+    shown = metrics.registry(metrics.StoreCollector(lambda: nothing))
+    exposed = {metric.name for metric in shown.collect()}
+    named = set(re.findall(r"\b(?:mailsync|grpc_server)[a-z0-9_:]*_[a-z0-9_:]+", text + dashboard)) - recorded
+    known = exposed | {f"{name}_bucket" for name in exposed} | {f"{name}_total" for name in exposed}
+    assert named - known == set()
+
+
+def test_double_start(service: Service) -> None:
+    assert service.process is not None
+    second = subprocess.run(
+        ["mailsync", "serve", "--data-dir", str(service.data / "data"), "--listen", "127.0.0.1:0"],
+        env=os.environ | {"MAILSYNC_METRICS": "off"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert second.returncode != 0
+    assert str(service.process.pid) in second.stderr
+    assert "grpc_server_started_total" in scrape(service)
+
+
+def test_worker_killed(service: Service) -> None:
+    assert service.process is not None
+    (worker,) = children(service.process.pid)
+    os.kill(worker, signal.SIGKILL)
+    pid = service.process.pid
+    wait_for(lambda: next((each for each in children(pid) if each != worker), None), PATIENCE, "a new worker")
+    assert 'mailsync_worker_restarts_total{cause="died"} 1.0' in scrape(service)
+
+
+def test_a_killed_server_takes_its_workers_along(tmp_path: Path) -> None:
+    with running(Service(tmp_path / "service")) as service:
+        assert service.process is not None
+        workers = children(service.process.pid)
+        assert workers
+        os.kill(service.process.pid, signal.SIGKILL)
+        service.process.wait()
+        wait_for(lambda: None if any(map(alive, workers)) else True, PATIENCE, "the workers' end")
+
+
+def test_a_stopped_server_says_goodbye_and_ends_well(tmp_path: Path) -> None:
+    with running(Service(tmp_path / "service")) as service, Stubs(service.address) as stubs:
+        assert service.process is not None
+        workers = children(service.process.pid)
+        stream = stubs.events.WatchEvents(event_service_pb2.WatchEventsRequest())
+        next(stream)
+        service.process.send_signal(signal.SIGTERM)
+        assert next(stream).goodbye.reason == event_service_pb2.GOODBYE_REASON_DRAINING
+        with pytest.raises(grpc.RpcError) as caught:
+            next(stream)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert service.process.wait(PATIENCE) == 0
+        assert not any(map(alive, workers))
+        assert not list((service.data / "data" / "run").iterdir())
+
+
+async def test_worker_hung(tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path / "data", metrics="off")
+    store = open_store(config.data_dir, exclusive=True, max_bytes=config.store.max_bytes)
+    supervisor = Supervisor(config, hung_after=2.0)
+    await supervisor.start()
+    try:
+        (worker,) = supervisor.pids
+        async with asyncio.timeout(PATIENCE):
+            while not supervisor.alive:  # noqa: ASYNC110 - it is another process's doing
+                await asyncio.sleep(0.05)
+            os.kill(worker, signal.SIGSTOP)
+            while supervisor.pids in ([worker], []):  # noqa: ASYNC110 - it is another process's doing
+                await asyncio.sleep(0.05)
+        assert not alive(worker)
+    finally:
+        await supervisor.stop()
+        store.close()
+    assert supervisor.alive == 0
+
+
+def test_a_worker_is_replaced_when_it_died_or_was_silent_too_long() -> None:
+    assert verdict(alive=False, silent=0.0, patience=10.0) == "died"
+    assert verdict(alive=True, silent=10.1, patience=10.0) == "hung"
+    assert verdict(alive=True, silent=9.9, patience=10.0) == ""
+
+
+def test_a_worker_that_keeps_dying_is_started_ever_later() -> None:
+    pauses = [pause(failures) for failures in range(1, 10)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (0.5, 30.0)
