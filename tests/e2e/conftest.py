@@ -14,6 +14,7 @@ def hostile() -> Iterator[HostileServer]:
     """A mail server in memory, honest until a rule spoils its answers."""
     with HostileServer() as server:
         yield server
+        server.heal()
 
 
 @pytest.fixture

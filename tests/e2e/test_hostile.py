@@ -24,7 +24,6 @@ from tests.support.hostile_faults import (
     rewriting,
     saying,
     shuffled,
-    silent_of,
 )
 from tests.support.mirror import Mirror
 
@@ -151,83 +150,6 @@ def test_unsolicited_no_uid(mirror: Mirror, hostile: HostileServer) -> None:
     mirror.mailbox.deliver(messages(3, seed=2))
     mirror.poll()
     assert added(mirror, before) == [31, 32, 33]
-    assert_agreed(mirror)
-
-
-# UIDVALIDITY and UIDNEXT
-
-
-@pytest.mark.parametrize(
-    "fault", [silent_of(b"UIDVALIDITY"), rewriting(rb"UIDVALIDITY \d+", b"UIDVALIDITY 0")]
-)
-def test_no_uidvalidity(mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
-    before = mirror.head
-    hostile.always(b'EXAMINE "INBOX"', fault)
-    mirror.mailbox.deliver(messages(1, seed=2))
-    mirror.mailbox.deliver(messages(1, seed=2), "Sent")
-    mirror.poll()
-    assert mirror.folder()[0].error_reason == "FOLDER_NOT_SELECTABLE"
-    assert len(mirror.flags()) == 30
-    assert_agreed(mirror, "Sent")
-    hostile.heal()
-    mirror.poll()
-    assert_agreed(mirror)
-    assert added(mirror, before) == [1, 31]
-
-
-@pytest.mark.parametrize("validity", [1, 4_000_000_000])
-def test_uidvalidity_up_or_down_is_one_reset(mirror: Mirror, hostile: HostileServer, validity: int) -> None:
-    mirror.mailbox.expunge("1:10")
-    mirror.poll()
-    before = mirror.head
-    hostile.mail.renumber("INBOX", validity)
-    mirror.poll()
-    assert_agreed(mirror)
-    assert sum(event.HasField("folder_reset") for event in mirror.events(before)) == 1
-    assert added(mirror, before) == []
-    assert mirror.folder()[0].uid_validity == validity
-
-
-@pytest.mark.parametrize("shown", [b"UIDNEXT 1", b"UIDNEXT 4294967295"])
-def test_uidnext_rewind(mirror: Mirror, hostile: HostileServer, shown: bytes) -> None:
-    hostile.always(b"EXAMINE|STATUS", rewriting(rb"UIDNEXT \d+", shown))
-    mirror.mailbox.deliver(messages(2, seed=2))
-    mirror.poll()
-    assert added(mirror) == [31, 32]
-    assert_agreed(mirror)
-
-
-@pytest.mark.parametrize("fault", [silent_of(b"UIDNEXT"), rewriting(rb"UIDNEXT \d+", b"UIDNEXT 0")])
-def test_uidnext_missing(mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
-    hostile.always(b"EXAMINE", fault)
-    mirror.mailbox.deliver(messages(2, seed=2))
-    mirror.poll()
-    assert added(mirror) == [31, 32]
-    assert_agreed(mirror)
-
-
-def test_uidnext_gap(mirror: Mirror, hostile: HostileServer) -> None:
-    for uid in (1_000, 70_000, 4_294_967_290):
-        hostile.mail.deliver(messages(1, seed=uid), uid=uid)
-        mirror.poll()
-    assert added(mirror) == [1_000, 70_000, 4_294_967_290]
-    hostile.mail.deliver(messages(1, seed=5))
-    mirror.poll()
-    assert_agreed(mirror)
-    assert removed(mirror) == 0
-
-
-@pytest.mark.parametrize("late", [95, 40])
-def test_late_low_uid(mirror: Mirror, hostile: HostileServer, late: int) -> None:
-    for uid in range(90, 95):
-        hostile.mail.deliver(messages(1, seed=uid), uid=uid)
-    for uid in range(96, 106):
-        hostile.mail.deliver(messages(1, seed=uid), uid=uid)
-    mirror.poll()
-    before = mirror.head
-    hostile.mail.deliver(messages(1, seed=9), uid=late)
-    mirror.poll()
-    assert added(mirror, before) == [late], "below the cursor, in the newest or far below them"
     assert_agreed(mirror)
 
 

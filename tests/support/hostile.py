@@ -39,6 +39,7 @@ class _Rule:
     commands: re.Pattern[bytes]
     fault: Fault
     left: float = float("inf")
+    used: bool = False
 
 
 class FaultyServer:
@@ -71,8 +72,10 @@ class FaultyServer:
         self._rules.append(_Rule(re.compile(commands), fault))
 
     def heal(self) -> None:
-        """Be honest again."""
+        """Be honest again. A rule that no command met is an error of the test, which showed nothing."""
+        unused = [rule.commands.pattern for rule in self._rules if not rule.used]
         self._rules.clear()
+        assert not unused, f"no command met the rules for {unused}"
 
     def sent(self, commands: bytes) -> list[bytes]:
         """The commands received that match."""
@@ -134,6 +137,7 @@ class FaultyServer:
             matching = [rule for rule in self._rules if rule.left > 0 and rule.commands.search(command)]
             for rule in matching:
                 rule.left -= 1
+                rule.used = True
         for rule in matching:
             reply = rule.fault(reply)
         return reply
