@@ -6,6 +6,7 @@ caller as RESOURCE_EXHAUSTED instead of the error; so message and details togeth
 """
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
 import grpc
@@ -22,6 +23,7 @@ DOMAIN: Final = "mailsync"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 MAX_STATUS_BYTES: Final = 3_072
 _MAX_MESSAGE: Final = 512
+_MAX_VIOLATIONS: Final = 64
 
 _CODES: Final[dict[type[MailsyncError], grpc.StatusCode]] = {
     errors.InvalidFieldError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -110,7 +112,7 @@ def _details(error: MailsyncError) -> list[Message]:
             BadRequest(
                 field_violations=[
                     BadRequest.FieldViolation(field=field, description=text[:_MAX_MESSAGE])
-                    for field, text in error.violations.items()
+                    for field, text in islice(error.violations.items(), _MAX_VIOLATIONS)
                 ]
             )
         )
