@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 SYNC_BATCH_SECONDS = Histogram(
     "mailsync_sync_batch_duration_seconds",
-    "Time a sync batch spent in a phase (fetch, parse, commit), by mode (full, incremental).",
+    "Time a sync batch spent in a phase (fetch, parse, commit), by mode (incremental, full, backfill).",
     ["mode", "phase"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
@@ -62,7 +62,7 @@ IMAP_CONNECTIONS = Gauge(
     "mailsync_imap_connections", "Open connections to mail servers.", multiprocess_mode="livesum"
 )
 IMAP_ERRORS = Counter(
-    "mailsync_imap_errors_total", "Failures toward mail servers, by reason of the contract.", ["reason"]
+    "mailsync_imap_errors_total", "Connections to mail servers that could not be opened, by reason.", ["reason"]
 )
 
 # Content

@@ -14,9 +14,9 @@ _FETCH_ITEM = (
     rb"|BODY\.PEEK\[[A-Z0-9. ()-]*\](?:<\d+\.\d+>)?)"
 )
 _ALLOWED = re.compile(
-    rb"[A-Z0-9]+ (?:CAPABILITY|NOOP|LOGOUT|STARTTLS|NAMESPACE|UNSELECT|COMPRESS DEFLATE"
-    rb"|(?:AUTHENTICATE|LOGIN|ID|ENABLE|LIST|STATUS|EXAMINE|UID SEARCH) [^\r\n\0]+"
-    rb"|UID FETCH [0-9:,*]+ \(" + _FETCH_ITEM + rb"(?: " + _FETCH_ITEM + rb")*\))\r\n"
+    rb"[A-Z0-9]+ (?:(CAPABILITY|NOOP|LOGOUT|STARTTLS|NAMESPACE|UNSELECT|COMPRESS DEFLATE)"
+    rb"|(AUTHENTICATE|LOGIN|ID|ENABLE|LIST|STATUS|EXAMINE|UID SEARCH) [^\r\n\0]+"
+    rb"|(UID FETCH) [0-9:,*]+ \(" + _FETCH_ITEM + rb"(?: " + _FETCH_ITEM + rb")*\))\r\n"
 )
 _SASL_RESPONSE = re.compile(rb"[A-Za-z0-9+/=]*(?:\r\n)?|\*")
 _UNSAFE = re.compile(rb"[\r\n\0]")
@@ -28,12 +28,17 @@ MAX_RANGES = 350
 """Ranges in one command line: at most 22 octets each, so that a line stays below the 8,000 that servers take."""
 
 
-def check_line(line: bytes) -> None:
-    """Raise UnsafeArgumentError unless `line`, tag and line end included, is a single command of the allow-list."""
+def check_line(line: bytes) -> str:
+    """Return the name of the single command that `line`, tag and line end included, is.
+
+    Raises UnsafeArgumentError when it is not one of the allow-list.
+    """
     if _UNSAFE.search(line, 0, len(line) - 2):
         raise UnsafeArgumentError("CR, LF or NUL in a command's argument")
-    if not _ALLOWED.fullmatch(line):
+    allowed = _ALLOWED.fullmatch(line)
+    if allowed is None:
         raise UnsafeArgumentError("the command is not one that only reads")
+    return allowed[allowed.lastindex or 0].decode("ascii")
 
 
 def check_sasl_response(data: bytes) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from mailsync_grpc import metrics
 from mailsync_grpc.config import ImapConfig
+from mailsync_grpc.errors import ImapError
 from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.connection import Connection, connect
 from mailsync_grpc.imap.endpoint import Endpoint, Policy
@@ -34,6 +36,10 @@ def connector(config: ImapConfig, vault: Vault) -> Connector:
 
     def connect_account(account: Account) -> Connection:
         credentials = Password(account.username, vault.open_password(account.no, account.sealed_credentials))
-        return connect(endpoint_of(account), policy, credentials)
+        try:
+            return connect(endpoint_of(account), policy, credentials)
+        except ImapError as error:
+            metrics.IMAP_ERRORS.labels(reason=error.reason).inc()
+            raise
 
     return connect_account

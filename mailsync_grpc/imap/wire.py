@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 from typing import Any, NoReturn, TypeVar
 
+from mailsync_grpc import metrics
 from mailsync_grpc.errors import (
     ImapProtocolError,
     ImapTlsError,
@@ -29,6 +30,8 @@ from mailsync_grpc.imap.receive import Answer, ReceiveBuffer
 from mailsync_grpc.imap.refusal import farewell
 
 _CHUNK = 256 * 1024
+_RECEIVED = metrics.IMAP_BYTES.labels(direction="received")
+_SENT = metrics.IMAP_BYTES.labels(direction="sent")
 Clock = Callable[[], float]
 _Taken = TypeVar("_Taken")
 
@@ -64,6 +67,7 @@ class Wire(imaplib.IMAP4):
         self._timeout = timeout
         with self._closing_on_fault():
             self.sock = self._connect_any()
+            metrics.IMAP_CONNECTIONS.inc()
             if self._endpoint.security == Security.IMPLICIT_TLS:
                 self._wrap_tls()
 
@@ -86,8 +90,10 @@ class Wire(imaplib.IMAP4):
 
     def shutdown(self) -> None:
         """Close the socket, also under a thread that waits for it; harmless when it is closed."""
-        self.closed = True
+        was_closed, self.closed = self.closed, True
         if isinstance(getattr(self, "sock", None), socket.socket):
+            if not was_closed:
+                metrics.IMAP_CONNECTIONS.dec()
             with contextlib.suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)
             self.sock.close()
@@ -124,8 +130,8 @@ class Wire(imaplib.IMAP4):
 
     def send_lines(self, lines: list[bytes], patience: float | None = None) -> None:
         """Send complete command lines at once; their answers must come in `patience` seconds, else in the policy's."""
-        for line in lines:
-            commands.check_line(line)
+        for name in [commands.check_line(line) for line in lines]:
+            metrics.IMAP_COMMANDS.labels(command=name).inc()
         self.commands += len(lines)
         self._deadline = self._clock() + (patience or self._policy.command_deadline)
         self._write(b"".join(lines))
@@ -149,6 +155,7 @@ class Wire(imaplib.IMAP4):
         if not data:
             raise farewell(self._last_words())
         self.bytes_received += len(data)
+        _RECEIVED.inc(len(data))
         self._deadline += len(data) / self._policy.min_bytes_per_second
         self._received.feed(data)
 
@@ -163,6 +170,7 @@ class Wire(imaplib.IMAP4):
             self.sock.settimeout(max(self._deadline - self._clock(), 0.001))
             self.sock.sendall(data)
         self.bytes_sent += len(data)
+        _SENT.inc(len(data))
 
     def _connect_any(self) -> socket.socket:
         for address in self._addresses[:-1]:

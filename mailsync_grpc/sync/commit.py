@@ -28,6 +28,9 @@ from mailsync_grpc.sync.runs import ActiveRun
 
 T = TypeVar("T")
 
+LATEST_ARRIVAL = 3_600.0
+"""Seconds; mail announced later than this after its INTERNALDATE did not arrive just now."""
+
 
 @dataclass(slots=True)
 class Committer:
@@ -80,7 +83,7 @@ class Committer:
         with self.timed("commit"):
             run = self._write(changes, progress, arrived)
         self.changed = self.changed or bool(changes)
-        _count(changes)
+        _count(changes, self.now() / 1_000)
         if self.run is not None and run is not None:
             self.run.record = run
         self.progress = progress
@@ -125,11 +128,15 @@ def is_husk(envelope: Envelope) -> bool:
     )
 
 
-def _count(changes: Sequence[Change]) -> None:
+def _count(changes: Sequence[Change], now: float) -> None:
     for change in changes:
         match change:
-            case EnvelopeAdded():
+            case EnvelopeAdded(message=message):
                 metrics.SYNC_MESSAGES.labels(kind="added").inc()
+                arrived = message.envelope.internal_date
+                # An old INTERNALDATE tells of an import or a copy, not of how late we are.
+                if arrived is not None and now - arrived < LATEST_ARRIVAL:
+                    metrics.DETECTION_DELAY.observe(max(0.0, now - arrived))
             case Backfilled(messages=messages):
                 metrics.SYNC_MESSAGES.labels(kind="backfilled").inc(len(messages))
             case FlagsChanged():
