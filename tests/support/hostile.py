@@ -12,13 +12,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
 from mailsync_grpc.cli.demo.second_client import Delivery
-from tests.support.hostile_faults import After, Fault, Reply
+from tests.support.hostile_faults import PIECE, After, Fault, Reply
 from tests.support.hostile_session import FULL, Session
 from tests.support.hostile_store import HeldMail
 
@@ -32,6 +32,9 @@ class Answering(Protocol):
 
     def answer(self, command: bytes) -> Reply:
         """The answer to a command line without tag and line end; with AUTHENTICATE comes the client's response."""
+
+    def close(self) -> None:
+        """Let go of what is held; the connection has ended."""
 
 
 @dataclass(slots=True)
@@ -109,9 +112,8 @@ class FaultyServer:
                 thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError), client, client.makefile("rb") as lines:
+        with suppress(OSError), client, client.makefile("rb") as lines, closing(self._behind()) as behind:
             client.sendall(self.greeting)
-            behind = self._behind()
             for line in lines:
                 tag, _, command = line.rstrip(b"\r\n").partition(b" ")
                 if not self._answered(client, lines, tag, command, behind):
@@ -147,8 +149,8 @@ def _send(client: socket.socket, octets: bytes, pace: float | None) -> None:
     if pace is None:
         client.sendall(octets)
         return
-    for octet in octets:
-        client.sendall(bytes((octet,)))
+    for start in range(0, len(octets), PIECE):
+        client.sendall(octets[start : start + PIECE])
         time.sleep(pace)
 
 

@@ -13,6 +13,8 @@ from enum import Enum, auto
 
 _UID = re.compile(rb"\* \d+ FETCH \(.*?\bUID (\d+)", re.DOTALL)
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n")
+PIECE = 7
+"""Octets sent at a time by an answer with a pace; no divisor of anything that matters."""
 
 
 class After(Enum):
@@ -27,7 +29,7 @@ class After(Enum):
 class Reply:
     """Untagged responses without line ends, literals inside; the completion without its tag, empty for none.
 
-    `kept` octets of all that are sent, None for all; `pace` seconds pass between two octets, None sends them at once.
+    `kept` octets of all that are sent, None for all; `pace` seconds pass after each PIECE, None sends all at once.
     """
 
     lines: tuple[bytes, ...] = ()
@@ -166,7 +168,7 @@ def dripping(reply: Reply) -> Reply:
 
 
 def split(reply: Reply) -> Reply:
-    """Every octet by itself, at once: slow for nobody, in pieces for everybody."""
+    """In small pieces without a pause: no line, literal or tag arrives whole."""
     return replace(reply, pace=0.0)
 
 

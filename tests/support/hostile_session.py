@@ -64,6 +64,10 @@ class Session:
             news = self._news()
         return Reply((*reply.lines, *news), reply.completion, after=reply.after)
 
+    def close(self) -> None:
+        """Close the folder."""
+        self._folder = None
+
     # Login
 
     def _authenticate(self, response: str) -> Reply:
