@@ -1,0 +1,62 @@
+"""Every figure that the project has set itself, and what each is measured against.
+
+A row of the benchmark is one of these, measured or listed with the reason why it is not. `foundation` is the figure
+that the first release holds, `goal` the one aimed at; both are ratios to the reference unless a unit is named.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Better(Enum):
+    """Which way a figure should go."""
+
+    LOWER = "≤"
+    HIGHER = "≥"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One figure: its name, its reference, what is held and what is aimed at."""
+
+    name: str
+    reference: str
+    foundation: float | None
+    goal: float
+    better: Better = Better.LOWER
+    unit: str = ""
+
+    def met(self, figure: float) -> bool:
+        """Whether `figure` is as good as the goal."""
+        return self._reaches(figure, self.goal)
+
+    def held(self, figure: float) -> bool | None:
+        """Whether `figure` is as good as the first release's; None when that one has set itself none."""
+        return None if self.foundation is None else self._reaches(figure, self.foundation)
+
+    def _reaches(self, figure: float, bound: float) -> bool:
+        return figure <= bound if self.better is Better.LOWER else figure >= bound
+
+
+_WIRE = "raw wire: the same commands, answers read and not parsed"
+
+FIRST_SYNC = Goal("first sync, warm index, all processes", _WIRE, 7.0, 2.0)
+FIRST_SYNC_ONE = Goal("first sync, warm index, one worker", _WIRE, None, 2.5)
+FIRST_SYNC_COLD = Goal("first sync, cold index, all processes", _WIRE, None, 1.3)
+FIRST_SYNC_CPU = Goal("CPU a message of the first sync", "plain imapclient loop, same folder", 1 / 4, 1 / 10)
+FIRST_PAGE = Goal("newest 100 listed after the account's creation", "none: seconds", None, 1.0, unit="s")
+FULL_COMPARE = Goal("full comparison, nothing changed", _WIRE, 2.5, 1.15)
+FULL_COMPARE_CHANGED = Goal("full comparison, 1 % of flags changed", _WIRE, None, 2.0)
+POLL = Goal("poll of 200 unchanged folders", "none: ms of CPU", None, 1.5, unit="ms")
+MANY_ACCOUNTS = Goal("first sync of many accounts, two workers", "one worker", None, 1.6, Better.HIGHER)
+IDLE_ACCOUNTS = Goal("2,000 idle accounts polled every 30 s", "none: cores", None, 0.5, unit="cores")
+LIST_PAGES = Goal("pages of 1,000 envelopes a second", "building protobuf objects", 5.0, 15.0, Better.HIGHER)
+LIST_BACKFILL = Goal("p99 of a page during a backfill", "the same when idle", None, 3.0)
+WATCH = Goal("CPU a delivery, burst to 1,000 streams", "one event a write", 1 / 10, 1 / 30)
+WATCH_DELAY = Goal("commit to delivery, p99, 100 streams", "none: ms", None, 50.0, unit="ms")
+DETECTION = Goal("detection delay without poll interval, p99", "none: ms", None, 150.0, unit="ms")
+DISK = Goal("disk a message, all indexes", "none: octets", None, 800.0, unit="octets")
+MEMORY = Goal("memory of a full comparison of 500,000 over idle", "none: MB", 150.0, 40.0, unit="MB")
+START = Goal("start-up, 10,000 accounts, 10 M envelopes", "none: seconds", None, 2.0, unit="s")
+
+GOALS = tuple(value for value in globals().values() if isinstance(value, Goal))

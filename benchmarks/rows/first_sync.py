@@ -1,0 +1,75 @@
+"""The first sync of a large folder: a fresh service, from CreateAccount to the event that the folder is complete.
+
+Ours is `mailsync serve` with one worker and a durable store, all its processes counted. The raw wire is a connection
+that repeats the commands; the plain loop is imapclient's search and `fetch` of the same metadata in batches, for the newest
+messages of the folder, without storing anything.
+"""
+
+from statistics import median
+
+from benchmarks import goals
+from benchmarks.measure import Usage, ratio, timed
+from benchmarks.ours import ours
+from benchmarks.plain_loop import fetch_metadata
+from benchmarks.result import Row, unmeasured
+from benchmarks.session import Session
+
+_LOOP_MESSAGES = 10_000
+
+
+def rows(session: Session) -> list[Row]:
+    """Measure the wall time with a warm index, and the CPU beside it."""
+    session.tell(f"first sync of {session.place.messages:,} messages")
+    place = session.place
+    loop_messages = min(_LOOP_MESSAGES, place.messages)
+    mailbox = place.mailbox
+
+    def loop() -> Usage:
+        return timed(lambda: fetch_metadata(mailbox, loop_messages))
+
+    synced, wire, looped = session.rounds(lambda: _first_sync(session), session.raw, loop)
+    wall = ratio([usage.wall for usage in synced], [usage.wall for usage in wire])
+    our_cpu = [usage.cpu / place.messages * 1e6 for usage in synced]
+    loop_cpu = [usage.cpu / loop_messages * 1e6 for usage in looped]
+    seconds = median(usage.wall for usage in synced), median(usage.wall for usage in wire)
+    note = f"{place.messages:,} messages, mailsync serve with one worker, durable commits, CreateAccount to FOLDER_SYNCED"
+    return [
+        Row(goals.FIRST_SYNC, wall, *seconds, "s", note),
+        Row(goals.FIRST_SYNC_ONE, wall, *seconds, "s", "the row above: a folder is synced by one worker"),
+        Row(goals.FIRST_SYNC_CPU, ratio(our_cpu, loop_cpu), median(our_cpu), median(loop_cpu), "µs", note),
+    ]
+
+
+def cold_rows(session: Session) -> list[Row]:
+    """Measure with an index cache that the server has to fill anew each time."""
+    if session.quick:
+        return [unmeasured(goals.FIRST_SYNC_COLD, "left out by --quick")]
+    session.tell("first sync, cold index")
+    synced, wire = session.rounds(lambda: _first_sync(session, cold=True), lambda: _cold_wire(session))
+    wall = ratio([usage.wall for usage in synced], [usage.wall for usage in wire])
+    seconds = median(usage.wall for usage in synced), median(usage.wall for usage in wire)
+    return [Row(goals.FIRST_SYNC_COLD, wall, *seconds, "s")]
+
+
+def first_page_rows(session: Session) -> list[Row]:
+    """Measure how soon the newest messages of the large folder are listed, beside those of a small one."""
+    session.tell("first page")
+    with ours(session.place.small) as service:
+        large, small = session.rounds(
+            lambda: service.first_page(session.place.mailbox), lambda: service.first_page(session.place.small)
+        )
+    seconds = median(usage.wall for usage in large)
+    note = f"the folder holds {session.place.messages:,} messages; reference: one of 200"
+    return [Row(goals.FIRST_PAGE, seconds, seconds, median(usage.wall for usage in small), "s", note)]
+
+
+def _first_sync(session: Session, *, cold: bool = False) -> Usage:
+    with ours(session.place.small) as service:
+        if cold:
+            session.place.forget_cache()
+        return service.first_sync(session.place.mailbox)
+
+
+def _cold_wire(session: Session) -> Usage:
+    session.place.forget_cache()
+    return session.raw()
