@@ -7,8 +7,9 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, Never
+from typing import Final, NamedTuple, Never
 
+import grpc
 import structlog
 from prometheus_client import start_http_server
 
@@ -48,23 +49,28 @@ async def serve(config: Config) -> None:
         stack.callback(store.close)
         _clear_metrics(config.data_dir)
         supervisor = Supervisor(config)
-        address, services = await stack.enter_async_context(
-            _api(config, store, open_vault(config), supervisor)
-        )
+        served = await stack.enter_async_context(_api(config, store, open_vault(config), supervisor))
         shown = _expose_metrics(config, store, supervisor, stack)
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)
-        print(f"mailsync ready: grpc {address}, metrics {shown}", flush=True)  # noqa: T201 - what starters wait for
+        print(f"mailsync ready: grpc {served.address}, metrics {shown}", flush=True)  # noqa: T201 - what starters wait for
         await stopping.wait()
         _log.info("stopping")
-        await services.drain()
+        await served.services.drain()
+        await asyncio.gather(served.server.stop(GRACE), supervisor.stop())
+
+
+class _Served(NamedTuple):
+    """The API at work."""
+
+    address: str
+    services: Services
+    server: grpc.aio.Server
 
 
 @asynccontextmanager
-async def _api(
-    config: Config, store: Store, vault: Vault, supervisor: Supervisor
-) -> AsyncIterator[tuple[str, Services]]:
-    """Serve the API while the context lasts; yields its address."""
+async def _api(config: Config, store: Store, vault: Vault, supervisor: Supervisor) -> AsyncIterator[_Served]:
+    """Serve the API while the context lasts."""
     reader = open_reader(config, vault)
     core = Core(store, vault, config)
     feed = Feed(core)
@@ -82,7 +88,7 @@ async def _api(
         address = api.bind(server, config)
         await server.start()
         stack.push_async_callback(server.stop, GRACE)
-        yield address, services
+        yield _Served(address, services, server)
 
 
 async def _cancelled(task: "asyncio.Task[Never]") -> None:

@@ -237,6 +237,47 @@ async def test_a_stopping_server_says_goodbye_and_when_to_come_back(api: Api) ->
     assert reason(await refused(api)) == "SERVER_DRAINING"
 
 
+async def test_drain_under_load_zero_loss(tmp_path: Path) -> None:
+    """Mail keeps coming while one server stops and the next one starts; the stream's reader misses none of it."""
+    store = MemoryStore()
+    box = Mailbox.make(store)
+    uids = iter(range(1, 1_000_000))
+    events: list[event_pb2.Event] = []
+    start: dict[str, Any] = {"oldest": OLDEST}
+    for _ in range(3):
+        async with serving(store, tmp_path) as api:
+            watcher = Watcher(api.events.WatchEvents(pb.WatchEventsRequest(**start)))
+            for _ in range(20):
+                box.add(*(message_of(next(uids)) for _ in range(5)))
+                await watcher.read()
+            ending = asyncio.create_task(api.services.drain())
+            box.add(*(message_of(next(uids)) for _ in range(5)))
+            with pytest.raises(grpc.aio.AioRpcError):
+                await watcher.status()
+            await ending
+        box.add(message_of(next(uids)))
+        events += watcher.events
+        start = {"resume_token": watcher.token}
+    async with serving(store, tmp_path) as api, watching(api, **start) as last:
+        events += await last.until(head(api))
+        assert [event.revision for event in events] == list(range(1, head(api) + 1))
+
+
+async def test_storm_5000_opens(api: Api) -> None:
+    box = Mailbox.make(api.store)
+    calls = [api.events.WatchEvents(pb.WatchEventsRequest(oldest=OLDEST)) for _ in range(5_000)]
+    try:
+        async with asyncio.timeout(60):
+            watchers = [Watcher(call) for call in calls]
+            await asyncio.gather(*(watcher.until(2) for watcher in watchers))
+            box.add(message_of(1))
+            await asyncio.gather(*(watcher.until(3) for watcher in watchers))
+        assert all([event.revision for event in watcher.events] == [1, 2, 3] for watcher in watchers)
+    finally:
+        for call in calls:
+            call.cancel()
+
+
 async def test_one_stream_too_many_is_told_to_wait(tmp_path: Path) -> None:
     async with serving(MemoryStore(), tmp_path, watch=quick(max_streams=1)) as api:
         async with watching(api):

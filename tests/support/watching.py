@@ -11,7 +11,7 @@ from mailsync_grpc.v1 import event_pb2
 from mailsync_grpc.v1 import event_service_pb2 as pb
 from tests.support.api import Api
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds after which a test gives up waiting; nothing is ever asserted about less."""
 
 
