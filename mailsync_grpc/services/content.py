@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from mailsync_grpc.content.reader import ContentReader
 from mailsync_grpc.content.values import ContentHeader, ContentKind, ContentTrailer, Piece, What
 from mailsync_grpc.errors import InvalidFieldError
+from mailsync_grpc.model.envelope import Attachment, BodyPart, Envelope
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.lookup import find_envelope
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.streams import write
+from mailsync_grpc.store.base import EnvelopeRow
 from mailsync_grpc.v1 import content_service_pb2 as pb
+from mailsync_grpc.v1 import envelope_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class ContentService:
             limit=request.limit,
             if_match=request.if_match,
             chunk_size=request.chunk_size,
+            envelope=_structure(found.row),
         )
         async with aclosing(pieces):
             async for piece in pieces:
@@ -47,6 +51,42 @@ def _what(request: pb.DownloadContentRequest) -> What:
         case "kind" if request.kind in {int(kind) for kind in ContentKind}:
             return ContentKind(request.kind)
     raise InvalidFieldError({"what": "a section such as 1.2, or a kind: TEXT, HTML, HEADERS, RAW"})
+
+
+def _structure(row: EnvelopeRow) -> Envelope | None:
+    """Return what the store knows of the message's parts, None when its record is not whole."""
+    stored = envelope_pb2.Envelope.FromString(row.basic + row.detail)
+    if stored.HasField("partial"):
+        return None
+    return Envelope(
+        size=stored.size,
+        text_parts=tuple(
+            BodyPart(
+                part.section,
+                part.media_type,
+                part.media_subtype,
+                part.charset,
+                part.transfer_encoding,
+                part.size,
+                part.lines,
+            )
+            for part in stored.body_meta
+        ),
+        attachments=tuple(
+            Attachment(
+                part.section,
+                part.file_name,
+                part.media_type,
+                part.media_subtype,
+                part.size,
+                part.content_id,
+                part.inline,
+                part.transfer_encoding,
+                part.charset,
+            )
+            for part in stored.attachments
+        ),
+    )
 
 
 def _message(piece: Piece) -> pb.DownloadContentResponse:
