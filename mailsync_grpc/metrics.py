@@ -62,7 +62,9 @@ IMAP_CONNECTIONS = Gauge(
     "mailsync_imap_connections", "Open connections to mail servers.", multiprocess_mode="livesum"
 )
 IMAP_ERRORS = Counter(
-    "mailsync_imap_errors_total", "Connections to mail servers that could not be opened, by reason.", ["reason"]
+    "mailsync_imap_errors_total",
+    "Connections to mail servers that could not be opened, by reason.",
+    ["reason"],
 )
 
 # Content
@@ -144,33 +146,7 @@ class StoreCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the store's metrics as they are now."""
         reading = self._read()
-        for name, documentation, value in (
-            ("mailsync_store_bytes", "Octets the store takes.", reading.bytes_used),
-            (
-                "mailsync_store_limit_bytes",
-                "Octets at which sync stops with STORE_FULL.",
-                reading.bytes_limit,
-            ),
-            ("mailsync_store_envelopes", "Envelopes stored.", reading.envelopes),
-            ("mailsync_event_log_bytes", "Octets the kept events take.", reading.log_bytes),
-            ("mailsync_event_log_head_revision", "Revision of the newest event.", reading.log_head),
-            (
-                "mailsync_event_log_floor_revision",
-                "Revision before the oldest kept event.",
-                reading.log_floor,
-            ),
-            (
-                "mailsync_event_log_oldest_age_seconds",
-                "Age of the oldest kept event, 0 when none is kept.",
-                max(0.0, self._clock() - reading.log_oldest) if reading.log_oldest else 0.0,
-            ),
-            ("mailsync_workers", "Sync worker processes alive.", reading.workers),
-            (
-                "mailsync_content_cache_hit_ratio",
-                "Share of content requests since the start that the cache answered, 0 before the first.",
-                _hit_ratio(),
-            ),
-        ):
+        for name, documentation, value in _gauges(reading, self._clock()):
             yield GaugeMetricFamily(name, documentation, value)
         # Every event takes one revision, so the head counts the events ever appended.
         yield CounterMetricFamily("mailsync_event_log_appended", "Events appended.", reading.log_head)
@@ -178,6 +154,21 @@ class StoreCollector(Collector):
         for state, count in reading.accounts.items():
             accounts.add_metric([state], count)
         yield accounts
+
+
+def _gauges(reading: StoreReading, now: float) -> Iterator[tuple[str, str, float]]:
+    """Yield name, help and value of the plain ones."""
+    yield "mailsync_store_bytes", "Octets the store takes.", reading.bytes_used
+    yield "mailsync_store_limit_bytes", "Octets at which sync stops with STORE_FULL.", reading.bytes_limit
+    yield "mailsync_store_envelopes", "Envelopes stored.", reading.envelopes
+    yield "mailsync_event_log_bytes", "Octets the kept events take.", reading.log_bytes
+    yield "mailsync_event_log_head_revision", "Revision of the newest event.", reading.log_head
+    yield "mailsync_event_log_floor_revision", "Revision before the oldest kept event.", reading.log_floor
+    oldest_age = max(0.0, now - reading.log_oldest) if reading.log_oldest else 0.0
+    yield "mailsync_event_log_oldest_age_seconds", "Age of the oldest kept event, 0 when none is.", oldest_age
+    yield "mailsync_workers", "Sync worker processes alive.", reading.workers
+    help_text = "Share of content requests since the start that the cache answered, 0 before the first."
+    yield "mailsync_content_cache_hit_ratio", help_text, _hit_ratio()
 
 
 def _hit_ratio() -> float:
