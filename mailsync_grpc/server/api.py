@@ -51,11 +51,11 @@ def bind(server: grpc.aio.Server, config: Config) -> str:
             port = server.add_secure_port(config.listen, _credentials(config.tls))
     except RuntimeError:
         port = 0
+    if not port:
+        raise ConfigError(f"listen={config.listen}: the address cannot be listened on; is it in use?")
     if host.startswith("unix:"):
         Path(host.removeprefix("unix:")).chmod(0o600)
         return host
-    if not port:
-        raise ConfigError(f"listen={config.listen}: the address cannot be listened on; is it in use?")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

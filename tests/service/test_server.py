@@ -99,6 +99,23 @@ def test_double_start(service: Service) -> None:
     assert "grpc_server_started_total" in scrape(service)
 
 
+@pytest.mark.parametrize("listen", ["unix:/none/such/api.sock", "127.0.0.1:1"], ids=["no directory", "taken"])
+def test_an_address_that_cannot_be_listened_on_is_named(
+    tmp_path: Path, service: Service, listen: str
+) -> None:
+    listen = service.address if listen.endswith(":1") else listen
+    refused = subprocess.run(
+        ["mailsync", "serve", "--data-dir", str(tmp_path), "--listen", listen, "--metrics", "off"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert f"listen={listen}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_worker_killed(service: Service) -> None:
     assert service.process is not None
     (worker,) = children(service.process.pid)
