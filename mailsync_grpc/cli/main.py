@@ -12,7 +12,7 @@ app = typer.Typer(
     help="Mirrors the metadata of IMAP mailboxes and tells programs, over gRPC, what changed.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_show_locals=False,  # locals hold passwords and mail
+    pretty_exceptions_enable=False,  # a fault of ours is a traceback in a log, not a picture
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)

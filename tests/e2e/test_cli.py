@@ -19,7 +19,7 @@ from mailsync_grpc.cli.demo.second_client import create_folders
 from tests.support.service import Service, running, wait_for
 
 USER = "anna"
-PDF = b"%PDF-1.4 \x00\x01\x02 not much of it"
+PDF = b"%PDF-1.4 \x01\x02\xff not much of it"
 ATTACHED = (
     b"From: Kim <kim@a.example>\r\nTo: anna@a.example\r\nSubject: =?utf-8?q?Angebot_f=C3=BCr_Sie?=\r\n"
     b"Message-ID: <attached@a.example>\r\nMIME-Version: 1.0\r\n"
@@ -188,11 +188,11 @@ def test_a_refused_login_says_why_and_keeps_nothing(stage: Stage) -> None:
 
 
 def test_wrong_fields_are_each_named(stage: Stage) -> None:
-    refused = stage.try_("account", "add", "--host", "", "--username", "", "--id", "Not An Id")
+    refused = stage.try_("account", "add", "--host", "", "--username", "", "--port", "70000")
     assert refused.returncode == 1
     reason, *fields = refused.stderr.splitlines()
     assert reason.startswith("INVALID_FIELD: ")
-    assert {"account_id:", "account.imap.host:"} <= {line.split()[0] for line in fields}
+    assert {"account.imap.host:", "account.imap.port:"} <= {line.split()[0] for line in fields}
 
 
 def test_an_account_lives_from_a_password_on_standard_input_to_its_removal(stage: Stage) -> None:

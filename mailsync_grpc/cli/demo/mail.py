@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email import message_from_bytes, policy
 from typing import Protocol
 
 from mailsync_grpc.cli.demo.dovecot import DovecotMissingError, DovecotServer
@@ -36,20 +37,33 @@ class MailServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DemoMail:
-    """A running mail server with one user's mailbox, and what it can do."""
+    """A running mail server with one user's mailbox, and what it can do.
+
+    ``fetches_undated``: whether it answers for messages whose Date nobody understands; pymap breaks the connection off.
+    """
 
     server: MailServer
     program: str
     endpoint: ImapEndpoint
     keeps_keywords: bool
+    fetches_undated: bool
 
     def fill(self) -> tuple[int, int]:
         """Put the demo mailbox in, its newest messages from just now; how many messages and folders."""
         folders = demo_folders(newest=datetime.now(UTC))
         with self.connect() as client:
             create_folders(client, (folder.name for folder in folders if folder.name != "INBOX"))
-        messages = sum(self.server.deliver(_USER, folder.name, folder.deliveries) for folder in folders)
+        messages = 0
+        for folder in folders:
+            deliveries = [delivery for delivery in folder.deliveries if self._fetches(delivery)]
+            messages += self.server.deliver(_USER, folder.name, deliveries)
         return messages, len(folders)
+
+    def _fetches(self, delivery: Delivery) -> bool:
+        if self.fetches_undated:
+            return True
+        date = message_from_bytes(delivery.raw, policy=policy.default)["Date"]
+        return date is None or date.datetime is not None
 
     def connect(self) -> imaplib.IMAP4:
         """A connection of the second client, which changes the mailbox behind the service's back."""
@@ -75,11 +89,11 @@ def demo_mail() -> Iterator[DemoMail]:
             endpoint = ImapEndpoint(
                 host=pymap.host, port=pymap.port, security=ImapSecurity.IMAP_SECURITY_PLAINTEXT
             )
-            yield DemoMail(pymap, "pymap", endpoint, keeps_keywords=False)
+            yield DemoMail(pymap, "pymap", endpoint, keeps_keywords=False, fetches_undated=False)
         return
     with dovecot:
         endpoint = ImapEndpoint(
             host="localhost", port=dovecot.tls_port, security=ImapSecurity.IMAP_SECURITY_IMPLICIT_TLS
         )
         endpoint.tls.ca_pem = dovecot.certificates.ca_file.read_text("ascii")
-        yield DemoMail(dovecot, "Dovecot", endpoint, keeps_keywords=True)
+        yield DemoMail(dovecot, "Dovecot", endpoint, keeps_keywords=True, fetches_undated=True)

@@ -15,7 +15,12 @@ from mailsync_grpc.services.registry import SERVICES, UNIMPLEMENTED
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text("utf-8")
 ROW = re.compile(r"^\| (\w+Service) \| (.*?) \| ?(.*?) ?\|$", re.MULTILINE)
-COMMAND = re.compile(r"^(mailsync .+)$", re.MULTILINE)
+COMMANDS = [
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("mailsync ")
+]
 SETTING = re.compile(r"`([a-z_]+(?:\.[a-z_]+)?)`")
 
 
@@ -51,7 +56,7 @@ def test_the_table_of_settings_names_every_setting_and_no_other() -> None:
     assert set(SETTING.findall(" ".join(rows))) == settings(Config)
 
 
-@pytest.mark.parametrize("line", COMMAND.findall(README))
+@pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_of_the_tour_exists_with_its_options(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     options = [word for word in words if word.startswith("-")]
