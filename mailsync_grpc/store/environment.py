@@ -31,6 +31,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 )
 _MOUNTS = Path("/proc/mounts")
 _DAMAGE = (
+    lmdb.BadTxnError,
     lmdb.CorruptedError,
     lmdb.InvalidError,
     lmdb.PageNotFoundError,
@@ -98,6 +99,11 @@ class Environment:
         free_inside = (info["last_pgno"] + 1) * self.env.stat()["psize"] - used
         free_outside = disk.f_bavail * disk.f_frsize - RESERVE
         return min(self.max_bytes - used, free_inside + max(free_outside, 0))
+
+    @property
+    def margin(self) -> int:
+        """Octets of headroom below which a big batch may be refused, so that retention must help."""
+        return min(RESERVE, self.max_bytes // 8)
 
     def close(self) -> None:
         """Release the files; in a forked child they are the parent's and stay."""

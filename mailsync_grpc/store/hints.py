@@ -27,7 +27,6 @@ class Hints:
         self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self._address(self._name))
-        self._closed = False
         self._thread = threading.Thread(target=self._listen, name="mailsync-hints", daemon=True)
         self._thread.start()
 
@@ -52,16 +51,13 @@ class Hints:
             pass
 
     def _listen(self) -> None:
-        while True:
-            self._socket.recv(1)
-            if self._closed:
-                return
+        while self._socket.recv(1):
             self._heard()
 
     def close(self) -> None:
         """Stop listening."""
-        self._closed = True
-        self._socket.sendto(_HINT, self._address(self._name))
+        # Ends the thread's recv, with nothing received.
+        self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()
         with suppress(FileNotFoundError):

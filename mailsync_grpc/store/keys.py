@@ -210,6 +210,11 @@ def answer_time(value: bytes) -> int:
     return wide.unpack_from(value)[0]  # type: ignore[no-any-return] # struct's tuples hold Any
 
 
+def answer_account(value: bytes) -> int:
+    """Return whose request an answer belongs to."""
+    return AccountNo(_answer_head.unpack_from(value)[1])
+
+
 def unpack_answer(scope: str, request_id: str, value: bytes) -> RecordedAnswer:
     """Return a recorded answer."""
     end = _answer_head.size + _answer_head.unpack_from(value)[2]

@@ -82,6 +82,7 @@ class LmdbStore:
         self._environment = environment
         self._lock = lock
         self._clock = clock
+        self._is_closed = False
         self._commits = threading.Condition()
         self._readers_checked = time.monotonic()
         self._hints = Hints(data_dir, self._wake)
@@ -95,6 +96,9 @@ class LmdbStore:
     def close(self) -> None:
         """As `Store.close`."""
         self._environment.require_own_process()
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._writer.close()
         self._hints.close()
         self._environment.close()

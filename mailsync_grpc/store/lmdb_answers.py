@@ -27,9 +27,13 @@ def remove_answers(unit: WriteUnit, account: AccountNo) -> None:
     """Erase the answers of an account; they may quote it."""
     for key in list(unit.keys_with(b"", unit.dbs.answer_times)):
         _, owner, digest = keys.split_answer_time(key)
-        if owner == account:
+        if owner != account:
+            continue
+        # A request id used again after its answer expired may be another account's by now.
+        recorded = unit.get(digest, unit.dbs.answers)
+        if recorded is not None and keys.answer_account(recorded) == account:
             unit.delete(digest, unit.dbs.answers)
-            unit.delete(key, unit.dbs.answer_times)
+        unit.delete(key, unit.dbs.answer_times)
 
 
 def expire_answers(unit: WriteUnit, limit: int) -> int:

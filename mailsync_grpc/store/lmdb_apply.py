@@ -208,7 +208,6 @@ class _Application:
         key = keys.pair.pack(self._account.no, mirror)
         self._unit.delete(key, self._dbs.mirrors)
         self._unit.put(key, b"", self._dbs.tombs)
-        self._rows.flush()
         self._rows.checked.clear()
 
     def _put_run(self, run: SyncRun, record: bytes) -> None:

@@ -31,7 +31,7 @@ _OVERHEAD = 3
 
 @dataclass(slots=True)
 class WriteUnit:
-    """What a job works on: its transaction, the log's bounds so far, the time (ms), whether the store is full."""
+    """What a job works on: its transaction, the log's bounds so far, the time (ms), whether the store is (nearly) full."""
 
     txn: "lmdb.Transaction[bytes]"
     dbs: Databases
@@ -176,8 +176,8 @@ class Writer:
             unit.txn = txn
 
     def _admit(self, job: Job[Any], unit: WriteUnit, room: int) -> None:
-        unit.is_full = room < _need(job)
-        if unit.is_full and not job.frees:
+        unit.is_full = room < self._environment.margin
+        if room < _need(job) and not job.frees:
             path = self._environment.path
             raise StoreFullError(f"{path} is at its limit; free disk space or raise store.max_bytes")
 

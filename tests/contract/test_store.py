@@ -198,6 +198,38 @@ def test_removed_messages_are_gone_whatever_the_ranges_span(inbox: Mailbox) -> N
     assert inbox.store.newest_uids(inbox.account.no, inbox.folder.mirror, 2) == [129, 4_000_000_000]
 
 
+def test_an_id_that_is_somewhere_else_by_now_stays_there(inbox: Mailbox) -> None:
+    """A message stored in its new folder keeps its place when the old one is removed, replaced, reset or dropped."""
+    message, moved = message_of(1), Mailbox.make(inbox.store, name="Moved")
+    place = EnvelopePlace(moved.folder.no, 1)
+
+    def move() -> None:
+        inbox.add(message)
+        moved.add(message)
+
+    move()
+    apply(inbox, EnvelopesRemoved(inbox.folder.key, UidSet.of([1])))
+    assert inbox.store.locate(inbox.account.no, message.envelope_id) == place
+    move()
+    inbox.add(message_of(1, text="another"))
+    assert inbox.store.locate(inbox.account.no, message.envelope_id) == place
+    move()
+    apply(inbox, FolderRemoved(inbox.folder))
+    while inbox.store.purge(10):
+        pass
+    assert inbox.store.locate(inbox.account.no, message.envelope_id) == place
+
+
+def test_within_one_batch_too_a_replaced_mirror_takes_no_more(inbox: Mailbox) -> None:
+    key = inbox.folder.key
+    new = replace(inbox.folder, version=2, mirror=MirrorNo(inbox.store.allocate(Counter.MIRROR)))
+    with pytest.raises(ConflictError):
+        apply(
+            inbox, EnvelopeAdded(key, message_of(1)), FolderReset(new, key), EnvelopeAdded(key, message_of(2))
+        )
+    assert len(inbox.rows()) == 0
+
+
 def test_all_changes_of_a_batch_are_made_in_order(inbox: Mailbox) -> None:
     key = inbox.folder.key
     apply(

@@ -1,0 +1,75 @@
+"""A process that uses a store of its own accord: `python -m tests.support.store_child <what> <data directory> …`.
+
+`write` commits batches from several threads until it is killed and prints one line for each batch that was
+acknowledged: folder number, first and last UID. `commit` makes one commit and ends; `hold` opens the store as a server,
+says so and waits to be killed; `read` begins a read transaction, says so and waits likewise.
+"""
+
+import os
+import sys
+import threading
+from itertools import count
+from pathlib import Path
+
+from mailsync_grpc.model.changes import Backfilled, Change, EnvelopeAdded, EnvelopesRemoved, FlagsChanged
+from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.store.base import Batch, Store
+from mailsync_grpc.store.lmdb import open_store
+from tests.support.store import message_of
+
+BATCH = 6
+
+
+def say(text: str) -> None:
+    """Print a line at once, whole even when threads speak at the same time."""
+    os.write(sys.stdout.fileno(), f"{text}\n".encode())
+
+
+def changes_of(folder: Folder, first: int) -> tuple[Change, ...]:
+    """One batch of every kind: `first` to `first + 5` are stored, the last is flagged, the one before it removed."""
+    key, last = folder.key, message_of(first + BATCH - 1)
+    history = tuple(message_of(uid) for uid in range(first, first + 3))
+    new = tuple(EnvelopeAdded(key, message_of(uid)) for uid in range(first + 3, first + BATCH))
+    flagged = FlagsChanged(key, last.uid, last.envelope_id, last.flags, Flags.of(["\\Flagged"]))
+    return (Backfilled(key, history), *new, flagged, EnvelopesRemoved(key, UidSet.of([last.uid - 1])))
+
+
+def kept_uids(first: int) -> set[int]:
+    """The UIDs that are stored after such a batch."""
+    return set(range(first, first + BATCH)) - {first + BATCH - 2}
+
+
+def write_for_ever(store: Store, folder: Folder, progress: FolderProgress) -> None:
+    """Commit batches and say so, beginning behind what was stored before."""
+    for first in count(progress.cursor + 1, BATCH):
+        after = FolderProgress(cursor=first + BATCH - 1)
+        store.apply(Batch(folder.account, changes_of(folder, first), ((folder.no, after),)))
+        say(f"{folder.no} {first}")
+
+
+def main(what: str, directory: str) -> None:
+    """Do `what` on the store in `directory`."""
+    store = open_store(Path(directory), exclusive=what in {"write", "hold"})
+    (account,) = store.accounts()
+    folders = store.folders(account.no)
+    match what:
+        case "write":
+            for one in folders:
+                threading.Thread(target=write_for_ever, args=(store, *one)).start()
+        case "commit":
+            folder, progress = folders[0]
+            store.apply(Batch(folder.account, changes_of(folder, progress.cursor + 1)))
+            store.close()
+        case "hold":
+            say("held")
+            sys.stdin.read()
+        case "read":
+            with store._environment.read():
+                say("reading")
+                sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
