@@ -5,6 +5,7 @@ statuses. Messages reach callers, so none carries a secret, mail content or a se
 human-readable line. `reason` is the name in the contract's enum `ErrorReason` without its prefix.
 """
 
+import traceback
 from typing import ClassVar
 
 
@@ -285,3 +286,8 @@ class UnsafeArgumentError(MailsyncError):
     """An argument holds CR, LF or NUL and was refused before the socket."""
 
     reason = "INVALID_FIELD"
+
+
+def places(error: BaseException) -> list[str]:
+    """Return where an error passed, innermost last, without its text, which may hold what must not reach a log."""
+    return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]

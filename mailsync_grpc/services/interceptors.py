@@ -8,7 +8,6 @@ import asyncio
 import hmac
 import inspect
 import time
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ import structlog
 from grpc.aio import AbortError
 
 from mailsync_grpc import metrics
-from mailsync_grpc.errors import MailsyncError, UnauthenticatedError
+from mailsync_grpc.errors import MailsyncError, UnauthenticatedError, places
 from mailsync_grpc.services import status
 from mailsync_grpc.services.registry import Context, Handler
 
@@ -152,9 +151,12 @@ def _own_code(context: Context) -> grpc.StatusCode:
 def _report(error: Exception, method: Method) -> None:
     if not isinstance(error, MailsyncError) or type(error).reason == "INTERNAL":
         # Frames name code, not data; the text of an exception may quote what a caller or a mail server sent.
-        frames = [f"{each.filename}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)]
         _log.error(
-            "fault", service=method.service, method=method.name, error=type(error).__name__, frames=frames
+            "fault",
+            service=method.service,
+            method=method.name,
+            error=type(error).__name__,
+            frames=places(error),
         )
 
 

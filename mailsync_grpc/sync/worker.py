@@ -22,7 +22,7 @@ import structlog
 
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config
-from mailsync_grpc.errors import RevisionCompactedError
+from mailsync_grpc.errors import RevisionCompactedError, places
 from mailsync_grpc.imap.connecting import connector
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
@@ -33,6 +33,8 @@ from mailsync_grpc.sync.scheduler import Lane, Scheduler
 from mailsync_grpc.vault import open_vault
 
 BEAT = 1.0
+FAULT_DELAY = 60.0
+"""Seconds before an account is tried again in which a fault of ours showed, so that it is no tight loop."""
 TOUCH_INTERVAL = 60.0
 LOG_READ = 1_000
 LOG_READ_BYTES = 8 << 20
@@ -102,11 +104,11 @@ class Worker:
             self._nudged.discard(account)
         try:
             planned = sync.turn(nudged)
-        except Exception:
-            # A fault of ours in one account must not stop the others, nor be tried in a tight loop.
-            log.exception("turn_failed", account=account)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one account must not stop the others
+            fault = type(error).__name__
+            log.warning("turn_failed", account=account, error=fault, frames=places(error))
             sync.close()
-            planned = (self.env.clock() + 60.0, Lane.POLL)
+            planned = (self.env.clock() + FAULT_DELAY, Lane.POLL)
         with self._wake:
             if planned is None:
                 self._scheduler.forget(account)
