@@ -216,7 +216,9 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
             return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file))
 
     try:
-        return Loaded(**{key: value for key, value in (options or {}).items() if value is not None})
+        loaded = Loaded(**{key: value for key, value in (options or {}).items() if value is not None})
+        # Settings cross to spawned workers, and an instance of a class made here could not be pickled.
+        return Config.model_construct(**dict(loaded))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, SettingsError) as error:

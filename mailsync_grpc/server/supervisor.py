@@ -78,8 +78,7 @@ class Supervisor:
     """Keeps workers alive, `config.workers` of them. Used by one event loop; `hung_after` is seconds of silence."""
 
     def __init__(self, config: Config, hung_after: float = HUNG_AFTER) -> None:
-        # A plain Config, since what a loader returned may be of a class that cannot be pickled.
-        self._config = Config.model_construct(**{name: getattr(config, name) for name in Config.model_fields})
+        self._config = config
         self._count = config.workers
         self._hung_after = hung_after
         self._workers: dict[int, _Worker] = {}
