@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ import pytest
 from mailsync_grpc.cli.demo.dovecot import DovecotServer
 from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.cli.demo.second_client import create_folders
+from tests.support.cli import USER, Stage, mailsync
 from tests.support.service import Service, running, wait_for
 
-USER = "anna"
 PDF = b"%PDF-1.4 \x01\x02\xff not much of it"
 ATTACHED = (
     b"From: Kim <kim@a.example>\r\nTo: anna@a.example\r\nSubject: =?utf-8?q?Angebot_f=C3=BCr_Sie?=\r\n"
@@ -37,63 +36,6 @@ def plain(number: int) -> bytes:
     ).encode()
 
 
-def mailsync(
-    *arguments: str, environment: dict[str, str] | None = None, **options: Any
-) -> subprocess.CompletedProcess[str]:
-    """Run the command with the environment given, without the caller's own settings."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAILSYNC_")}
-    return subprocess.run(
-        [sys.executable, "-m", "mailsync_grpc.cli", *arguments],
-        env=inherited | {"COLUMNS": "160"} | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        stdin=None if "input" in options else subprocess.DEVNULL,
-        **options,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A service that mirrors account `work`, and the mail server behind it."""
-
-    service: Service
-    server: DovecotServer
-
-    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command against the service; it must succeed."""
-        done = self.try_(*arguments, **options)
-        assert done.returncode == 0, done.stderr + self.service.log()
-        return done
-
-    def try_(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command against the service, whatever comes of it."""
-        environment = {"MAILSYNC_ADDRESS": self.service.address, "MAILSYNC_IMAP_PASSWORD": PASSWORD}
-        return mailsync(*arguments, environment=environment | options.pop("environment", {}), **options)
-
-    def objects(self, *arguments: str) -> list[dict[str, Any]]:
-        """What a command prints for programs."""
-        return [json.loads(line) for line in self.run(*arguments, "--json").stdout.splitlines()]
-
-    def add(self, account_id: str, *more: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Add an account of the mail server, over TLS."""
-        return self.try_(
-            *(
-                "account",
-                "add",
-                "--id",
-                account_id,
-                "--host",
-                "localhost",
-                "--port",
-                str(self.server.tls_port),
-            ),
-            *("--username", USER, "--ca-file", str(self.server.certificates.ca_file), *more),
-            **options,
-        )
-
-
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     with tempfile.TemporaryDirectory() as data, DovecotServer((USER,)) as server:
@@ -110,9 +52,6 @@ def stage() -> Iterator[Stage]:
 
 def newest(stage: Stage) -> dict[str, Any]:
     return stage.objects("envelopes", "work", "INBOX", "--limit", "1", "--view", "full")[0]
-
-
-# serve
 
 
 @pytest.mark.parametrize(
@@ -144,9 +83,6 @@ def test_serve_refuses_a_data_directory_in_use(stage: Stage) -> None:
     assert "Traceback" not in done.stderr
     assert stage.service.process is not None
     assert str(stage.service.process.pid) in done.stderr
-
-
-# account
 
 
 def test_accounts_are_listed_for_people_and_for_programs(stage: Stage) -> None:
@@ -207,9 +143,6 @@ def test_an_account_lives_from_a_password_on_standard_input_to_its_removal(stage
     assert [account["name"] for account in stage.objects("account", "list")] == ["accounts/work"]
 
 
-# folder
-
-
 def test_folders_are_a_tree_with_what_is_mirrored_marked(stage: Stage) -> None:
     tree = stage.run("folder", "list", "work").stdout
     assert "● INBOX" in tree
@@ -238,9 +171,6 @@ def test_a_folder_that_is_not_there_is_named(stage: Stage) -> None:
     assert "accounts/work has no folder No/Such" in refused.stderr
 
 
-# envelopes
-
-
 def test_envelopes_are_listed_newest_first_and_never_as_markup(stage: Stage) -> None:
     listed = stage.run("envelopes", "work", "inbox", "--limit", "3").stdout
     assert "[bold]No 29[/bold]" in listed
@@ -256,9 +186,6 @@ def test_an_envelope_is_shown_by_the_id_the_list_gives(stage: Stage) -> None:
     assert "Angebot für Sie" in shown
     assert "offer.pdf" in shown
     assert "Kim <kim@a.example>" in shown
-
-
-# content
 
 
 def test_text_goes_to_a_pipe_as_it_is(stage: Stage) -> None:
@@ -287,9 +214,6 @@ def test_a_part_that_is_not_there_leaves_no_file(stage: Stage, tmp_path: Path) -
     assert refused.returncode == 1
     assert refused.stderr.startswith("PART_NOT_FOUND: ")
     assert list(tmp_path.iterdir()) == []
-
-
-# watch and health
 
 
 def test_a_watch_tells_what_happens_and_ends_with_the_token_to_go_on_from(stage: Stage) -> None:
