@@ -26,12 +26,13 @@ from mailsync_grpc.errors import (
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account, AccountState
 from mailsync_grpc.model.changes import AccountChanged, FolderChanged, FolderChangeKind
-from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes
 from mailsync_grpc.store.base import Batch, ConflictError, Store
 from mailsync_grpc.sync import plan, retry
 from mailsync_grpc.sync.backfill import Backfill
 from mailsync_grpc.sync.commit import Committer
+from mailsync_grpc.sync.doubt import Doubt
 from mailsync_grpc.sync.folder import FolderSync
 from mailsync_grpc.sync.folders import FolderTree, marked
 from mailsync_grpc.sync.run_keeper import RunKeeper
@@ -86,6 +87,7 @@ class AccountSync:
     next_listing: float = 0.0
     backoff: Backoff = field(default_factory=Backoff)
     folder_backoff: dict[FolderNo, Backoff] = field(default_factory=dict)
+    doubts: dict[MirrorNo, Doubt] = field(default_factory=dict)
     as_of: dict[FolderNo, int] = field(default_factory=dict)
     tree: FolderTree | None = None
     keeper: RunKeeper | None = None
@@ -273,7 +275,7 @@ class AccountSync:
                 break
             state = self._committer(account, keeper, folder, progress)
             try:
-                Backfill(state).run(more)
+                Backfill(state, self.doubts.setdefault(folder.mirror, Doubt())).run(more)
             except (ImapRefusedError, ImapProtocolError) as error:
                 self._folder_failed(keeper, state.folder, error)
             left = left or bool(state.progress.pending)

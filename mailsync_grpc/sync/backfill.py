@@ -6,28 +6,35 @@ caller wants the connection for something else, so that a long history holds up 
 
 A message that the server lists but does not give, or gives as a husk, stays pending until the end of the slice, is
 asked for once more, and then is stored, is gone, or is stored as a PARTIAL record: it must not be fetched for ever.
+A message that fails the whole batch it is in is found by `doubt` and ends the same way.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mailsync_grpc.errors import ImapProtocolError
+from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError
 from mailsync_grpc.imap.connection import PendingFetch
 from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.model.changes import Backfilled, Change, EnvelopeAdded, FolderSynced, NewEnvelope
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage, Partial, PartialReason
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.sync.commit import Committer, is_husk
+from mailsync_grpc.sync.doubt import Doubt
 
+_ENOUGH = 3
+"""Messages that tell a server which is ill from a message that is."""
 _REFUSED = Partial(PartialReason.REFUSED, "the server lists this message but does not give its metadata")
 
 
 @dataclass(slots=True)
 class Backfill:
-    """A slice of one folder's backfill. `skipped` holds the UIDs that were asked for and not given."""
+    """A slice of one folder's backfill. `doubt` outlives it; `skipped` are the UIDs that were asked for and not given."""
 
     state: Committer
+    doubt: Doubt
     skipped: UidSet = UidSet()
+    given: bool = False
 
     def run(self, more: Callable[[], bool]) -> None:
         """Fetch and commit pending messages until none are left or `more` says no; at least one batch.
@@ -39,20 +46,34 @@ class Backfill:
         request = self._ask(UidSet())
         while request is not None:
             answer = self._read(request)
-            ahead = self._ask(request.uids) if more() else None
-            self._store(request.uids, answer)
+            ahead = self._ask(request.uids if answer is not None else UidSet()) if more() else None
+            if answer is not None:
+                self._store(request.uids, answer)
             request = ahead
-        if self.skipped:
-            self._settle_skipped()
+        self._settle_skipped()
+        self._settle_poison()
 
     def _ask(self, under_way: UidSet) -> PendingFetch | None:
-        waiting = self.state.progress.pending - under_way - self.skipped
-        batch = waiting.highest(self.state.account.settings.batch_size)
+        poison = self.doubt.poison
+        if len(poison) >= _ENOUGH and not self.given:
+            return None  # it is rather the server that is ill
+        waiting = self.state.progress.pending - under_way - self.skipped - poison
+        batch = waiting.highest(min(self.state.account.settings.batch_size, self.doubt.limit))
         return self.state.connection.request_metadata(batch) if batch else None
 
-    def _read(self, request: PendingFetch) -> bytes:
-        with self.state.timed("fetch"):
-            return request.read()
+    def _read(self, request: PendingFetch) -> bytes | None:
+        """Return the answer, None when the server refuses it."""
+        try:
+            with self.state.timed("fetch"):
+                answer = request.read()
+        except ImapRefusedError:
+            self.doubt.failed(request.uids)
+            return None
+        except ImapProtocolError:
+            self.doubt.failed(request.uids)
+            raise
+        self.doubt.succeeded()
+        return answer
 
     def _store(self, asked: UidSet, answer: bytes) -> None:
         with self.state.timed("parse"):
@@ -60,6 +81,7 @@ class Backfill:
                 [message for message in parse_metadata(answer) if not is_husk(message.envelope)]
             )
         messages = [message for message in messages if message.uid in self.state.progress.pending]
+        self.given = self.given or bool(messages)
         self.skipped |= asked - UidSet.of(message.uid for message in messages)
         self._commit(messages, UidSet.of(message.uid for message in messages))
 
@@ -90,13 +112,22 @@ class Backfill:
 
     def _settle_skipped(self) -> None:
         """Ask once more in a folder opened anew, where what is not listed has gone."""
-        self.state.connection.examine(self.state.folder.raw_name)
+        if self.skipped:
+            self.state.connection.examine(self.state.folder.raw_name)
         while batch := self.skipped.highest(self.state.account.settings.batch_size):
-            self._settle(batch)
+            messages = self.state.connection.fetch_metadata(batch)
+            self.given = self.given or bool(messages)
+            self._settle(batch, messages)
             self.skipped -= batch
 
-    def _settle(self, uids: UidSet) -> None:
-        given = self.state.connection.fetch_metadata(uids)
+    def _settle_poison(self) -> None:
+        poison = self.doubt.poison
+        self.doubt.forgive(poison)
+        waiting = poison - (poison - self.state.progress.pending)
+        if waiting:
+            self._settle(waiting, [])
+
+    def _settle(self, uids: UidSet, given: list[FetchedMessage]) -> None:
         withheld = self._listed(uids - UidSet.of(message.uid for message in given))
         found = sorted([*given, *withheld], key=lambda message: message.uid)
         if not found and self.state.connection.exists >= (self.state.progress.expected_exists or 0):
@@ -104,7 +135,25 @@ class Backfill:
                 f"{self.state.folder.display_name!r} counts {self.state.connection.exists} messages"
                 f" but shows none of {len(uids)} that it listed"
             )
+        if withheld and not (self.given or self._gives_others()):
+            raise ImapProtocolError(
+                f"{self.state.folder.display_name!r} lists messages but gives none of them"
+            )
         self._commit(self.state.identified(found), uids, len(uids) - len(found))
+
+    def _gives_others(self) -> bool:
+        """Whether the server gives a stored message, so that those it withholds are to blame and not the server."""
+        folder = self.state.folder
+        newest = self.state.store.newest_uids(folder.account.no, folder.mirror, _ENOUGH)
+        if not newest:
+            # A folder of one or two messages has no others to compare with.
+            return len(self.state.progress.pending) < _ENOUGH
+        return any(self._gives(uid) for uid in newest)
+
+    def _gives(self, uid: int) -> bool:
+        with contextlib.suppress(ImapRefusedError):
+            return bool(self.state.connection.fetch_metadata(UidSet.span(uid, uid)))
+        return False
 
     def _listed(self, uids: UidSet) -> list[FetchedMessage]:
         """Return records of the messages that the server lists and whose metadata it does not give."""

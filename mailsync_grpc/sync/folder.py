@@ -14,7 +14,7 @@ first by `backfill`; what arrives later is new mail and is announced message by 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mailsync_grpc.errors import FolderNotSelectableError, ImapProtocolError
+from mailsync_grpc.errors import FolderNotSelectableError, ImapProtocolError, ImapRefusedError
 from mailsync_grpc.imap.fetch import FlagListing
 from mailsync_grpc.model.changes import (
     EnvelopeAdded,
@@ -24,6 +24,7 @@ from mailsync_grpc.model.changes import (
     FolderChangeKind,
     FolderReset,
     FolderSynced,
+    NewEnvelope,
 )
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo
@@ -203,7 +204,7 @@ class FolderSync:
         """Announce new mail, oldest first; what the server shows but does not give now becomes pending."""
         state = self.state
         for chunk in chunks(uids, state.account.settings.batch_size):
-            messages = state.fetch(UidSet.of(chunk))
+            messages, breach = self._fetched(UidSet.of(chunk))
             left = UidSet.of(chunk) - UidSet.of(message.uid for message in messages)
             state.commit(
                 [EnvelopeAdded(state.folder.key, message) for message in messages],
@@ -212,6 +213,17 @@ class FolderSync:
                 stored=state.progress.stored + len(messages),
                 expected_exists=(state.progress.expected_exists or 0) + len(chunk),
             )
+            if breach is not None:
+                raise breach
+
+    def _fetched(self, uids: UidSet) -> tuple[list[NewEnvelope], ImapProtocolError | None]:
+        """Return what the server gives of `uids`; where it gives none or fails, the backfill finds out which is why."""
+        try:
+            return self.state.fetch(uids), None
+        except ImapRefusedError:
+            return [], None
+        except ImapProtocolError as breach:
+            return [], breach
 
     @property
     def _mirror(self) -> tuple[AccountNo, MirrorNo]:
