@@ -46,14 +46,17 @@ class AccountDraft:
     settings: SyncSettings
 
 
-def read_account(message: pb.Account, allowed: ImapConfig, stored_username: str = "") -> AccountDraft:
+def read_account(
+    message: pb.Account, allowed: ImapConfig, stored_username: str = "", faults: Violations | None = None
+) -> AccountDraft:
     """Return the checked values of an account's message.
 
-    `stored_username` is the login name of an account that exists, whose credentials may be left out. Raises
-    InvalidFieldError with every violation, NotImplementedYetError for settings that are not built.
+    `stored_username` is the login name of an account that exists, whose credentials may be left out; `faults` holds
+    what was found in the request so far. Raises InvalidFieldError with every violation, NotImplementedYetError for
+    settings that are not built.
     """
     refuse_unbuilt(message)
-    faults = Violations()
+    faults = faults or Violations()
     _check_texts(message, faults)
     _check_labels(message, faults)
     security = _security(message.imap, allowed, faults)

@@ -61,9 +61,10 @@ class AccountService:
         return await self.mutations.once(request, pb.CreateAccountResponse, work)
 
     def _draft(self, request: pb.CreateAccountRequest) -> AccountDraft:
-        if request.account_id and not ACCOUNT_ID.fullmatch(request.account_id):
-            raise InvalidFieldError({"account_id": "[a-z0-9-]{1,63}, or empty"})
-        return read_account(request.account, self.core.config.imap)
+        faults = fields.Violations()
+        right = not request.account_id or ACCOUNT_ID.fullmatch(request.account_id) is not None
+        faults.unless(right, "account_id", "[a-z0-9-]{1,63}, or empty")
+        return read_account(request.account, self.core.config.imap, faults=faults)
 
     def _refuse_existing(self, account_id: str) -> None:
         if account_id and self.core.store.account(account_id) is not None:

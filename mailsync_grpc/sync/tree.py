@@ -14,6 +14,9 @@ from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.folder import Folder, MirrorNo
 from mailsync_grpc.model.ids import FolderNo
 
+MOMENTARY = frozenset({"\\Marked", "\\Unmarked"})
+"""Attributes that tell whether mail came lately (RFC 3501 section 7.2.2), not what the folder is."""
+
 
 @dataclass(frozen=True, slots=True)
 class TreeDelta:
@@ -78,7 +81,7 @@ def _described(folder: Folder, entry: ListedFolder, by_name: bool) -> Folder:
         folder,
         display_name=entry.name,
         delimiter=entry.delimiter or "",
-        attributes=tuple(sorted(entry.attributes)),
+        attributes=tuple(sorted(entry.attributes - MOMENTARY)),
         special_use=entry.special_use or (_named_use(entry) if by_name else ""),
         selectable=entry.selectable,
     )

@@ -104,9 +104,10 @@ async def test_every_wrong_field_is_named_at_once(api: Api) -> None:
         labels={"UPPER": "x"},
     )
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await api.accounts.CreateAccount(pb.CreateAccountRequest(account=wrong))
+        await api.accounts.CreateAccount(pb.CreateAccountRequest(account=wrong, account_id="No"))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert set(violations(caught.value)) == {
+        "account_id",
         "account.display_name",
         "account.email_address",
         "account.imap.host",

@@ -90,6 +90,11 @@ def test_new_attributes_make_the_next_version_and_keep_identities() -> None:
     assert (updated.id, updated.no, updated.version) == (before.id, before.no, before.version + 1)
 
 
+def test_marks_of_recent_mail_are_no_change_of_a_folder() -> None:
+    stored = reconcile([listed("INBOX", "\\Unmarked")]).created
+    assert reconcile([listed("INBOX", "\\Marked")], stored) == tree.TreeDelta((), (), ())
+
+
 def test_a_folder_that_is_not_shown_is_missing_and_not_touched() -> None:
     stored = reconcile([listed("INBOX"), listed("A")]).created
     delta = reconcile([listed("INBOX")], stored)
