@@ -167,17 +167,15 @@ class FolderSync:
     def _remove(self, missing: UidSet, arrived: int) -> int:
         """Ask again for what was not shown; remove what is still not there and return how many are.
 
-        Raises ImapProtocolError when the server shows none of them and yet counts as many messages as before:
-        an answer that was lost is not a mailbox that was emptied.
+        Raises ImapProtocolError when the server shows none of them, yet counts as many messages as before and cannot
+        list that many others: an answer that was lost is not a mailbox that was emptied.
         """
         if not missing:
             return 0
         self._examine()
         present = UidSet.of(self.state.connection.fetch_flags(missing).uids)
-        if (
-            not present
-            and self.state.connection.exists >= (self.state.progress.expected_exists or 0) + arrived
-        ):
+        expected = (self.state.progress.expected_exists or 0) + arrived
+        if not (present or self.state.connection.exists < expected or self._complete_without(missing)):
             raise ImapProtocolError(
                 f"{self.state.folder.display_name!r} counts {self.state.connection.exists} messages"
                 f" but shows none of {len(missing)} that it held"
@@ -185,6 +183,11 @@ class FolderSync:
         for chunk in chunks(list(missing - present), REMOVAL_CHUNK):
             self._commit_removal(chunk)
         return len(present)
+
+    def _complete_without(self, missing: UidSet) -> bool:
+        """Whether EXISTS is made up of other messages: something arrived since the folder was listed."""
+        listed = UidSet.of(self._list("1:*").uids)
+        return len(listed) == self.state.connection.exists and missing - listed == missing
 
     def _commit_removal(self, uids: Sequence[int]) -> None:
         state = self.state

@@ -11,21 +11,15 @@ from tests.support.agreement import added, assert_agreed, removed
 from tests.support.hostile import FLAGS, METADATA, HostileServer
 from tests.support.hostile_faults import (
     Fault,
-    closing,
-    completing,
-    cut,
-    cut_in_literal,
     doubled,
     empty,
-    leaving,
     meanwhile,
     omitting,
-    refusing,
     rewriting,
     saying,
     shuffled,
 )
-from tests.support.mirror import Mirror
+from tests.support.mirror import Mirror, kinds
 
 
 @pytest.fixture
@@ -181,6 +175,18 @@ def test_arrivals_expunged_before_they_are_fetched_are_not_announced(
     assert added(mirror, before) == [31, 33]
 
 
+def test_an_expunge_and_an_arrival_during_one_look_contradict_nothing(
+    mirror: Mirror, hostile: HostileServer
+) -> None:
+    before = mirror.head
+    mirror.mailbox.expunge("28")
+    hostile.once(FLAGS, meanwhile(lambda: mirror.mailbox.deliver(messages(1, seed=2))))
+    mirror.poll()
+    mirror.poll()
+    assert_agreed(mirror)
+    assert "folder_changed" not in kinds(mirror.events(before)), "the folder was never in trouble"
+
+
 GHOST = rewriting(
     rb'^(\* \d+ FETCH \(UID (?:27|32) FLAGS \([^)]*\) INTERNALDATE) "[^"]*" (RFC822\.SIZE) \d+ ENVELOPE (?s:.*)$',
     rb'\1 "01-Jan-1970 00:00:00 +0000" \2 0 ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)'
@@ -227,69 +233,3 @@ def test_cursor_no_skip(hostile_mirror: Mirror, hostile: HostileServer, commands
     mirror.poll()
     assert_agreed(mirror)
     assert added(mirror) == [31, 32, 33, 34, 35], "mail that came during a look is new mail of the next"
-
-
-# Answers that end early
-
-
-def test_pending_survives_crash(mirror: Mirror, hostile: HostileServer) -> None:
-    mirror.mailbox.deliver(messages(3, seed=2))
-    hostile.once(METADATA, omitting(32))
-    hostile.always(rb"UID FETCH 32 .*ENVELOPE", cut(0.5))
-    mirror.poll()
-    _, progress = mirror.folder()
-    assert (progress.cursor, list(progress.pending)) == (33, [32]), "the cursor has passed what is not stored"
-    hostile.heal()
-    mirror.restart()
-    mirror.settle()
-    assert_agreed(mirror)
-    assert sorted(added(mirror)) == [31, 32, 33]
-
-
-PARTIAL_THEN = [
-    completing(b"NO [SERVERBUG] internal error", 3),
-    completing(b"BAD internal error", 3),
-    leaving(b"[UNAVAILABLE] going down", 3),
-    leaving(b"autologout", 3),
-]
-
-
-@pytest.mark.parametrize("commands", [FLAGS, METADATA])
-@pytest.mark.parametrize("fault", [*PARTIAL_THEN, refusing()])
-def test_no_partial_leak(
-    hostile_mirror: Mirror, hostile: HostileServer, commands: bytes, fault: Fault
-) -> None:
-    mirror = hostile_mirror
-    mirror.mailbox.deliver(messages(30))
-    hostile.once(commands, fault)
-    mirror.settle()
-    mirror.poll()
-    assert_agreed(mirror)
-    before = mirror.head
-    mirror.mailbox.deliver(messages(5, seed=2))
-    hostile.once(commands, fault)
-    mirror.poll()
-    mirror.poll()
-    assert_agreed(mirror)
-    assert (added(mirror, before), removed(mirror)) == ([31, 32, 33, 34, 35], 0)
-
-
-@pytest.mark.parametrize("fault", [cut_in_literal, cut(0.3), cut(0.95)])
-def test_drop_mid_literal(hostile_mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
-    mirror = hostile_mirror
-    mirror.mailbox.deliver(messages(30))
-    hostile.once(METADATA, fault)
-    mirror.settle()
-    mirror.poll()
-    assert_agreed(mirror)
-    assert not any(envelope.HasField("partial") for envelope in mirror.envelopes())
-
-
-@pytest.mark.parametrize("lines", [0, 5, 10])
-def test_close_mid_fetch(mirror: Mirror, hostile: HostileServer, lines: int) -> None:
-    before = mirror.head
-    hostile.once(FLAGS, closing(lines))
-    mirror.poll()
-    assert removed(mirror, before) == 0, "an answer without its end tells of nothing that is gone"
-    mirror.poll()
-    assert_agreed(mirror)

@@ -57,7 +57,9 @@ def state(mirror: Mirror) -> AccountState:
 
 
 @pytest.mark.parametrize(
-    "fault", [silent_of(b"UIDVALIDITY"), rewriting(rb"UIDVALIDITY \d+", b"UIDVALIDITY 0")]
+    "fault",
+    [silent_of(b"UIDVALIDITY"), rewriting(rb"UIDVALIDITY \d+", b"UIDVALIDITY 0")],
+    ids=["absent", "zero"],
 )
 def test_no_uidvalidity(mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
     before = mirror.head
@@ -96,7 +98,9 @@ def test_uidnext_rewind(mirror: Mirror, hostile: HostileServer, shown: bytes) ->
     assert_agreed(mirror)
 
 
-@pytest.mark.parametrize("fault", [silent_of(b"UIDNEXT"), rewriting(rb"UIDNEXT \d+", b"UIDNEXT 0")])
+@pytest.mark.parametrize(
+    "fault", [silent_of(b"UIDNEXT"), rewriting(rb"UIDNEXT \d+", b"UIDNEXT 0")], ids=["absent", "zero"]
+)
 def test_uidnext_missing(mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
     hostile.always(b"EXAMINE", fault)
     mirror.mailbox.deliver(messages(2, seed=2))
@@ -116,11 +120,9 @@ def test_uidnext_gap(mirror: Mirror, hostile: HostileServer) -> None:
     assert removed(mirror) == 0
 
 
-@pytest.mark.parametrize("late", [95, 40])
+@pytest.mark.parametrize("late", [100, 40])
 def test_late_low_uid(mirror: Mirror, hostile: HostileServer, late: int) -> None:
-    for uid in range(90, 95):
-        hostile.mail.deliver(messages(1, seed=uid), uid=uid)
-    for uid in range(96, 106):
+    for uid in (*range(90, 100), *range(101, 106)):
         hostile.mail.deliver(messages(1, seed=uid), uid=uid)
     mirror.poll()
     before = mirror.head
@@ -142,17 +144,17 @@ def folder_names(mirror: Mirror) -> set[str]:
     return {folder.display_name for folder, _ in mirror.store.folders(mirror.account.no)}
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        empty,
-        silent_of(b"Work"),
-        silent_of(b"INBOX"),
-        refusing(b"[SERVERBUG] internal error"),
-        cut(0.5),
-        leaving(b"[UNAVAILABLE] going down", 2),
-    ],
-)
+GLITCHES: dict[str, Fault] = {
+    "empty": empty,
+    "without_a_folder": silent_of(b"Work"),
+    "without_inbox": silent_of(b"INBOX"),
+    "serverbug": refusing(b"[SERVERBUG] internal error"),
+    "truncated": cut(0.5),
+    "bye": leaving(b"[UNAVAILABLE] going down", 2),
+}
+
+
+@pytest.mark.parametrize("fault", GLITCHES.values(), ids=GLITCHES)
 def test_list_glitch(mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
     before, names = mirror.head, folder_names(mirror)
     hostile.once(b"LIST", fault)
@@ -217,16 +219,16 @@ def test_stale_exists(mirror: Mirror, hostile: HostileServer) -> None:
 # An account's trouble
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        refusing(b"[UNAVAILABLE] try later"),
-        refusing(b"[LIMIT] too many logins"),
-        refusing(b"[INUSE] locked"),
-        leaving(b"Too many connections"),
-        leaving(b"[UNAVAILABLE] shutting down"),
-    ],
-)
+THROTTLES: dict[str, Fault] = {
+    "unavailable": refusing(b"[UNAVAILABLE] try later"),
+    "limit": refusing(b"[LIMIT] too many logins"),
+    "inuse": refusing(b"[INUSE] locked"),
+    "bye": leaving(b"Too many connections"),
+    "bye_unavailable": leaving(b"[UNAVAILABLE] shutting down"),
+}
+
+
+@pytest.mark.parametrize("fault", THROTTLES.values(), ids=THROTTLES)
 def test_login_throttled(hostile_mirror: Mirror, hostile: HostileServer, fault: Fault) -> None:
     mirror = hostile_mirror
     mirror.mailbox.deliver(messages(3))
