@@ -2,7 +2,8 @@
 
 Ours is the whole call: request, page token, store, join, and the answer at a client that does not parse it. The
 reference is only the step that joining stored bytes avoids: making a response of message objects from values in memory
-and serializing it, without a store, a server or a wire.
+and serializing it, without a store, a server or a wire. Compared is the CPU of the service, since two programs share
+the machine while ours runs and one alone while the reference does.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from benchmarks import goals
-from benchmarks.measure import ratio, timed
+from benchmarks.measure import Usage, ratio, timed
 from benchmarks.ours import Ours, ours
 from benchmarks.result import Row, unmeasured
 from benchmarks.session import Session
@@ -20,7 +21,7 @@ from mailsync_grpc.v1 import envelope_pb2
 from mailsync_grpc.v1.envelope_service_pb2 import ListEnvelopesRequest, ListEnvelopesResponse
 
 _PAGE = 1_000
-_PAGES = 20
+_PAGES = 200
 _METHOD = "/mailsync.v1.EnvelopeService/ListEnvelopes"
 
 Values = dict[str, Any]
@@ -28,7 +29,7 @@ Values = dict[str, Any]
 
 
 def rows(session: Session) -> list[Row]:
-    """Measure pages of the basic view, newest first, through several pages of the folder."""
+    """Measure pages of the full view, newest first, through several pages of the folder."""
     session.tell("pages of envelopes")
     with ours(session.place.small) as service:
         requests = _requests(service, service.sync(session.place.mailbox))
@@ -38,10 +39,11 @@ def rows(session: Session) -> list[Row]:
         page = ListEnvelopesResponse.FromString(call(requests[-1]))
         values = [_values(envelope) for envelope in page.envelopes]
         listed, built = session.rounds(
-            lambda: timed(lambda: [call(request) for request in requests]),
+            lambda: _list(service, call, requests),
             lambda: timed(lambda: [_build(values) for _ in requests]),
         )
-    each = [[usage.wall / len(requests) * 1e3 for usage in column] for column in (listed, built)]
+    pages = len(requests)
+    each = [[usage.cpu / pages * 1e3 for usage in column] for column in (listed, built)]
     note = f"{len(values):,} envelopes a page, {page.ByteSize() / len(values):.0f} octets each, over gRPC on loopback"
     return [
         Row(goals.LIST_PAGES, ratio(each[1], each[0]), median(each[0]), median(each[1]), "ms a page", note),
@@ -50,7 +52,7 @@ def rows(session: Session) -> list[Row]:
 
 
 def _requests(service: Ours, inbox: str) -> list[ListEnvelopesRequest]:
-    """Walk through the folder once and return the request of each page."""
+    """Walk through the folder once and return the request of each full page, over and over."""
     request = ListEnvelopesRequest(parent=inbox, page_size=_PAGE)
     requests = [request]
     while len(requests) < _PAGES and (
@@ -59,6 +61,16 @@ def _requests(service: Ours, inbox: str) -> list[ListEnvelopesRequest]:
         request = ListEnvelopesRequest(parent=inbox, page_size=_PAGE, page_token=token)
         requests.append(request)
     return requests[:-1] or requests
+
+
+def _list(
+    service: Ours, call: Callable[[ListEnvelopesRequest], bytes], requests: list[ListEnvelopesRequest]
+) -> Usage:
+    watch = service.stopwatch()
+    with watch.running():
+        for request in requests:
+            call(request)
+    return watch.usage
 
 
 def _build(values: list[Values]) -> bytes:

@@ -17,6 +17,8 @@ from urllib.parse import unquote_to_bytes
 MAX_TEXT = 16_384
 """Characters of one header text that are kept."""
 
+_MEMO_SIZE = 400
+
 _ENCODED_WORD = re.compile(r"=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bBqQ])\?([^?]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)\s+(?==\?[^?\s]+\?[bBqQ]\?)")
 _FOLD = re.compile(r"\r?\n[ \t]*")
@@ -38,6 +40,16 @@ def header_text(raw: str) -> str:
     """Return the readable text of a header value: unfolded, encoded words decoded, at most MAX_TEXT characters."""
     if "=?" not in raw and raw.isascii() and raw.isprintable():
         return raw[:MAX_TEXT]
+    return _known_text(raw) if len(raw) <= _MEMO_SIZE else _readable(raw)
+
+
+@lru_cache(maxsize=4_096)
+def _known_text(raw: str) -> str:
+    """Subjects come back in every reply."""
+    return _readable(raw)
+
+
+def _readable(raw: str) -> str:
     text = raw if raw.isascii() else octets_text(raw.encode("latin-1", "replace"))
     text = _FOLD.sub(" ", text[: 8 * MAX_TEXT])
     if "=?" in text:

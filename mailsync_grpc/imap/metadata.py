@@ -9,7 +9,6 @@ whatever else was sound, and never disturbs its neighbours.
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 from mailsync_grpc.imap.answer import (
     MalformedError,
@@ -101,53 +100,50 @@ def _merged(uid: int, known: FetchedMessage | None, attributes: dict[str, Node])
     return FetchedMessage(uid, flags_in(attributes) or NO_FLAGS, _irregular_envelope(attributes))
 
 
-class _Raw(NamedTuple):
-    """What a response says of one message, with literals in place but nothing decoded."""
-
-    internal_date: str
-    size: int
-    email_id: str
-    date: str
-    subject: str
-    lists: list[_Addresses]
-    in_reply_to: str
-    message_id: str
-    references: str
-    parts: Parts
-    partial: Partial | None
-
-    def envelope(self) -> Envelope:
-        too_long = max(map(len, self.lists)) > MAX_ADDRESSES
-        lists = [found[:MAX_ADDRESSES] for found in self.lists] if too_long else self.lists
-        from_, sender, reply_to, to, cc, bcc = lists
-        return Envelope(
-            internal_date=parse_date(self.internal_date),
-            size=self.size,
-            subject=header_text(self.subject),
-            from_=from_,
-            sender=sender,
-            reply_to=reply_to,
-            to=to,
-            cc=cc,
-            bcc=bcc,
-            message_id=_first_id(self.message_id),
-            in_reply_to=_ids(self.in_reply_to),
-            header_date=parse_date(self.date),
-            header_date_raw=header_text(self.date)[:_MAX_RAW_DATE],
-            email_id=self.email_id,
-            references=_ids(self.references),
-            text_parts=self.parts.text_parts,
-            attachments=self.parts.attachments,
-            partial=self.partial,
-            truncated=self.parts.truncated or too_long,
-        )
+def _envelope(
+    internal_date: str,
+    size: int,
+    email_id: str,
+    date: str,
+    subject: str,
+    lists: list[_Addresses],
+    in_reply_to: str,
+    message_id: str,
+    references: str,
+    parts: Parts,
+    partial: Partial | None,
+) -> Envelope:
+    """Return the envelope of a message of which a response said this, literals in place but nothing decoded."""
+    too_long = max(map(len, lists)) > MAX_ADDRESSES
+    from_, sender, reply_to, to, cc, bcc = [found[:MAX_ADDRESSES] for found in lists] if too_long else lists
+    return Envelope(
+        parse_date(internal_date),
+        size,
+        header_text(subject),
+        from_,
+        sender,
+        reply_to,
+        to,
+        cc,
+        bcc,
+        _first_id(message_id),
+        _ids(in_reply_to),
+        parse_date(date),
+        header_text(date)[:_MAX_RAW_DATE],
+        email_id,
+        _ids(references),
+        parts.text_parts,
+        parts.attachments,
+        partial,
+        parts.truncated or too_long,
+    )
 
 
 def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMessage:
     uid, flags, internal_date, size, email_id, date, subject, *lists = regular.groups()
     *lists, in_reply_to, message_id, structure, references = lists
     parts, partial = _parts(lambda: read_parts(structure, literals))
-    raw = _Raw(
+    envelope = _envelope(
         internal_date,
         int(size),
         email_id or "",
@@ -160,7 +156,7 @@ def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMe
         parts,
         partial,
     )
-    return FetchedMessage(int(uid), _flags(flags), raw.envelope())
+    return FetchedMessage(int(uid), _flags(flags), envelope)
 
 
 def _flags(wire: str) -> Flags:
@@ -237,7 +233,7 @@ def _irregular_envelope(attributes: dict[str, Node]) -> Envelope:
     fields = [*fields, *[None] * 10]
     internal_date = attributes.get("INTERNALDATE")
     date, subject, in_reply_to, message_id = (_string(fields[index]) for index in (0, 1, 8, 9))
-    return _Raw(
+    return _envelope(
         internal_date if isinstance(internal_date, str) else "",
         number_of(attributes.get("RFC822.SIZE")) or 0,
         _email_id(attributes),
@@ -249,7 +245,7 @@ def _irregular_envelope(attributes: dict[str, Node]) -> Envelope:
         _references(attributes),
         parts,
         partial,
-    ).envelope()
+    )
 
 
 def _string(node: Node) -> str:

@@ -4,7 +4,6 @@ Everything here derives from the message alone, so the stored bytes of it never 
 the time it is here: the parsers decode or replace. What a parser could not make sense of is named in `partial`.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -64,8 +63,7 @@ class Partial(NamedTuple):
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """Immutable metadata of one message (RFC 3501 ENVELOPE and BODYSTRUCTURE, RFC 5322 header fields).
 
     `internal_date` and `header_date` are seconds since 1970 UTC or None when absent or unusable; `header_date_raw`

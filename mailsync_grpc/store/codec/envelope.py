@@ -64,7 +64,7 @@ def _basic(envelope: Envelope) -> bytes:
         parts.append(seconds_field(_HEADER_DATE, envelope.header_date))
     parts.append(text_field(_HEADER_DATE_RAW, envelope.header_date_raw))
     parts.append(text_field(_EMAIL_ID, envelope.email_id))
-    if any(not attachment.inline for attachment in envelope.attachments):
+    if envelope.attachments and not all(attachment.inline for attachment in envelope.attachments):
         parts.append(_HAS_ATTACHMENT + _TRUE)
     return b"".join(parts)
 

@@ -3,7 +3,6 @@
 import contextlib
 import re
 from collections.abc import Callable
-from dataclasses import astuple
 
 import pytest
 from hypothesis import given
@@ -40,7 +39,7 @@ ALL = UidSet.span(1, 0xFFFFFFFF)
 PARSERS: dict[str, Callable[[bytes], object]] = {
     "announced": lambda data: announced(data, 3),
     "flags": lambda data: sorted(parse_flags(data, ALL).table.items()),
-    "metadata": lambda data: [astuple(message.envelope) for message in parse_metadata(data)],
+    "metadata": lambda data: [tuple(message.envelope) for message in parse_metadata(data)],
     "section": lambda data: parse_section(data, 1),
     "list": parse_list,
     "status": parse_status,
