@@ -11,6 +11,7 @@ from email.utils import getaddresses
 from functools import lru_cache
 
 _PLAIN = re.compile(rb"[\x20-\x7e]*")
+_PARAMETER = re.compile(rb';\s*([^=;\s]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)')
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
@@ -94,7 +95,7 @@ def _structure(part: Message) -> bytes:
             subtype,
             _parameters(part, "content-type"),
         )
-    content = _octets(payload) if isinstance(payload, str) else b"".join(_octets(child) for child in payload)
+    content = _octets(payload) if isinstance(payload, str) else _inner(part)
     fields = [
         nstring(part.get_content_maintype().encode()),
         subtype,
@@ -109,6 +110,12 @@ def _structure(part: Message) -> bytes:
         + b" ".join(fields + _after_size(part, content) + [b"NIL", _disposition(part), b"NIL NIL"])
         + b")"
     )
+
+
+def _inner(part: Message) -> bytes:
+    """The octets of a message/* part, which the parser has read into messages."""
+    whole = part.as_bytes(policy=part.policy.clone(linesep="\r\n"))
+    return whole.partition(b"\r\n\r\n")[2]
 
 
 _EMPTY_PART = b'("text" "plain" NIL NIL NIL "7bit" 0 0 NIL NIL NIL NIL)'
@@ -127,9 +134,17 @@ def _after_size(part: Message, content: bytes) -> list[bytes]:
 
 
 def _parameters(part: Message, header: str) -> bytes:
-    found = part.get_params(failobj=[], header=header, unquote=True)[1:]
-    told = [nstring(_octets(text)) for name, value in found for text in (name, value)]
+    """The parameters as they stand, those continued and encoded by RFC 2231 too."""
+    found = [(name, _unquoted(value)) for name, value in _PARAMETER.findall(_field(part, header) or b"")]
+    named = {name.lower() for name, _ in found}
+    if header == "content-type" and part.get_content_maintype() == "text" and b"charset" not in named:
+        found.append((b"charset", b"us-ascii"))  # RFC 2046 section 4.1.2
+    told = [nstring(text) for pair in found for text in pair]
     return b"(" + b" ".join(told) + b")" if told else b"NIL"
+
+
+def _unquoted(value: bytes) -> bytes:
+    return re.sub(rb"\\(.)", rb"\1", value[1:-1]) if value.startswith(b'"') else value
 
 
 def _disposition(part: Message) -> bytes:
