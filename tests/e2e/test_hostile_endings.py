@@ -93,3 +93,14 @@ def test_close_mid_fetch(mirror: Mirror, hostile: HostileServer, lines: int) -> 
     assert removed(mirror, before) == 0, "an answer without its end tells of nothing that is gone"
     mirror.poll()
     assert_agreed(mirror)
+
+
+def test_a_connection_that_heard_bye_is_not_used_again(mirror: Mirror, hostile: HostileServer) -> None:
+    hostile.once(FLAGS, saying(b"* BYE token expired"))
+    sent = len(hostile.received)
+    mirror.poll()
+    assert hostile.received[sent:] == [b'EXAMINE "INBOX"', b"UID FETCH 21:* (UID FLAGS)"]
+    assert mirror.connections[-1].closed
+    mirror.poll()
+    assert hostile.connections == 2
+    assert_agreed(mirror)
