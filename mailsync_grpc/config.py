@@ -212,7 +212,8 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            del dotenv_settings, file_secret_settings  # secrets come from the environment or a file that is named
+            # Secrets come from the environment or from a file that is named, so these sources are left out.
+            del dotenv_settings, file_secret_settings
             return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file))
 
     try:
