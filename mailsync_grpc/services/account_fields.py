@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cryptography.x509 import load_pem_x509_certificates
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from mailsync_grpc.config import ImapConfig
 from mailsync_grpc.errors import InvalidFieldError, NotImplementedYetError
 from mailsync_grpc.model.account import Account, Security, SyncSettings
 from mailsync_grpc.model.ids import AccountNo
-from mailsync_grpc.services.fields import Violations
+from mailsync_grpc.services.fields import Violations, seconds
 from mailsync_grpc.store.codec.messages import account_message
 from mailsync_grpc.v1 import account_pb2 as pb
 
@@ -216,8 +215,8 @@ def _credentials(message: pb.Account, faults: Violations, stored_username: str) 
 
 def _settings(sync: pb.SyncSettings, faults: Violations) -> SyncSettings:
     defaults = SyncSettings()
-    poll = _seconds(sync.poll_interval) if sync.HasField("poll_interval") else defaults.poll_interval
-    full = _seconds(sync.full_interval) if sync.HasField("full_interval") else defaults.full_interval
+    poll = seconds(sync.poll_interval) if sync.HasField("poll_interval") else defaults.poll_interval
+    full = seconds(sync.full_interval) if sync.HasField("full_interval") else defaults.full_interval
     batch = sync.batch_size or defaults.batch_size
     flags_window = sync.flags_window if sync.HasField("flags_window") else defaults.flags_window
     faults.unless(10 <= poll <= 3_600, "account.sync.poll_interval", "10 s to 1 h")
@@ -225,8 +224,3 @@ def _settings(sync: pb.SyncSettings, faults: Violations) -> SyncSettings:
     faults.unless(100 <= batch <= 5_000, "account.sync.batch_size", "100 to 5000, or 0 for 1000")
     faults.unless(flags_window <= 10_000, "account.sync.flags_window", "0 to 10000")
     return SyncSettings(poll, full, batch, flags_window)
-
-
-def _seconds(duration: Duration) -> float:
-    # Not ToTimedelta, which refuses what a caller may well send.
-    return duration.seconds + duration.nanos / 1e9

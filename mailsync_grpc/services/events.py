@@ -78,7 +78,7 @@ class EventService:
     def _limits(self, request: pb.WatchEventsRequest) -> Limits:
         watch = self._core.config.watch
         asked = request.HasField("heartbeat_interval")
-        heartbeat = request.heartbeat_interval.ToTimedelta().total_seconds() if asked else watch.heartbeat
+        heartbeat = fields.seconds(request.heartbeat_interval) if asked else watch.heartbeat
         faults = fields.Violations()
         in_range = _MIN_HEARTBEAT <= heartbeat <= _MAX_HEARTBEAT
         faults.unless(in_range or not asked, "heartbeat_interval", "1 s to 300 s")

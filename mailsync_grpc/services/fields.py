@@ -6,6 +6,8 @@ form that is allowed.
 
 import re
 
+from google.protobuf.duration_pb2 import Duration
+
 from mailsync_grpc.errors import InvalidFieldError, MailsyncError
 from mailsync_grpc.model import ids
 
@@ -34,6 +36,12 @@ class Violations:
 def is_label(text: str) -> bool:
     """Whether `text` is [a-z0-9-]*, short enough or not."""
     return re.fullmatch(r"[a-z0-9-]*", text) is not None
+
+
+def seconds(duration: Duration) -> float:
+    """Return the seconds of a duration, however large."""
+    # Not ToTimedelta, which raises for what a caller may well send.
+    return duration.seconds + duration.nanos / 1e9
 
 
 def account_id(name: str, field: str = "name") -> str:

@@ -431,6 +431,7 @@ async def test_nothing_of_a_deleted_account_is_sent_any_more(api: Api) -> None:
     ("request_", "named"),
     [
         ({"heartbeat_interval": Duration(seconds=301)}, "heartbeat_interval"),
+        ({"heartbeat_interval": Duration(seconds=2**62)}, "heartbeat_interval"),
         ({"label": "Not A Label"}, "label"),
         ({"filter": pb.EventFilter(types=[event_pb2.EVENT_TYPE_UNSPECIFIED])}, "filter.types"),
         ({"filter": pb.EventFilter(share=pb.Share(index=2, count=2))}, "filter.share.index"),
