@@ -57,6 +57,7 @@ class Ring:
         """Forget the payloads of a deleted account, all but the event that says so."""
         for index, record in enumerate(self._records):
             if record.account == account and record.kind is not EventKind.ACCOUNT_REMOVED:
+                self._bytes -= len(record.event)
                 self._records[index] = record._replace(event=b"")
 
     def _shrink(self) -> None:

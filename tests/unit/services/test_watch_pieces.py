@@ -99,3 +99,12 @@ def test_parts_spread_neighbouring_accounts_evenly() -> None:
     for number in range(1, 4_001):
         counts[part(AccountNo(number)) % 4] += 1
     assert min(counts) > 900
+
+
+def test_the_ring_holds_as_much_after_a_deleted_account_as_before() -> None:
+    ring = Ring(Revision(0), 10_000)
+    for revision in range(1, 200):
+        ring.extend([record(revision, size=500)])
+        ring.erase(AccountNo(1))
+    ring.extend([record(200, size=500, account=2)])
+    assert ring.after(Revision(199), 1) == [record(200, size=500, account=2)]
