@@ -42,8 +42,9 @@ class AccountServiceStub:
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]
     """Returns the accounts the caller may see, ordered by name."""
     UpdateAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.UpdateAccountRequest, _account_service_pb2.UpdateAccountResponse]
-    """Changes settings or credentials. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login
-    where the endpoint or the credentials change.
+    """Changes settings or credentials. Another mail server or TLS setting needs auth too: stored credentials go to no server
+    they were not given for. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login where
+    credentials are given.
     """
     DeleteAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.DeleteAccountRequest, _account_service_pb2.DeleteAccountResponse]
     """Deletes an account and purges every trace of it here: envelopes, cached content, credentials, payloads of its events.
@@ -82,8 +83,9 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ListAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """Returns the accounts the caller may see, ordered by name."""
     UpdateAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.UpdateAccountRequest, _account_service_pb2.UpdateAccountResponse]  # type: ignore[assignment]
-    """Changes settings or credentials. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login
-    where the endpoint or the credentials change.
+    """Changes settings or credentials. Another mail server or TLS setting needs auth too: stored credentials go to no server
+    they were not given for. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login where
+    credentials are given.
     """
     DeleteAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.DeleteAccountRequest, _account_service_pb2.DeleteAccountResponse]  # type: ignore[assignment]
     """Deletes an account and purges every trace of it here: envelopes, cached content, credentials, payloads of its events.
@@ -143,8 +145,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.UpdateAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.UpdateAccountResponse, _abc.Awaitable[_account_service_pb2.UpdateAccountResponse]]:
-        """Changes settings or credentials. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login
-        where the endpoint or the credentials change.
+        """Changes settings or credentials. Another mail server or TLS setting needs auth too: stored credentials go to no server
+        they were not given for. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login where
+        credentials are given.
         """
 
     @_abc_1.abstractmethod

@@ -13,22 +13,8 @@ from mailsync_grpc.errors import ImapAuthError, ImapTlsError, ImapUnreachableErr
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.v1 import account_pb2, folder_pb2, sync_run_pb2
 from mailsync_grpc.v1 import account_service_pb2 as pb
+from tests.support.accounts import account, create
 from tests.support.api import Api, detail, reason, violations
-
-
-def account(**changes: object) -> account_pb2.Account:
-    message = account_pb2.Account(
-        imap=account_pb2.ImapEndpoint(host="imap.example.org"),
-        auth=account_pb2.AccountAuth(password=account_pb2.PasswordAuth(username="me", password="right")),
-    )
-    message.MergeFrom(account_pb2.Account(**changes))  # type: ignore[arg-type] # field by field, as given
-    return message
-
-
-async def create(api: Api, account_id: str = "acme", **changes: object) -> account_pb2.Account:
-    request = pb.CreateAccountRequest(account=account(**changes), account_id=account_id)
-    response: pb.CreateAccountResponse = await api.accounts.CreateAccount(request)
-    return response.account
 
 
 async def test_a_created_account_is_readable_without_its_password_and_has_its_first_sync(api: Api) -> None:
@@ -261,22 +247,6 @@ async def test_an_old_etag_is_refused(api: Api) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await api.accounts.UpdateAccount(pb.UpdateAccountRequest(account=change))
     assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
-
-
-async def test_new_credentials_are_tried_before_they_are_kept(api: Api) -> None:
-    created = await create(api)
-    change = account_pb2.Account(name=created.name)
-    change.auth.password.username = "me"
-    change.auth.password.password = "wrong"
-    api.mail.refusal = lambda: ImapAuthError("no")
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await api.accounts.UpdateAccount(pb.UpdateAccountRequest(account=change))
-    assert reason(caught.value) == "IMAP_AUTH_FAILED"
-    api.mail.password = change.auth.password.password = "new"
-    await api.accounts.UpdateAccount(pb.UpdateAccountRequest(account=change))
-    stored = api.store.account("acme")
-    assert stored is not None
-    assert api.core.vault.open_password(stored.no, stored.sealed_credentials) == "new"
 
 
 async def test_pausing_twice_is_one_change_and_stops_syncs(api: Api) -> None:

@@ -50,8 +50,9 @@ type AccountServiceClient interface {
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
 	// Returns the accounts the caller may see, ordered by name.
 	ListAccounts(ctx context.Context, in *ListAccountsRequest, opts ...grpc.CallOption) (*ListAccountsResponse, error)
-	// Changes settings or credentials. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login
-	// where the endpoint or the credentials change.
+	// Changes settings or credentials. Another mail server or TLS setting needs auth too: stored credentials go to no server
+	// they were not given for. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login where
+	// credentials are given.
 	UpdateAccount(ctx context.Context, in *UpdateAccountRequest, opts ...grpc.CallOption) (*UpdateAccountResponse, error)
 	// Deletes an account and purges every trace of it here: envelopes, cached content, credentials, payloads of its events.
 	// Touches nothing on the mail server. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH.
@@ -237,8 +238,9 @@ type AccountServiceServer interface {
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
 	// Returns the accounts the caller may see, ordered by name.
 	ListAccounts(context.Context, *ListAccountsRequest) (*ListAccountsResponse, error)
-	// Changes settings or credentials. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login
-	// where the endpoint or the credentials change.
+	// Changes settings or credentials. Another mail server or TLS setting needs auth too: stored credentials go to no server
+	// they were not given for. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login where
+	// credentials are given.
 	UpdateAccount(context.Context, *UpdateAccountRequest) (*UpdateAccountResponse, error)
 	// Deletes an account and purges every trace of it here: envelopes, cached content, credentials, payloads of its events.
 	// Touches nothing on the mail server. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH.

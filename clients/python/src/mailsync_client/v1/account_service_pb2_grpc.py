@@ -134,8 +134,9 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAccount(self, request, context):
-        """Changes settings or credentials. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login
-        where the endpoint or the credentials change.
+        """Changes settings or credentials. Another mail server or TLS setting needs auth too: stored credentials go to no server
+        they were not given for. Errors: ACCOUNT_NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD, and those of a login where
+        credentials are given.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
