@@ -7,6 +7,7 @@ the commit, and the decision is made anew from what is there now.
 """
 
 import asyncio
+import hmac
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ class Mutations:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._key = core.vault.subkey("request-fingerprint")
         self._running: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def once(self, request: Message, answer: type[R], work: Callable[[], Awaitable[Decision[R]]]) -> R:
@@ -53,7 +55,8 @@ class Mutations:
         # A repeat that overtakes its first call waits for it and finds its answer.
         lock = self._running.setdefault((scope, request_id), asyncio.Lock())
         async with lock:
-            fingerprint = request_hash(request, "request_id")
+            # Keyed, since requests hold passwords: a copy of the store gives no means to try guesses.
+            fingerprint = hmac.digest(self._key, request_hash(request, "request_id"), "sha256")
             known = await self._core.run(self._core.store.recorded_answer, scope, request_id)
             if known is not None:
                 if known.fingerprint != fingerprint:
