@@ -21,7 +21,7 @@ from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.model.account import Account, AccountKey
 from mailsync_grpc.model.changes import Change, EventKind, KnownEnvelope
 from mailsync_grpc.model.flags import Flags
-from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
+from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.model.run import SyncRun
 
@@ -64,13 +64,13 @@ class RecordedAnswer(NamedTuple):
 class Batch:
     """What one commit changes, all of one account.
 
-    `progress` replaces the progress of folders; it makes no event. `run_progress` replaces run records without an
+    `progress` replaces the progress of folders, of the very mirrors named; it makes no event. `run_progress` replaces run records without an
     event (for counts that advance with every batch). `request_id` marks the events as an API call's doing.
     """
 
     account: AccountKey
     changes: tuple[Change, ...] = ()
-    progress: tuple[tuple[FolderNo, FolderProgress], ...] = ()
+    progress: tuple[tuple[FolderKey, FolderProgress], ...] = ()
     run_progress: tuple[SyncRun, ...] = ()
     request_id: str = ""
     answer: RecordedAnswer | None = None

@@ -45,7 +45,7 @@ class CompiledBatch(NamedTuple):
 
     prepared: PreparedBatch
     steps: list[PutRows | PreparedChange]
-    progress: list[tuple[FolderNo, bytes]]
+    progress: list[tuple[FolderKey, bytes]]
     runs: list[tuple[SyncRun, bytes]]
 
     @property
@@ -63,7 +63,7 @@ def compile_batch(prepared: PreparedBatch) -> CompiledBatch:
             steps.extend(changes)
         else:
             steps.append(PutRows.of(folder, (row for change in changes for row in change.rows)))
-    progress = [(folder_no, PROGRESS.encode(record)) for folder_no, record in prepared.batch.progress]
+    progress = [(folder, PROGRESS.encode(record)) for folder, record in prepared.batch.progress]
     return CompiledBatch(
         prepared, steps, progress, [(run, RUNS.encode(run)) for run in prepared.batch.run_progress]
     )
@@ -153,11 +153,10 @@ class _Application:
             case SyncRunChanged(run):
                 self._put_run(run, prepared.record)
 
-    def _put_progress(self, folder: FolderNo, record: bytes) -> None:
-        key = keys.pair.pack(self._account.no, folder)
-        if self._unit.get(key, self._dbs.folders) is None:
-            raise FolderNotFoundError(f"number {folder}")
-        self._unit.put(key, record, self._dbs.progress)
+    def _put_progress(self, folder: FolderKey, record: bytes) -> None:
+        # What was seen of a mirror that was replaced meanwhile says nothing of the one that is there now.
+        self._rows.require(folder)
+        self._unit.put(keys.pair.pack(self._account.no, folder.no), record, self._dbs.progress)
 
     def _next_version(self, stored: bytes | None, given: int, name: str) -> None:
         head = keys.record_head(stored)

@@ -73,9 +73,9 @@ class AccountState:
         """Make every change of the batch. Raises ConflictError, FolderNotFoundError; then this copy is spoilt."""
         for change in prepared.changes:
             self._change(change)
-        for number, progress in prepared.batch.progress:
-            self._known_folder(number)
-            self.progress[number] = progress
+        for folder, progress in prepared.batch.progress:
+            self._mirror(folder)
+            self.progress[folder.no] = progress
         for run in prepared.batch.run_progress:
             self._put_run(run)
 

@@ -92,7 +92,9 @@ def prepare(batch: Batch, progress_of: ProgressLookup) -> PreparedBatch:
         _require(run.account == batch.account, "run of another account")
     removes = any(isinstance(change, AccountRemoved) for change in batch.changes)
     _require(not removes or (len(batch.changes) == 1 and not batch.progress), "changes of a removed account")
-    given = dict(batch.progress)
+    for folder, _ in batch.progress:
+        _require(folder.account == batch.account, "progress of another account")
+    given = {folder.no: progress for folder, progress in batch.progress}
     changes = tuple(_prepare_change(change, batch, given, progress_of) for change in batch.changes)
     return PreparedBatch(batch, changes)
 

@@ -53,11 +53,11 @@ class Committer:
 
     def commit(self, changes: Sequence[Change], arrived: int = 0, **progress: Any) -> None:
         """Commit `changes` and the progress fields given, of which `arrived` messages count for the run."""
-        self._apply(changes, replace(self.progress, as_of=self.now(), **progress), arrived)
+        self._apply(self.folder, changes, replace(self.progress, as_of=self.now(), **progress), arrived)
 
     def renew(self, change: FolderChanged | FolderReset, progress: FolderProgress | None = None) -> None:
         """Commit the folder's next record, and new progress with it."""
-        self._apply([change], progress or self.progress, 0)
+        self._apply(change.folder, [change], progress or self.progress, 0)
         self.folder = change.folder
 
     def fetch(self, uids: UidSet) -> list[NewEnvelope]:
@@ -79,21 +79,23 @@ class Committer:
         """Measure a phase (fetch, parse, commit) of a batch."""
         return metrics.SYNC_BATCH_SECONDS.labels(mode=self.mode, phase=phase).time()
 
-    def _apply(self, changes: Sequence[Change], progress: FolderProgress, arrived: int) -> None:
+    def _apply(
+        self, folder: Folder, changes: Sequence[Change], progress: FolderProgress, arrived: int
+    ) -> None:
         with self.timed("commit"):
-            run = self._write(changes, progress, arrived)
+            run = self._write(folder, changes, progress, arrived)
         self.changed = self.changed or bool(changes)
         _count(changes, self.now() / 1_000)
         if self.run is not None and run is not None:
             self.run.record = run
         self.progress = progress
 
-    def _write(self, changes: Sequence[Change], progress: FolderProgress, arrived: int) -> SyncRun | None:
+    def _write(
+        self, folder: Folder, changes: Sequence[Change], progress: FolderProgress, arrived: int
+    ) -> SyncRun | None:
         while True:
-            run = self.run.advanced(self.folder, arrived, len(progress.pending)) if self.run else None
-            batch = Batch(
-                self.account.key, tuple(changes), ((self.folder.no, progress),), (run,) if run else ()
-            )
+            run = self.run.advanced(folder, arrived, len(progress.pending)) if self.run else None
+            batch = Batch(self.account.key, tuple(changes), ((folder.key, progress),), (run,) if run else ())
             try:
                 self.store.apply(batch)
             except ConflictError:

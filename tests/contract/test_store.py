@@ -99,7 +99,7 @@ def test_a_refused_batch_leaves_no_trace(inbox: Mailbox) -> None:
     batch = Batch(
         inbox.account.key,
         (EnvelopeAdded(inbox.folder.key, message_of(1)), FolderChanged(inbox.folder, FolderChangeKind.STATE)),
-        ((inbox.folder.no, FolderProgress(cursor=9)),),
+        ((inbox.folder.key, FolderProgress(cursor=9)),),
         answer=RecordedAnswer("scope", "id", b"f", b"r"),
     )
     with pytest.raises(ConflictError):
@@ -114,7 +114,7 @@ def test_a_refused_batch_leaves_no_trace(inbox: Mailbox) -> None:
 def test_revisions_are_dense_over_batches(inbox: Mailbox) -> None:
     before = inbox.store.log(Revision(0), 1, EVERYTHING).head
     first = inbox.add(message_of(1), message_of(2))
-    empty = inbox.store.apply(Batch(inbox.account.key, (), ((inbox.folder.no, FolderProgress(cursor=2)),)))
+    empty = inbox.store.apply(Batch(inbox.account.key, (), ((inbox.folder.key, FolderProgress(cursor=2)),)))
     second = inbox.add(message_of(3))
     assert first == (before + 1, before + 2)
     assert empty == (before + 3, before + 2)
@@ -126,7 +126,7 @@ def test_folders_and_their_progress_are_read_back(inbox: Mailbox) -> None:
     progress = FolderProgress(
         cursor=7, pending=UidSet.parse("1:3,5"), expected_exists=3, stored=2, synced=True
     )
-    inbox.store.apply(Batch(inbox.account.key, (), ((sent.folder.no, progress),)))
+    inbox.store.apply(Batch(inbox.account.key, (), ((sent.folder.key, progress),)))
     assert inbox.store.folders(inbox.account.no) == [
         (inbox.folder, FolderProgress()),
         (sent.folder, progress),
@@ -136,8 +136,9 @@ def test_folders_and_their_progress_are_read_back(inbox: Mailbox) -> None:
 
 
 def test_progress_of_an_unknown_folder_is_refused(inbox: Mailbox) -> None:
+    unknown = inbox.folder.key._replace(no=FolderNo(99), mirror=MirrorNo(99))
     with pytest.raises(FolderNotFoundError):
-        inbox.store.apply(Batch(inbox.account.key, (), ((FolderNo(99), FolderProgress()),)))
+        inbox.store.apply(Batch(inbox.account.key, (), ((unknown, FolderProgress()),)))
 
 
 def test_touch_records_the_last_look_without_an_event(inbox: Mailbox) -> None:
@@ -265,6 +266,8 @@ def test_a_change_to_a_mirror_that_was_replaced_conflicts(inbox: Mailbox) -> Non
     apply(inbox, FolderReset(replace(inbox.folder, version=2, mirror=mirror), inbox.folder.key))
     with pytest.raises(ConflictError):
         inbox.add(message_of(1))
+    with pytest.raises(ConflictError):
+        inbox.store.apply(Batch(inbox.account.key, (), ((inbox.folder.key, FolderProgress(cursor=1)),)))
 
 
 def test_a_removed_folder_and_its_mail_are_gone(inbox: Mailbox) -> None:

@@ -138,7 +138,7 @@ class Engines(RuleBasedStateMachine):
         self, folder: Folder, chosen: tuple[int, ...], flags: tuple[str, ...], text: str, cursor: int
     ) -> None:
         messages = tuple(message_of(uid, *flags, text=text) for uid in chosen)
-        progress = ((folder.no, FolderProgress(cursor=cursor, pending=UidSet.of(chosen))),)
+        progress = ((folder.key, FolderProgress(cursor=cursor, pending=UidSet.of(chosen))),)
         self.commit_of(folder, Backfilled(folder.key, messages), progress=progress)
 
     @rule(folder=folders, chosen=st.lists(uids, min_size=1, max_size=4), flags=flag_sets, text=texts)

@@ -111,7 +111,7 @@ class Mailbox:
 
     def backfill(self, *messages: NewEnvelope, progress: FolderProgress | None = None) -> Applied:
         """Store messages as history."""
-        advanced = ((self.folder.no, progress),) if progress else ()
+        advanced = ((self.folder.key, progress),) if progress else ()
         return self.store.apply(Batch(self.account.key, (Backfilled(self.folder.key, messages),), advanced))
 
     def flag(self, uid: int, before: Flags, after: Flags) -> Applied:

@@ -45,7 +45,7 @@ def write_for_ever(store: Store, folder: Folder, progress: FolderProgress) -> No
     """Commit batches and say so, beginning behind what was stored before."""
     for first in count(progress.cursor + 1, BATCH):
         after = FolderProgress(cursor=first + BATCH - 1)
-        store.apply(Batch(folder.account, changes_of(folder, first), ((folder.no, after),)))
+        store.apply(Batch(folder.account, changes_of(folder, first), ((folder.key, after),)))
         say(f"{folder.no} {first}")
 
 
