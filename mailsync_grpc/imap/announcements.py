@@ -1,8 +1,8 @@
 r"""What a server says unasked: EXISTS, EXPUNGE, VANISHED, FETCH of changed flags, BYE (RFC 3501 section 7).
 
 Such lines may stand in the answer to any command. They are never data, only news that the folder changed, and the
-number of messages it now has. Large answers are first searched for the words, which costs a fraction of splitting
-them; a word that turns out to be a message's own text costs the splitting and nothing else.
+number of messages it now has. Large answers are first searched for lines that are no FETCH asked for, which costs a
+fraction of splitting them; one that turns out to be a message's own text costs the splitting and nothing else.
 """
 
 import re
@@ -12,7 +12,9 @@ from mailsync_grpc.imap.answer import split_answer
 from mailsync_grpc.model.uidset import UidSet
 
 _SMALL = 16_384
-_WORDS = (b" EXISTS\r\n", b" EXPUNGE\r\n", b"* VANISHED ", b"* BYE", b" FETCH (FLAGS (", b" FETCH (MODSEQ (")
+# Every line of a large answer begins like this, save those that bring news or stand in a message's own text.
+_OTHER = rb"\* (?!\d+ FETCH \(UID )"
+_FIRST_OTHER, _LATER_OTHER = re.compile(_OTHER), re.compile(rb"\n" + _OTHER)
 _NEWS = re.compile(
     r"\* (?:(?P<exists>\d{1,10}) EXISTS|\d+ (?P<expunge>EXPUNGE)|VANISHED (?P<vanished>[0-9:,]+)|(?P<bye>BYE.*)"
     r"|\d+ (?P<fetch>FETCH) \((?:FLAGS \([^()]*\)|MODSEQ \(\d+\)| )+\)) *",
@@ -31,7 +33,7 @@ class Announced(NamedTuple):
 def announced(answer: bytes, exists: int) -> Announced:
     """Return the state after `answer` of a folder that had `exists` messages."""
     news = Announced(exists, changed=False, bye="")
-    if len(answer) > _SMALL and not any(word in answer for word in _WORDS):
+    if len(answer) > _SMALL and not (_FIRST_OTHER.match(answer) or _LATER_OTHER.search(answer)):
         return news
     for line in split_answer(answer).lines:
         if found := _NEWS.fullmatch(line):

@@ -14,6 +14,8 @@ from typing import NamedTuple, TypeAlias
 
 Node: TypeAlias = "str | int | list[Node] | None"
 
+LITERAL = re.compile(rb"\{(\d+)\}\r\n")
+"""What announces a literal (RFC 3501 section 4.3)."""
 _MAX_DIGITS = 12
 _PLACEHOLDER = "\0"
 
@@ -42,20 +44,25 @@ class Split(NamedTuple):
     literals: list[bytes]
 
 
+def literal_size(opening: re.Match[bytes]) -> int:
+    """Return the octets of the literal that `opening` announces; of a number too long to be one, its last digits."""
+    return int(opening[1][-_MAX_DIGITS:])
+
+
 def split_answer(answer: bytes) -> Split:
     """Return the lines and literals of `answer`, the untagged part of what `ReceiveBuffer.take_answer` gave."""
     pieces: list[bytes] = []
     literals: list[bytes] = []
-    start = position = 0
-    while (brace := answer.find(b"}\r\n", position)) >= 0:
-        position = brace + 3
-        head, _, digits = answer[max(start, brace - _MAX_DIGITS) : brace].rpartition(b"{")
-        if not digits.isdigit():
-            continue
-        opening = brace - len(digits) - 1
-        pieces += (answer[start : opening - head.endswith(b"~")], b'"\0%d"' % len(literals))
-        start = position = position + int(digits)
-        literals.append(answer[brace + 3 : position])
+    start = 0
+    while found := LITERAL.search(answer, start):
+        opening, begin = found.span()
+        # A literal of binary content (RFC 3516) has a tilde before it.
+        pieces += (
+            answer[start : opening - (answer[opening - 1 : opening] == b"~")],
+            b'"\0%d"' % len(literals),
+        )
+        start = begin + literal_size(found)
+        literals.append(answer[begin:start])
     pieces.append(answer[start:])
     if b"\0" in answer:
         pieces[::2] = [piece.replace(b"\0", b"") for piece in pieces[::2]]
