@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError
+from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError, ImapUnreachableError
 from mailsync_grpc.imap.connection import PendingFetch
 from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.model.changes import Backfilled, Change, EnvelopeAdded, FolderSynced, NewEnvelope
@@ -69,7 +69,7 @@ class Backfill:
         except ImapRefusedError:
             self.doubt.failed(request.uids)
             return None
-        except ImapProtocolError:
+        except (ImapProtocolError, ImapUnreachableError):
             self.doubt.failed(request.uids)
             raise
         self.doubt.succeeded()

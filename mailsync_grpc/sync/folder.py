@@ -14,7 +14,13 @@ first by `backfill`; what arrives later is new mail and is announced message by 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mailsync_grpc.errors import FolderNotSelectableError, ImapProtocolError, ImapRefusedError
+from mailsync_grpc.errors import (
+    FolderNotSelectableError,
+    ImapError,
+    ImapProtocolError,
+    ImapRefusedError,
+    ImapUnreachableError,
+)
 from mailsync_grpc.imap.fetch import FlagListing
 from mailsync_grpc.model.changes import (
     EnvelopeAdded,
@@ -219,13 +225,13 @@ class FolderSync:
             if breach is not None:
                 raise breach
 
-    def _fetched(self, uids: UidSet) -> tuple[list[NewEnvelope], ImapProtocolError | None]:
+    def _fetched(self, uids: UidSet) -> tuple[list[NewEnvelope], ImapError | None]:
         """Return what the server gives of `uids`; where it gives none or fails, the backfill finds out which is why."""
         try:
             return self.state.fetch(uids), None
         except ImapRefusedError:
             return [], None
-        except ImapProtocolError as breach:
+        except (ImapProtocolError, ImapUnreachableError) as breach:
             return [], breach
 
     @property

@@ -22,11 +22,11 @@ import structlog
 
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config
-from mailsync_grpc.errors import RevisionCompactedError, places
+from mailsync_grpc.errors import RevisionCompactedError, StoreFullError, places
 from mailsync_grpc.imap.connecting import connector
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
-from mailsync_grpc.store.base import LogRecord, Store
+from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.sync.account import AccountSync, Environment
 from mailsync_grpc.sync.scheduler import Lane, Scheduler
@@ -84,7 +84,8 @@ class Worker:
         follower.join()
         for sync in self._syncs.values():
             sync.close()
-        self._touch({})
+        with suppress(StoreFullError):
+            self._touch({})
 
     # Turns
 
@@ -120,13 +121,20 @@ class Worker:
     # Commands
 
     def _adopt_all(self) -> None:
+        accounts = self._stored()
+        # Spread over the first seconds, so that a restart does not open every connection at once.
+        spread = min(10.0, len(accounts) / 50)
+        for account in accounts:
+            self._scheduler.put(account, self.env.clock() + spread * self.env.draw())
+
+    def _stored(self) -> set[AccountNo]:
+        """Return this worker's accounts as the store has them."""
+        found: set[AccountNo] = set()
         after = ""
         while accounts := self.env.store.accounts(after):
             after = accounts[-1].id
-            # Spread over the first seconds, so that a restart does not open every connection at once.
-            spread = min(10.0, len(accounts) / 50)
-            for account in filter(lambda account: self._mine(account.no), accounts):
-                self._scheduler.put(account.no, self.env.clock() + spread * self.env.draw())
+            found |= {account.no for account in accounts if self._mine(account.no)}
+        return found
 
     def _mine(self, account: AccountNo) -> bool:
         return account % self.count == self.index
@@ -135,27 +143,29 @@ class Worker:
         touched: dict[tuple[AccountNo, FolderNo], int] = {}
         touch_at = self.env.clock() + TOUCH_INTERVAL
         while not self.stopping.is_set():
-            self.env.store.wait_for_commit(seen, BEAT)
-            seen = self._obey(seen)
-            if self.env.clock() >= touch_at:
-                self._touch(touched)
-                touch_at = self.env.clock() + TOUCH_INTERVAL
+            try:
+                self.env.store.wait_for_commit(seen, BEAT)
+                seen = self._obey(seen)
+                if self.env.clock() >= touch_at:
+                    touch_at = self.env.clock() + TOUCH_INTERVAL
+                    self._touch(touched)
+            except Exception as error:  # noqa: BLE001 - a worker that hears no commands is worse than a full store
+                log.warning("log_not_followed", error=type(error).__name__, frames=places(error))
+                self.stopping.wait(BEAT)
 
     def _obey(self, seen: Revision) -> Revision:
         try:
             while records := self.env.store.log(seen, LOG_READ, LOG_READ_BYTES).records:
-                self._nudge(records)
+                self._nudge({record.account for record in records if record.kind in COMMANDS})
                 seen = records[-1].revision
         except RevisionCompactedError as error:
             # What was dropped may have held commands, and every account's records still say what they were.
-            self._adopt_all()
+            self._nudge({*self._stored(), *self._syncs})
             return Revision(error.head)
         return seen
 
-    def _nudge(self, records: list[LogRecord]) -> None:
-        accounts = {
-            record.account for record in records if record.kind in COMMANDS and self._mine(record.account)
-        }
+    def _nudge(self, concerned: set[AccountNo]) -> None:
+        accounts = {account for account in concerned if self._mine(account)}
         if accounts:
             with self._wake:
                 self._nudged |= accounts

@@ -12,7 +12,15 @@ import pytest
 from mailsync_grpc.cli.demo.mailbox import messages
 from tests.support.agreement import added, assert_agreed
 from tests.support.hostile import METADATA, HostileServer
-from tests.support.hostile_faults import Fault, completing, empty, refusing, refusing_message, rewriting
+from tests.support.hostile_faults import (
+    Fault,
+    closing_at_message,
+    completing,
+    empty,
+    refusing,
+    refusing_message,
+    rewriting,
+)
 from tests.support.mirror import POLICY, Mirror
 
 MAX_LINE = 100_000
@@ -23,7 +31,7 @@ def long_line(uid: int) -> Fault:
     return rewriting(rb"(\(UID %d FLAGS \()" % uid, rb"\1" + b"k" * 2 * MAX_LINE + b" ")
 
 
-POISON = {"refused": refusing_message, "long_line": long_line}
+POISON = {"refused": refusing_message, "long_line": long_line, "hangs_up": closing_at_message}
 
 
 @pytest.fixture

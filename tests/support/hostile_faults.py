@@ -119,12 +119,20 @@ def refusing(text: bytes = b"[SERVERBUG] not now") -> Fault:
 
 def refusing_message(uid: int) -> Fault:
     """NO to every command whose answer would hold this message."""
+    return _at(uid, refusing())
 
-    def fault(reply: Reply) -> Reply:
+
+def closing_at_message(uid: int) -> Fault:
+    """The end of the connection instead of every answer that would hold this message."""
+    return _at(uid, closing(0))
+
+
+def _at(uid: int, fault: Fault) -> Fault:
+    def conditional(reply: Reply) -> Reply:
         held = {int(found[1]) for line in reply.lines if (found := _UID.match(line))}
-        return refusing()(reply) if uid in held else reply
+        return fault(reply) if uid in held else reply
 
-    return fault
+    return conditional
 
 
 def leaving(text: bytes = b"going down", lines: int | None = None) -> Fault:
