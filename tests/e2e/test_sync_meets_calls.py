@@ -60,7 +60,9 @@ def test_a_folder_deselected_during_a_look_is_mirrored_anew_once_selected_again(
     hostile.once(FLAGS, meanwhile(lambda: deselect(mirror)))
     mirror.settle()
     assert mirror.flags() == {}
-    assert mirror.folder()[1].expected_exists is None, "what was seen of the old mirror says nothing of the new one"
+    assert mirror.folder()[1].expected_exists is None, (
+        "what was seen of the old mirror says nothing of the new one"
+    )
     select(mirror)
     mirror.settle()
     assert_agreed(mirror)

@@ -1,0 +1,104 @@
+"""A worker hears every command, whatever the store does meanwhile, and never runs two turns of one account at once."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mailsync_grpc.errors import ImapUnreachableError, MailsyncError, RevisionCompactedError, StoreFullError
+from mailsync_grpc.imap.connection import Connection
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.changes import AccountChanged
+from mailsync_grpc.model.ids import Revision
+from mailsync_grpc.store.base import Batch, LogSlice
+from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.sync.account import Environment
+from mailsync_grpc.sync.worker import Worker
+from tests.support.store import account_of
+
+PATIENCE = 5.0
+
+
+class FailingStore(MemoryStore):
+    """A store whose next read of new events raises what `faults` holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[MailsyncError] = []
+
+    def log(self, after: Revision, limit: int, max_bytes: int) -> LogSlice:
+        """As `Store.log`, but for the faults."""
+        found = super().log(after, limit, max_bytes)
+        if found.records and self.faults:
+            raise self.faults.pop()
+        return found
+
+
+def register(store: MemoryStore, account_id: str) -> None:
+    account = account_of(store, account_id)
+    store.apply(Batch(account.key, (AccountChanged(account),)))
+
+
+@dataclass
+class Server:
+    """A mail server that no connection reaches; `open` lets those that try give up."""
+
+    open: threading.Event = field(default_factory=threading.Event)
+    tried: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    trying: int = 0
+    most: int = 0
+
+    def connect(self, _: Account) -> Connection:
+        """Wait for `open`, and count who waits."""
+        self.trying += 1
+        self.most = max(self.most, self.trying)
+        self.tried.release()
+        self.open.wait(PATIENCE)
+        self.trying -= 1
+        raise ImapUnreachableError("nobody is there")
+
+
+@contextmanager
+def working(store: MemoryStore, server: Server) -> Iterator[None]:
+    """A worker of all accounts at work in a thread."""
+    stopping = threading.Event()
+    env = Environment(
+        store=store,
+        connect=server.connect,
+        clock=time.monotonic,
+        now=lambda: time.time_ns() // 1_000_000,
+        random=bytes,
+        draw=lambda: 0.0,
+        stopping=stopping.is_set,
+    )
+    thread = threading.Thread(target=Worker(env, 0, 1, 4, stopping).run)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.open.set()
+        stopping.set()
+        thread.join()
+
+
+def test_a_log_that_cannot_be_read_for_a_while_loses_no_command() -> None:
+    store, server = FailingStore(), Server()
+    with working(store, server):
+        store.faults.append(StoreFullError("for a moment"))
+        register(store, "one")
+        assert server.tried.acquire(timeout=PATIENCE)
+
+
+def test_commands_that_were_dropped_with_old_events_are_obeyed_without_a_second_turn_beside_the_first() -> (
+    None
+):
+    store, server = FailingStore(), Server()
+    with working(store, server):
+        register(store, "first")
+        assert server.tried.acquire(timeout=PATIENCE)
+        store.faults.append(RevisionCompactedError(1, 2))
+        register(store, "second")
+        assert server.tried.acquire(timeout=PATIENCE), "of the second account"
+        assert not server.tried.acquire(timeout=0.3), "the first account's turn is not over"
+    assert server.most == 2
