@@ -35,10 +35,11 @@ class Hints:
         return f"/proc/self/fd/{self._directory}/{name}"
 
     def send(self) -> None:
-        """Tell every other process. Never blocks."""
-        for name in os.listdir(self._directory):  # noqa: PTH208 # a descriptor has no Path
-            if name != self._name:
-                self._send_to(name)
+        """Tell every other process. Never blocks, never fails."""
+        with suppress(OSError):  # no descriptor may be left to list the directory with
+            for name in os.listdir(self._directory):  # noqa: PTH208 # a descriptor has no Path
+                if name != self._name:
+                    self._send_to(name)
 
     def _send_to(self, name: str) -> None:
         try:
