@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 
 from mailsync_grpc.imap.auth import Password
@@ -11,8 +11,8 @@ from mailsync_grpc.imap.connecting import endpoint_of
 from mailsync_grpc.imap.connection import Connection, connect
 from mailsync_grpc.imap.endpoint import Policy
 from mailsync_grpc.model.account import Account, Security, SyncSettings
-from mailsync_grpc.model.changes import AccountChanged, SyncRunChanged
-from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.changes import AccountChanged, FolderChanged, FolderChangeKind, SyncRunChanged
+from mailsync_grpc.model.folder import Folder, FolderProgress, Selection
 from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.store.base import Batch, Counter, LogRecord, Store
@@ -127,6 +127,16 @@ class Mirror:
     def flags(self, name: str = "INBOX") -> dict[int, frozenset[str]]:
         r"""Return each stored UID with its flags, spelled as on the wire."""
         return {envelope.uid: frozenset(_names(envelope.flags)) for envelope in self.envelopes(name)}
+
+    def same_as_server(self, name: str = "INBOX") -> bool:
+        """Whether the folder holds the server's UIDs with the server's flags."""
+        return self.flags(name) == self.mailbox.flags_by_uid(name)
+
+    def select(self, name: str) -> None:
+        """Choose the folder for sync, as an API call does."""
+        folder, _ = self.folder(name)
+        chosen = replace(folder, version=folder.version + 1, selection=Selection.SELECTED)
+        self.store.apply(Batch(folder.account, (FolderChanged(chosen, FolderChangeKind.SELECTED),)))
 
     def events(self, after: int = 0) -> list[event_pb2.Event]:
         """Return the events after a revision."""
