@@ -20,8 +20,6 @@ def run(config: Config) -> None:
     """
     directory = _metrics_directory(config)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-    # What gRPC's core has to say of connections is not for the log of a service; its failures reach us as exceptions.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from mailsync_grpc.server.main import serve  # noqa: PLC0415 - only now does it find the directory
 
     try:
