@@ -1,8 +1,9 @@
 """Every setting, in one place: defaults, a TOML file, `MAILSYNC_*` environment variables, command-line options.
 
 Later sources win in that order. Nested settings are named with a double underscore in the environment
-(`MAILSYNC_IMAP__ALLOW_PLAINTEXT`). A wrong setting is a `ConfigError` that names it and what is allowed; so is a name
-that does not exist.
+(`MAILSYNC_IMAP__ALLOW_PLAINTEXT`). A wrong setting is a `ConfigError` that names it and what is allowed; so is an unknown
+name in the file or in a section. Other `MAILSYNC_*` variables are left alone: the command line has some, orchestrators
+make some.
 """
 
 import tomllib
@@ -230,6 +231,7 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
         setting = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
+        unknown = fault["type"] == "extra_forbidden"
+        message = "no such setting" if unknown else fault["msg"].removeprefix("Value error, ")
         lines.append(f"{setting}: {message}" if setting else message)
     return "\n".join(lines)

@@ -31,5 +31,6 @@ def serve(
 
         server.run(settings)
     except MailsyncError as error:
-        to_people_beside().print(plain(f"mailsync: {error}"), soft_wrap=True)
+        for line in str(error).splitlines():
+            to_people_beside().print(plain(f"mailsync: {line}"), soft_wrap=True)
         raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
