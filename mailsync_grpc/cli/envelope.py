@@ -12,6 +12,7 @@ from mailsync_grpc.cli.names import account_of, envelope_resource, resolve_folde
 from mailsync_grpc.cli.session import Session
 from mailsync_grpc.v1.envelope_pb2 import Envelope, EnvelopeView
 from mailsync_grpc.v1.envelope_service_pb2 import GetEnvelopeRequest, ListEnvelopesRequest
+from mailsync_grpc.v1.folder_service_pb2 import GetFolderRequest
 
 _PAGE = 1000
 
@@ -55,8 +56,10 @@ def envelopes(
     if session.json:
         for envelope in found:
             session.print_json(envelope)
+    elif listed := list(found):
+        session.out.print(envelope_table(account_of(parent), listed))
     else:
-        session.out.print(envelope_table(account_of(parent), found))
+        session.beside.print(_why_none(session, parent), style="dim")
 
 
 @app.command("show")
@@ -77,6 +80,12 @@ def show(
         session.print_json(envelope)
     else:
         session.out.print(envelope_details(envelope))
+
+
+def _why_none(session: Session, name: str) -> str:
+    """What to say instead of an empty table."""
+    folder = session.call(session.folders.GetFolder, GetFolderRequest(name=name)).folder
+    return "no messages" if folder.selected else "not mirrored; `mailsync folder select` begins with it"
 
 
 def list_envelopes(

@@ -1,5 +1,6 @@
 """`mailsync folder …`: list an account's folders as a tree, choose which are mirrored."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,7 +11,8 @@ from mailsync_grpc.cli.folder_view import folder_line, folder_tree
 from mailsync_grpc.cli.names import account_of, account_resource, list_folders, resolve_folders
 from mailsync_grpc.cli.progress import follow_sync_run
 from mailsync_grpc.cli.session import Session
-from mailsync_grpc.v1.folder_service_pb2 import SelectFoldersRequest
+from mailsync_grpc.v1.folder_pb2 import Folder
+from mailsync_grpc.v1.folder_service_pb2 import GetFolderRequest, SelectFoldersRequest
 
 app = typer.Typer(help="Folders of an account.", no_args_is_help=True)
 
@@ -58,10 +60,17 @@ def deselect(session: Session, folders: FoldersArgument) -> None:
     _change(session, SelectFoldersRequest(parent=account_of(names[0]), deselect=names), wait=False)
 
 
+def _refresh(session: Session, folders: Iterable[Folder]) -> None:
+    """Read folders again, in place."""
+    for folder in folders:
+        folder.CopyFrom(session.call(session.folders.GetFolder, GetFolderRequest(name=folder.name)).folder)
+
+
 def _change(session: Session, request: SelectFoldersRequest, *, wait: bool) -> None:
     changed = session.call(session.folders.SelectFolders, request)
     if wait and changed.sync_run:
         follow_sync_run(session, changed.sync_run, "First sync")
+        _refresh(session, changed.folders)
     if session.json:
         session.print_json(changed)
         return

@@ -76,6 +76,15 @@ def test_serve_names_a_wrong_setting_and_ends_with_status_2(
     assert not (tmp_path / "data").exists()
 
 
+def test_every_wrong_setting_has_a_line_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "mailsync.toml"
+    file.write_text('listn = "127.0.0.1:0"\nworkers = 0\n', "utf-8")
+    done = mailsync("serve", "--config", str(file))
+    assert done.returncode == 2
+    assert "mailsync: listn: no such setting" in done.stderr.splitlines()
+    assert any(line.startswith("mailsync: workers: ") for line in done.stderr.splitlines())
+
+
 def test_serve_refuses_a_data_directory_in_use(stage: Stage) -> None:
     directory = stage.service.data / "data"
     done = mailsync("serve", "--data-dir", str(directory), "--listen", "127.0.0.1:0", "--metrics", "off")
@@ -155,7 +164,8 @@ def test_folders_are_a_tree_with_what_is_mirrored_marked(stage: Stage) -> None:
 
 def test_a_folder_is_selected_by_its_path_and_deselected_by_its_name(stage: Stage) -> None:
     selected = stage.run("folder", "select", "work", "Archive/2025")
-    assert "● 2025" in selected.stdout
+    assert "● 2025  1 message," in selected.stdout
+    assert "pending" not in selected.stdout
     assert len(stage.objects("envelopes", "work", "Archive/2025")) == 1
     name = next(
         folder["name"]
@@ -163,6 +173,12 @@ def test_a_folder_is_selected_by_its_path_and_deselected_by_its_name(stage: Stag
         if folder["path"] == "Archive/2025"
     )
     assert "○ 2025" in stage.run("folder", "deselect", name).stdout
+
+
+def test_a_folder_that_is_not_mirrored_is_not_shown_as_an_empty_one(stage: Stage) -> None:
+    listed = stage.run("envelopes", "work", "Archive")
+    assert listed.stdout == ""
+    assert "not mirrored" in listed.stderr
 
 
 def test_a_folder_that_is_not_there_is_named(stage: Stage) -> None:
