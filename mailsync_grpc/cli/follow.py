@@ -74,7 +74,8 @@ async def follow(
     random: Random | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[WatchEventsResponse]:
-    """Responses from the start of ``request`` on, without end; ``on_break`` is told of each pause in seconds.
+    """Responses from the start of ``request`` on, without end; ``on_break`` is told of each pause in seconds, not of
+    the rotation of streams, which has none.
 
     ``heartbeat`` is the silence, in seconds, after which the server is asked to show that it lives. A response's
     token is what the next connection begins with as soon as the one after it is asked for. grpc.RpcError when the first
@@ -99,7 +100,8 @@ async def follow(
                     raise
             pause = pause_before(attempt, random) if pause is None else pause
             attempt += 1
-            on_break(pause)
+            if pause:
+                on_break(pause)
             await sleep(pause)
 
 

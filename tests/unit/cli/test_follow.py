@@ -134,6 +134,15 @@ async def test_after_goodbye_the_stream_goes_on_after_the_pause_the_server_names
     assert pauses == [0.25]
 
 
+async def test_the_rotation_of_streams_is_no_break_to_tell_of() -> None:
+    goodbye = covering(2, 2)
+    goodbye.goodbye.CopyFrom(Goodbye())
+    pauses: list[float] = []
+    service = Scripted(sends(covering(1, 2), goodbye), hangs(covering(2, 4)))
+    assert await followed(service, 3, pauses) == [(1, 2), (2, 2), (2, 4)]
+    assert pauses == []
+
+
 async def test_a_gap_is_an_error_even_across_connections() -> None:
     service = Scripted(sends(covering(1, 3), then=grpc.StatusCode.UNAVAILABLE), hangs(covering(4, 5)))
     with pytest.raises(CommandError, match="covers from revision 4, but revision 3 was the last one seen"):
