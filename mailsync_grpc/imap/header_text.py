@@ -33,6 +33,11 @@ _MONTHS = {
 _DATE = re.compile(
     r"\s*(?:[A-Za-z]{3},\s*)?(\d{1,2})[ -]([A-Za-z]{3})[ -](\d{4}) (\d\d):(\d\d)(?::(\d\d))? ([+-]\d{4}|GMT|UT)\b"
 )
+_DAY = re.compile(r" ?(\d{1,2})[ -]([A-Za-z]{3})[ -](\d{4}) ", re.ASCII)
+_OFFSET = re.compile(r"[+-]\d{4}", re.ASCII)
+_DATE_LENGTH = len("17-Jul-1996 02:44:25 -0700")
+_MINUTES = {f"{minute // 60:02}:{minute % 60:02}": minute * 60 for minute in range(24 * 60)}
+_SECONDS = {f":{second:02} ": second for second in range(61)}
 _MAX_YEAR = 9_998  # a date of 9999 with an offset can leave the range of google.protobuf.Timestamp
 
 
@@ -149,6 +154,17 @@ def _joined_segments(segments: list[tuple[str, bool]]) -> str:
 
 def parse_date(text: str) -> int | None:
     """Return the seconds since 1970 of an INTERNALDATE or a Date field, None when it is unusable."""
+    day = len(text) - _DATE_LENGTH
+    if day == 0 or (day == 5 and text[3:5] == ", " and text[:3].isalpha()):
+        # The form of nearly every date: its pieces stand at fixed places and are few, so they are looked up.
+        minutes, seconds = _MINUTES.get(text[day + 12 : day + 17]), _SECONDS.get(text[day + 17 : day + 21])
+        midnight, offset = _midnight_of(text[day : day + 12]), _offset(text[day + 21 :])
+        if not (midnight is None or minutes is None or seconds is None or offset is None):
+            return midnight + minutes + seconds - offset
+    return _any_date(text)
+
+
+def _any_date(text: str) -> int | None:
     regular = _DATE.match(text)
     if regular is None:
         return _irregular_date(text)
@@ -157,6 +173,17 @@ def parse_date(text: str) -> int | None:
     if midnight is None or offset is None or hour > "23" or minute > "59":
         return None
     return midnight + int(hour) * 3600 + int(minute) * 60 + int(second or 0) - offset
+
+
+@lru_cache(maxsize=16_384)
+def _midnight_of(text: str) -> int | None:
+    found = _DAY.fullmatch(text)
+    return _midnight(*found.groups()) if found else None
+
+
+@lru_cache(maxsize=256)
+def _offset(text: str) -> int | None:
+    return _zone_offset(text) if _OFFSET.fullmatch(text) else None
 
 
 @lru_cache(maxsize=16_384)

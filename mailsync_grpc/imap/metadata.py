@@ -140,8 +140,9 @@ def _envelope(
 
 
 def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMessage:
-    uid, flags, internal_date, size, email_id, date, subject, *lists = regular.groups()
-    *lists, in_reply_to, message_id, structure, references = lists
+    groups = regular.groups()
+    uid, flags, internal_date, size, email_id, date, subject = groups[:7]
+    in_reply_to, message_id, structure, references = groups[13:]
     parts, partial = _parts(lambda: read_parts(structure, literals))
     envelope = _envelope(
         internal_date,
@@ -149,7 +150,7 @@ def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMe
         email_id or "",
         unquote(date, literals),
         unquote(subject, literals),
-        [_addresses(addresses, literals) for addresses in lists],
+        [_addresses(addresses, literals) for addresses in groups[7:13]],
         unquote(in_reply_to, literals),
         unquote(message_id, literals),
         unquote(references, literals),
