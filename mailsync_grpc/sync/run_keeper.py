@@ -65,8 +65,10 @@ class RunKeeper:
             self.next = None
 
     def _full_due(self, folders: list[tuple[Folder, FolderProgress]], settings: SyncSettings) -> bool:
+        # A folder that fails catches up by itself; it would only fail one run after the other.
         return any(
-            progress.synced and plan.full_due(progress, settings, self.now()) for _, progress in folders
+            progress.synced and not folder.error_reason and plan.full_due(progress, settings, self.now())
+            for folder, progress in folders
         )
 
     def wants(self, folder: Folder) -> bool:
