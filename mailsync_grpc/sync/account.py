@@ -15,6 +15,7 @@ from mailsync_grpc import metrics
 from mailsync_grpc.errors import (
     AccountNotFoundError,
     CredentialsNeededError,
+    FolderNotFoundError,
     FolderNotSelectableError,
     ImapAuthError,
     ImapError,
@@ -22,6 +23,7 @@ from mailsync_grpc.errors import (
     ImapRefusedError,
     MailsyncError,
     StoreFullError,
+    UnsafeArgumentError,
 )
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account, AccountState
@@ -35,6 +37,7 @@ from mailsync_grpc.sync.commit import Committer
 from mailsync_grpc.sync.doubt import Doubt
 from mailsync_grpc.sync.folder import FolderSync
 from mailsync_grpc.sync.folders import FolderTree, marked
+from mailsync_grpc.sync.retry import Backoff
 from mailsync_grpc.sync.run_keeper import RunKeeper
 from mailsync_grpc.sync.scheduler import Lane
 
@@ -46,6 +49,8 @@ CONFLICT_DELAY = 0.1
 STORE_FULL_DELAY = 30.0
 IDLE = 86_400.0
 """Seconds until a paused account is looked at although nothing nudged it."""
+FOLDERS_OWN = (ImapRefusedError, ImapProtocolError, FolderNotSelectableError, UnsafeArgumentError)
+"""Failures that concern one folder and not its account."""
 
 log = structlog.get_logger()
 
@@ -64,20 +69,11 @@ class Environment:
 
 
 @dataclass(slots=True)
-class Backoff:
-    """Failures in a row and the time before which nothing is tried."""
-
-    failures: int = 0
-    until: float = 0.0
-
-    def clear(self) -> None:
-        """Start anew after a success or an edit."""
-        self.failures, self.until = 0, 0.0
-
-
-@dataclass(slots=True)
 class AccountSync:
-    """What a worker knows of one account between two turns; all of it can be lost."""
+    """What a worker knows of one account between two turns; all of it can be lost.
+
+    `failed` tells that the account's record says so: when it says ACTIVE again, an API call asked to try at once.
+    """
 
     env: Environment
     no: AccountNo
@@ -85,6 +81,7 @@ class AccountSync:
     login: tuple[object, ...] = ()
     next_poll: float = 0.0
     next_listing: float = 0.0
+    failed: bool = False
     backoff: Backoff = field(default_factory=Backoff)
     folder_backoff: dict[FolderNo, Backoff] = field(default_factory=dict)
     doubts: dict[MirrorNo, Doubt] = field(default_factory=dict)
@@ -106,7 +103,7 @@ class AccountSync:
             return self.env.clock() + IDLE, Lane.POLL
         self._follow_edits(account)
         keeper = self._keeper(account, nudged)
-        if self.env.clock() < self.backoff.until and not (keeper.waiting and self.backoff.failures < 2):
+        if self.backoff.waits(self.env.clock()) and not (keeper.waiting and self.backoff.failures < 2):
             return self.backoff.until, Lane.POLL
         return self._guarded(account, keeper)
 
@@ -120,10 +117,11 @@ class AccountSync:
 
     def _follow_edits(self, account: Account) -> None:
         login = (account.host, account.port, account.security, account.ca_pem, account.sealed_credentials)
-        if login != self.login:
+        resumed = self.failed and account.state is AccountState.ACTIVE
+        if login != self.login or resumed:
             self.close()
             self.backoff.clear()
-            self.login = login
+            self.login, self.next_poll = login, 0.0
 
     def _keeper(self, account: Account, nudged: bool) -> RunKeeper:
         if self.keeper is None:
@@ -143,7 +141,7 @@ class AccountSync:
         except AccountNotFoundError:
             self.close()
             return None
-        except ConflictError:
+        except (ConflictError, FolderNotFoundError):
             return self.env.clock() + CONFLICT_DELAY, Lane.POLL
         except CredentialsNeededError as error:
             self._settle_state(account, AccountState.CREDENTIALS_NEEDED, error.reason, str(error))
@@ -159,9 +157,10 @@ class AccountSync:
     def _failed(self, account: Account, keeper: RunKeeper, error: ImapError) -> float:
         self.close()
         metrics.SYNC_ERRORS.labels(reason=error.reason).inc()
-        self.backoff.failures += 1
         delay = retry.auth_delay if isinstance(error, ImapAuthError) else retry.network_delay
-        self.backoff.until = self.env.clock() + delay(self.backoff.failures, self.env.draw)
+        self.backoff.fail(self.env.clock(), delay, self.env.draw)
+        # What was due still is: a login that then finds nothing to do would pass for a success.
+        self.next_poll = self.backoff.until
         state = AccountState.AUTH_FAILED if isinstance(error, ImapAuthError) else AccountState.UNREACHABLE
         log.warning("account_failed", account=account.name, reason=error.reason, detail=str(error))
         try:
@@ -169,7 +168,7 @@ class AccountSync:
             # One refused connection is no outage: the state is told when the second try fails too.
             if state is AccountState.AUTH_FAILED or self.backoff.failures > 1:
                 self._settle_state(account, state, error.reason, str(error))
-        except (AccountNotFoundError, ConflictError):
+        except (AccountNotFoundError, ConflictError, StoreFullError):
             return self.env.clock() + CONFLICT_DELAY
         return self.backoff.until
 
@@ -181,6 +180,7 @@ class AccountSync:
             changed = replace(changed, version=account.version + 1, capabilities=self._capabilities)
         if changed is not account:
             self.env.store.apply(Batch(account.key, (AccountChanged(changed),)))
+        self.failed = state is not AccountState.ACTIVE
 
     @property
     def _capabilities(self) -> tuple[str, ...]:
@@ -222,7 +222,7 @@ class AccountSync:
             self.next_poll = self.env.clock() + retry.jittered(account.settings.poll_interval, self.env.draw)
         for folder, progress in folders:
             wanted = keeper.wants(folder)
-            waits = self.env.clock() < self.folder_backoff.setdefault(folder.no, Backoff()).until
+            waits = self.folder_backoff.setdefault(folder.no, Backoff()).waits(self.env.clock())
             if wanted or (not waits and (due or progress.expected_exists is None)):
                 self._look_at(account, keeper, folder, progress)
 
@@ -230,7 +230,7 @@ class AccountSync:
         state = self._committer(account, keeper, folder, progress)
         try:
             FolderSync(state).look(full=keeper.wants(folder) and keeper.full)
-        except (ImapRefusedError, ImapProtocolError, FolderNotSelectableError) as error:
+        except FOLDERS_OWN as error:
             self._folder_failed(keeper, state.folder, error)
         else:
             metrics.SYNC_POLLS.labels(result="changed" if state.changed else "unchanged").inc()
@@ -243,9 +243,7 @@ class AccountSync:
         metrics.SYNC_POLLS.labels(result="failed").inc()
         metrics.SYNC_ERRORS.labels(reason=error.reason).inc()
         log.warning("folder_failed", folder=folder.name, reason=error.reason, detail=str(error))
-        backoff = self.folder_backoff[folder.no]
-        backoff.failures += 1
-        backoff.until = self.env.clock() + retry.network_delay(backoff.failures, self.env.draw)
+        self.folder_backoff[folder.no].fail(self.env.clock(), retry.network_delay, self.env.draw)
         keeper.failed(folder, error)
         self._mark(folder, error.reason, str(error))
         if self.connection is None or self.connection.closed:
@@ -266,17 +264,15 @@ class AccountSync:
             return self.env.clock() < end and not keeper.cancelled and not self.env.stopping()
 
         for folder, progress in self._selected():
-            if (
-                not progress.pending
-                or self.env.clock() < self.folder_backoff.setdefault(folder.no, Backoff()).until
-            ):
+            backoff = self.folder_backoff.setdefault(folder.no, Backoff())
+            if not progress.pending or backoff.waits(self.env.clock()):
                 continue
             if left and not more():
                 break
             state = self._committer(account, keeper, folder, progress)
             try:
                 Backfill(state, self.doubts.setdefault(folder.mirror, Doubt())).run(more)
-            except (ImapRefusedError, ImapProtocolError) as error:
+            except FOLDERS_OWN as error:
                 self._folder_failed(keeper, state.folder, error)
             left = left or bool(state.progress.pending)
         return left

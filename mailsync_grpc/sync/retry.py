@@ -6,6 +6,7 @@ accepts and then fails is not hammered.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 Random = Callable[[], float]
 """Returns a number from 0 to 1."""
@@ -14,6 +15,27 @@ NETWORK_BASE = 2.0
 NETWORK_CAP = 600.0
 AUTH_DELAYS = (900.0, 3_600.0, 21_600.0)
 """Seconds before refused credentials are tried again: seldom, since many servers lock a user out after a few."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Failures in a row and the time before which nothing is tried."""
+
+    failures: int = 0
+    until: float = 0.0
+
+    def fail(self, now: float, delay: Callable[[int, Random], float], random: Random) -> None:
+        """Count a failure and wait as `delay` says."""
+        self.failures += 1
+        self.until = now + delay(self.failures, random)
+
+    def waits(self, now: float) -> bool:
+        """Whether nothing is to be tried yet."""
+        return now < self.until
+
+    def clear(self) -> None:
+        """Start anew after a success or an edit."""
+        self.failures, self.until = 0, 0.0
 
 
 def network_delay(attempt: int, random: Random) -> float:
