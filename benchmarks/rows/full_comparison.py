@@ -4,6 +4,7 @@ Ours is the worker's own step (`sync.folder`) over a durable store, called in th
 scheduler's nor the caller's waiting is measured. Its memory is measured in a process of its own.
 """
 
+import gc
 import multiprocessing
 import os
 import tempfile
@@ -25,6 +26,7 @@ from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.sync.commit import Committer
 from mailsync_grpc.sync.folder import FolderSync
+from mailsync_grpc.sync.worker import relax_collector
 from tests.support.mail import Mailbox
 from tests.support.mirror import POLICY, Mirror
 
@@ -39,6 +41,7 @@ def rows(session: Session) -> list[Row]:
     mailbox = session.place.mailbox
     with tempfile.TemporaryDirectory(prefix="mailsync-bench-") as directory:
         with (
+            _as_in_a_worker(),
             _mirrored(mailbox, Path(directory)) as store,
             _connected(mailbox.user, mailbox.password, store) as look,
         ):
@@ -74,6 +77,16 @@ def _row(goal: goals.Goal, looks: list[Usage], wire: list[Usage], note: str) -> 
 def _after_a_change(session: Session, look: Callable[[], Usage]) -> Usage:
     session.place.change_flags(_CHANGED_SHARE)
     return look()
+
+
+@contextmanager
+def _as_in_a_worker() -> Iterator[None]:
+    """Let this process collect garbage as seldom as a worker does."""
+    before = gc.get_threshold()
+    relax_collector()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 @contextmanager
@@ -121,6 +134,7 @@ def _memory(mailbox: Mailbox, directory: Path) -> float:
 
 def _measure_memory(user: str, password: str, directory: Path, answer: Pipe) -> None:
     store = open_store(directory, exclusive=True)
+    relax_collector()
     with _connected(user, password, store) as look:
         before = _kilobytes("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # proc_pid_clear_refs(5): the peak begins anew

@@ -194,7 +194,7 @@ def run(config: Config, index: int, count: int, pipe: Pipe) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a terminal's Ctrl-C stops us
     threading.Thread(target=_end_with, args=(pipe, stopping), name="parent", daemon=True).start()
     store = open_store(config.data_dir, exclusive=False, max_bytes=config.store.max_bytes)
-    _relax_collector()
+    relax_collector()
     try:
         environment = _environment(config, store, stopping)
         Worker(environment, index, count, config.worker_threads, stopping, Beat(pipe)).run()
@@ -202,7 +202,7 @@ def run(config: Config, index: int, count: int, pipe: Pipe) -> None:
         store.close()
 
 
-def _relax_collector() -> None:
+def relax_collector() -> None:
     """Look for reference cycles seldom: a batch is tens of thousands of values without any, and looking took a tenth."""
     gc.collect()
     gc.freeze()
