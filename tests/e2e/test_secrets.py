@@ -1,0 +1,136 @@
+"""Secrets and mail content stay where they belong: a canary of each is looked for in everything that is said or stored."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from mailsync_grpc.cli.demo.dovecot import DovecotServer
+from mailsync_grpc.cli.demo.loopback import PASSWORD
+from mailsync_grpc.v1 import account_pb2, event_service_pb2, system_service_pb2
+from mailsync_grpc.v1 import account_service_pb2 as pb
+from mailsync_grpc.v1.content_service_pb2 import CONTENT_KIND_TEXT, DownloadContentRequest
+from tests.support.cli import USER, Stage
+from tests.support.service import Service, Stubs, running
+
+TOKEN = "canary-token-1f8e"
+WRONG = "canary-wrong-password-77aa"
+SUBJECT, BODY = "canary-subject-90ab", "canary-body-3c41"
+SECRETS = (PASSWORD, TOKEN, WRONG)
+WITH_TOKEN = (("authorization", f"Bearer {TOKEN}"),)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """A service that logs all it can, one message in the mailbox behind it."""
+    mail = f"From: kim@a.example\r\nSubject: {SUBJECT}\r\n\r\n{BODY}\r\n".encode()
+    environment = {"MAILSYNC_TOKEN": TOKEN, "MAILSYNC_LOG_LEVEL": "debug"}
+    with tempfile.TemporaryDirectory() as data, DovecotServer((USER,)) as server:
+        server.deliver(USER, "INBOX", [mail])
+        with running(Service(Path(data), environment)) as service:
+            yield Stage(service, server)
+
+
+def commands(stage: Stage) -> str:
+    """Use the command line well and badly; return everything it printed."""
+    environment = {"MAILSYNC_TOKEN": TOKEN}
+    said = [stage.add("work", environment=environment)]
+    said += [stage.add("spare", environment=environment | {"MAILSYNC_IMAP_PASSWORD": WRONG})]
+    said += [
+        stage.try_(*words, environment=environment)
+        for words in (("account", "show", "work"), ("account", "list"))
+    ]
+    said += [stage.try_("account", "show", "work", "--json", environment=environment)]
+    said += [stage.try_("account", "list", environment={"MAILSYNC_TOKEN": WRONG})]
+    assert [done.returncode for done in said] == [0, 1, 0, 0, 0, 1]
+    return "".join(done.stdout + done.stderr for done in said)
+
+
+def failed(call: Callable[..., Any], request: Message, metadata: Any = WITH_TOKEN) -> str:
+    """Return all that the failure of a call carries."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request, metadata=metadata)
+    error: Any = caught.value
+    return f"{error.details()} {error.trailing_metadata()} {error.debug_error_string()}"
+
+
+def answers(stubs: Stubs) -> str:
+    """Ask for everything that is told of accounts, and fail at what can fail; return it all."""
+    change = account_pb2.Account(name="accounts/work")
+    change.auth.password.username = USER
+    change.auth.password.password = WRONG
+    again = pb.CreateAccountRequest(account=change, account_id="again", validate_only=True)
+    told: list[object] = [
+        stubs.accounts.GetAccount(pb.GetAccountRequest(name="accounts/work"), metadata=WITH_TOKEN),
+        stubs.accounts.ListSyncRuns(pb.ListSyncRunsRequest(parent="accounts/work"), metadata=WITH_TOKEN),
+        stubs.system.GetStats(system_service_pb2.GetStatsRequest(), metadata=WITH_TOKEN),
+        stubs.system.GetServerInfo(system_service_pb2.GetServerInfoRequest(), metadata=WITH_TOKEN),
+        failed(stubs.accounts.UpdateAccount, pb.UpdateAccountRequest(account=change)),
+        failed(stubs.accounts.CreateAccount, again),
+        failed(
+            stubs.accounts.ListAccounts, pb.ListAccountsRequest(), (("authorization", f"Bearer {WRONG}"),)
+        ),
+    ]
+    return "\n".join(map(str, told))
+
+
+def log_of(stubs: Stubs) -> str:
+    request = event_service_pb2.GetEventLogRequest(page_size=1_000)
+    return str(stubs.events.GetEventLog(request, metadata=WITH_TOKEN))
+
+
+def read_body(stage: Stage) -> str:
+    listed = stage.run("envelopes", "work", "INBOX", "--json", environment={"MAILSYNC_TOKEN": TOKEN}).stdout
+    assert SUBJECT in listed
+    name = listed.split('"name": "', 1)[1].split('"', 1)[0]
+    with Stubs(stage.service.address) as stubs:
+        request = DownloadContentRequest(name=name, kind=CONTENT_KIND_TEXT)
+        chunks = stubs.content.DownloadContent(request, metadata=WITH_TOKEN)
+        return b"".join(response.chunk for response in chunks).decode()
+
+
+@pytest.fixture(scope="module")
+def said(stage: Stage) -> dict[str, str]:
+    """Everything that was said while the service was used well and badly, by where it was said."""
+    printed = commands(stage)
+    with Stubs(stage.service.address) as stubs:
+        told, events = answers(stubs), log_of(stubs)
+    assert BODY in read_body(stage)
+    with urlopen(stage.service.metrics_url) as response:  # noqa: S310 - loopback, from the ready line
+        scraped = response.read().decode()
+    return {
+        "output": printed,
+        "answers": told,
+        "events": events,
+        "metrics": scraped,
+        "log": stage.service.log(),
+    }
+
+
+@pytest.mark.parametrize("where", ["output", "answers", "events", "metrics", "log"])
+def test_canary_secret(said: dict[str, str], where: str) -> None:
+    assert said[where]
+    assert not [secret for secret in SECRETS if secret in said[where]]
+
+
+@pytest.mark.parametrize("where", ["answers", "metrics", "log"])
+def test_mail_content_is_said_only_where_it_is_asked_for(said: dict[str, str], where: str) -> None:
+    assert not [content for content in (SUBJECT, BODY) if content in said[where]]
+
+
+def test_metrics_name_no_account_address_or_folder(said: dict[str, str]) -> None:
+    assert not [name for name in (USER, "work", "localhost", "INBOX") if f'"{name}' in said["metrics"]]
+
+
+@pytest.mark.usefixtures("said")
+def test_no_secret_and_no_content_lies_on_the_disk_in_clear(stage: Stage) -> None:
+    files = [path for path in (stage.service.data / "data").rglob("*") if path.is_file()]
+    assert {"store", "content"} <= {path.relative_to(stage.service.data / "data").parts[0] for path in files}
+    for path in files:
+        held = path.read_bytes()
+        assert not [canary for canary in (*SECRETS, BODY) if canary.encode() in held], path
