@@ -9,6 +9,8 @@ time for any message, and sequence numbers are no identity here); it only tells 
 import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import islice
+from operator import lt
 
 from mailsync_grpc.imap.answer import MalformedError, Node, parse_nodes, split_answer
 from mailsync_grpc.imap.folder_names import decode_name
@@ -46,8 +48,10 @@ def parse_flags(answer: bytes, asked: UidSet) -> FlagListing:
     rest = bytearray()
     for piece in _line_slices(answer):
         rows = _UID_FIRST.findall(piece)
-        uids += [int(uid) for uid, _ in rows]
-        hashes += [table[names] for _, names in rows]
+        if rows:
+            wire_uids, wire_flags = zip(*rows, strict=True)
+            uids += map(int, wire_uids)
+            hashes += map(table.__getitem__, wire_flags)
         if len(rows) != piece.count(b"\n"):
             rest += _UID_FIRST.sub(b"", piece)
     _add_irregular(bytes(rest), table, uids, hashes)
@@ -117,7 +121,7 @@ def _add_irregular(rest: bytes, table: _HashTable, uids: list[int], hashes: list
 
 
 def _ordered(uids: list[int], hashes: list[int]) -> tuple[list[int], list[int]]:
-    if all(map(int.__lt__, uids, uids[1:])):
+    if all(map(lt, uids, islice(uids, 1, None))):
         return uids, hashes
     latest = dict(zip(uids, hashes, strict=True))
     ordered = sorted(latest)

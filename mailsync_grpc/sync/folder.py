@@ -141,7 +141,7 @@ class FolderSync:
         pending = self.state.progress.pending
         arrived = [uid for uid in found.unknown if uid not in pending]
         omitted = self._remove(found.missing, len(arrived))
-        if low == 1:
+        if low == 1 and pending:
             self._forget_pending(UidSet.of(listing.uids))
         self._arrive(arrived)
         return omitted
