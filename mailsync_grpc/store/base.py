@@ -64,8 +64,9 @@ class RecordedAnswer(NamedTuple):
 class Batch:
     """What one commit changes, all of one account.
 
-    `progress` replaces the progress of folders, of the very mirrors named; it makes no event. `run_progress` replaces run records without an
-    event (for counts that advance with every batch). `request_id` marks the events as an API call's doing.
+    `progress` replaces the progress of folders, of the very mirrors named; it makes no event. `run_progress` replaces
+    run records without an event (for counts that advance with every batch). `request_id` marks the events as an API
+    call's doing.
     """
 
     account: AccountKey

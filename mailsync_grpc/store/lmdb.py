@@ -15,7 +15,7 @@ from pathlib import Path
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import KnownEnvelope
 from mailsync_grpc.model.flags import Flags
-from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
+from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.store import failpoints
@@ -123,14 +123,14 @@ class LmdbStore:
 
     def apply(self, batch: Batch) -> Applied:
         """As `Store.apply`."""
-        compiled = compile_batch(prepare(batch, lambda folder: self._progress(batch.account.no, folder)))
+        compiled = compile_batch(prepare(batch, self._progress))
         return self._writer.do(
             lambda unit: apply_batch(unit, compiled), compiled.octets, frees=compiled.prepared.removes
         )
 
-    def _progress(self, account: AccountNo, folder: FolderNo) -> FolderProgress:
+    def _progress(self, folder: FolderKey) -> FolderProgress:
         with self._snapshot() as snapshot:
-            return snapshot.progress(account, folder)
+            return snapshot.progress(folder)
 
     def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
         """As `Store.touch`."""

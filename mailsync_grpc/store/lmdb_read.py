@@ -11,7 +11,7 @@ import lmdb
 
 from mailsync_grpc.errors import RevisionCompactedError, RevisionInFutureError
 from mailsync_grpc.model.account import Account
-from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.store import keys
@@ -90,9 +90,11 @@ class Snapshot:
         value = self.txn.get(key, db=self.dbs.folders)
         return self._folder(key, value) if value and self._is_live(account) else None
 
-    def progress(self, account: AccountNo, folder: FolderNo) -> FolderProgress:
-        """Return how far a folder's mirror is."""
-        stored = self.txn.get(keys.pair.pack(account, folder), db=self.dbs.progress)
+    def progress(self, folder: FolderKey) -> FolderProgress:
+        """Return how far a mirror is, nowhere when it is not the folder's."""
+        account, number = folder.account.no, folder.no
+        is_there = self.txn.get(keys.pair.pack(account, folder.mirror), db=self.dbs.mirrors)
+        stored = self.txn.get(keys.pair.pack(account, number), db=self.dbs.progress) if is_there else None
         return PROGRESS.decode(stored) if stored else FolderProgress()
 
     def runs(self, account: AccountNo) -> list[SyncRun]:

@@ -15,7 +15,7 @@ from mailsync_grpc.errors import AccountExistsError, AccountNotFoundError
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import KnownEnvelope
 from mailsync_grpc.model.flags import Flags
-from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
+from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision, account_name
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.store import flagblocks
@@ -77,7 +77,7 @@ class MemoryStore:
 
     def apply(self, batch: Batch) -> Applied:
         """As `Store.apply`."""
-        prepared = prepare(batch, lambda folder: self._progress(batch.account.no, folder))
+        prepared = prepare(batch, self._progress)
         with self._committed:
             state = self._state_for(prepared)
             if batch.answer and self._fresh_answer(batch.answer.scope, batch.answer.request_id):
@@ -89,10 +89,10 @@ class MemoryStore:
             self._committed.notify_all()
             return Applied(first, self._log.head)
 
-    def _progress(self, account: AccountNo, folder: FolderNo) -> FolderProgress:
+    def _progress(self, folder: FolderKey) -> FolderProgress:
         with self._lock:
-            state = self._accounts.get(account)
-            return state.progress.get(folder, FolderProgress()) if state else FolderProgress()
+            state = self._accounts.get(folder.account.no)
+            return state.progress[folder.no] if state and folder.mirror in state.mirrors else FolderProgress()
 
     def _state_for(self, prepared: PreparedBatch) -> AccountState:
         no, account_id = prepared.batch.account

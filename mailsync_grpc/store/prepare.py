@@ -24,7 +24,7 @@ from mailsync_grpc.model.changes import (
     NewEnvelope,
     SyncRunChanged,
 )
-from mailsync_grpc.model.folder import FolderProgress
+from mailsync_grpc.model.folder import FolderKey, FolderProgress
 from mailsync_grpc.model.ids import ACCOUNT_ID, ID_BYTES, FolderNo
 from mailsync_grpc.store.base import Batch, ConflictError, EnvelopeRow
 from mailsync_grpc.store.codec.envelope import encode_envelope, encode_flags
@@ -38,8 +38,8 @@ NO_FOLDER = FolderNo(0)
 # A batch makes a thousand of them, and a named tuple's own constructor takes four times as long.
 _new_row = partial(tuple.__new__, EnvelopeRow)
 
-ProgressLookup = Callable[[FolderNo], FolderProgress]
-"""Returns how far a folder's mirror is, for the message that a FolderChanged carries."""
+ProgressLookup = Callable[[FolderKey], FolderProgress]
+"""Returns how far a mirror is, nowhere when it is not there yet; for the message that a FolderChanged carries."""
 
 
 class PreparedRow(NamedTuple):
@@ -98,7 +98,7 @@ def prepare(batch: Batch, progress_of: ProgressLookup) -> PreparedBatch:
     _require(not removes or (len(batch.changes) == 1 and not batch.progress), "changes of a removed account")
     for folder, _ in batch.progress:
         _require(folder.account == batch.account, "progress of another account")
-    given = {folder.no: progress for folder, progress in batch.progress}
+    given = dict(batch.progress)
     changes = tuple(_prepare_change(change, batch, given, progress_of) for change in batch.changes)
     return PreparedBatch(batch, changes)
 
@@ -109,7 +109,7 @@ def _require(holds: bool, what: str) -> None:
 
 
 def _prepare_change(
-    change: Change, batch: Batch, given: dict[FolderNo, FolderProgress], progress_of: ProgressLookup
+    change: Change, batch: Batch, given: dict[FolderKey, FolderProgress], progress_of: ProgressLookup
 ) -> PreparedChange:
     account, folder_no, folder_id = _addressee(change)
     _require(account == batch.account, "change of another account")
@@ -117,7 +117,7 @@ def _prepare_change(
     envelope = join_envelope(change.folder, rows[0].row) if isinstance(change, EnvelopeAdded) else b""
     progress = FolderProgress()
     if isinstance(change, FolderChanged):
-        progress = given.get(folder_no) or progress_of(folder_no)
+        progress = given.get(change.folder.key) or progress_of(change.folder.key)
     event = encode_change(change, Origin(batch.account.id, folder_id, batch.request_id), envelope, progress)
     flags = encode_flags(change.after) if isinstance(change, FlagsChanged) else b""
     return PreparedChange(change, EVENT_KINDS[type(change)], folder_no, event, rows, _record(change), flags)

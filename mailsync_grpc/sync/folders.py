@@ -56,7 +56,13 @@ class FolderTree:
 
     def _told(self, delta: tree.TreeDelta, before: dict[FolderNo, Folder]) -> list[Change]:
         created: list[Change] = [FolderChanged(folder, FolderChangeKind.CREATED) for folder in delta.created]
-        return created + [FolderChanged(folder, _kind(before[folder.no], folder)) for folder in delta.updated]
+        return created + [self._updated(before[folder.no], folder) for folder in delta.updated]
+
+    def _updated(self, before: Folder, after: Folder) -> FolderChanged:
+        if before.selected and not after.selected:
+            # Under a new mirror the old rows are out of reach at once, as when a user deselects the folder.
+            after = replace(after, mirror=MirrorNo(self.store.allocate(Counter.MIRROR)))
+        return FolderChanged(after, _kind(before, after))
 
     def _removals(self, missing: tuple[Folder, ...]) -> list[Change]:
         agreed = [folder for folder in missing if folder.no in self.missing]

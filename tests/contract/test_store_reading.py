@@ -22,7 +22,7 @@ from mailsync_grpc.model.changes import (
     SyncRunChanged,
 )
 from mailsync_grpc.model.flags import NO_FLAGS, Flags
-from mailsync_grpc.model.folder import MirrorNo, Selection
+from mailsync_grpc.model.folder import FolderProgress, MirrorNo, Selection
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store import flagblocks
@@ -252,3 +252,12 @@ def test_replaying_the_log_gives_the_store(inbox: Mailbox) -> None:
     assert live.catch_up() == Replayer(store).catch_up() == listed(store)
     store.apply(Batch(account.key, (AccountRemoved(account.key),)))
     assert live.catch_up() == listed(store)
+
+
+def test_the_event_of_a_folder_with_a_new_mirror_tells_nothing_of_the_old_one(inbox: Mailbox) -> None:
+    inbox.backfill(message_of(1), progress=FolderProgress(cursor=1, stored=1, as_of=1_000))
+    new = replace(inbox.folder, version=2, mirror=MirrorNo(inbox.store.allocate(Counter.MIRROR)))
+    change = FolderChanged(new, FolderChangeKind.DESELECTED)
+    revision = inbox.store.apply(Batch(inbox.account.key, (change,))).last
+    (record,) = inbox.store.log(Revision(revision - 1), 1, EVERYTHING).records
+    assert not event_pb2.Event.FromString(record.event).folder_changed.folder.HasField("counts")

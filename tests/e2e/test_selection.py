@@ -1,0 +1,100 @@
+"""Folders that come into the mirror and leave it: by a call while a turn is under way, and by the server's word."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from mailsync_grpc.cli.demo.mailbox import messages
+from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind
+from mailsync_grpc.model.folder import MirrorNo, Selection
+from mailsync_grpc.store.base import Batch, Counter
+from tests.support.agreement import assert_agreed
+from tests.support.hostile import METADATA, HostileServer
+from tests.support.hostile_faults import meanwhile, rewriting
+from tests.support.mirror import Mirror
+
+FLAGS = rb"UID FETCH 1:\*"
+
+
+@pytest.fixture
+def mirror(hostile_mirror: Mirror) -> Mirror:
+    """A mirror of 30 messages, not yet synced."""
+    hostile_mirror.mailbox.deliver(messages(30))
+    return hostile_mirror
+
+
+def deselect(mirror: Mirror) -> None:
+    """As the API does it: the old rows are out of reach under a new mirror."""
+    folder, _ = mirror.folder()
+    dropped = replace(
+        folder,
+        version=folder.version + 1,
+        selection=Selection.DESELECTED,
+        mirror=MirrorNo(mirror.store.allocate(Counter.MIRROR)),
+    )
+    mirror.store.apply(Batch(folder.account, (FolderChanged(dropped, FolderChangeKind.DESELECTED),)))
+
+
+def select(mirror: Mirror) -> None:
+    folder, _ = mirror.folder()
+    chosen = replace(folder, version=folder.version + 1, selection=Selection.SELECTED)
+    mirror.store.apply(Batch(folder.account, (FolderChanged(chosen, FolderChangeKind.SELECTED),)))
+
+
+def before_anything(_: Mirror) -> None:
+    """The first look is under way."""
+
+
+def after_the_first_sync(mirror: Mirror) -> None:
+    """A full comparison is under way."""
+    mirror.settle()
+    mirror.clock.skipped += mirror.settings.full_interval
+
+
+@pytest.mark.parametrize("stage", [before_anything, after_the_first_sync])
+def test_a_folder_deselected_during_a_look_is_mirrored_anew_once_selected_again(
+    mirror: Mirror, hostile: HostileServer, stage: Callable[[Mirror], None]
+) -> None:
+    stage(mirror)
+    hostile.once(FLAGS, meanwhile(lambda: deselect(mirror)))
+    mirror.settle()
+    assert mirror.flags() == {}
+    assert mirror.folder()[1].expected_exists is None, (
+        "what was seen of the old mirror says nothing of the new one"
+    )
+    select(mirror)
+    mirror.settle()
+    assert_agreed(mirror)
+
+
+def test_a_folder_deselected_during_its_backfill_keeps_nothing_of_it(
+    mirror: Mirror, hostile: HostileServer
+) -> None:
+    hostile.once(METADATA, meanwhile(lambda: deselect(mirror)))
+    mirror.settle()
+    assert (mirror.flags(), mirror.folder()[1].pending.ranges) == ({}, ())
+    select(mirror)
+    mirror.settle()
+    assert_agreed(mirror)
+
+
+def test_a_folder_that_its_server_calls_sent_no_more_leaves_the_mirror(
+    mirror: Mirror, hostile: HostileServer
+) -> None:
+    mirror.mailbox.create_folders("Work")
+    mirror.mailbox.deliver(messages(3, seed=5), "Sent")
+    mirror.settle()
+    demoted = rewriting(rb' .Sent\) "/" "Sent"', rb') "/" "Sent"')
+    promoted = rewriting(rb'\) "/" "Work"', rb' \\Sent) "/" "Work"')
+    hostile.always(b"LIST", lambda reply: promoted(demoted(reply)))
+    mirror.clock.skipped += 600
+    mirror.poll()
+    assert [mirror.folder(name)[0].selected for name in ("Sent", "Work")] == [False, True]
+    assert mirror.flags("Sent") == {}, "what is not mirrored is not kept as it once was"
+    assert mirror.folder("Sent")[1].stored == 0
+    assert_agreed(mirror, "INBOX", "Work")
+    hostile.heal()
+    mirror.clock.skipped += 600
+    mirror.poll()
+    assert_agreed(mirror)
