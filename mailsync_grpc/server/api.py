@@ -5,6 +5,7 @@ Transport settings were chosen by measurement with grpcio 1.85: `ping_timeout_ms
 that ping are sent away (too_many_pings); the pending limits let thousands of streams open at once.
 """
 
+import ssl
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,11 @@ def _credentials(tls: TlsConfig) -> grpc.ServerCredentials:
     assert tls.key_file is not None
     try:
         certificate, key = tls.cert_file.read_bytes(), tls.key_file.read_bytes()
+        # gRPC would say no more of a wrong one than that the port could not be added. No password: never ask for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_file, tls.key_file, password="")
+    except ssl.SSLError as error:
+        fault = error.reason or "no certificate in PEM with its key"
+        raise ConfigError(f"tls.cert_file, tls.key_file: {fault}") from None
     except OSError as error:
         raise ConfigError(f"tls.cert_file, tls.key_file: {error}") from None
     return grpc.ssl_server_credentials([(key, certificate)])

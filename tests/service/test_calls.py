@@ -17,6 +17,7 @@ from pydantic import SecretStr, ValidationError
 from mailsync_grpc import metrics
 from mailsync_grpc.cli.demo.certificates import make_certificates
 from mailsync_grpc.config import Config, TlsConfig
+from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.services.assembly import built_calls
 from mailsync_grpc.services.registry import SERVICES, UNIMPLEMENTED
@@ -210,6 +211,25 @@ async def test_with_tls_and_a_token_every_interface_may_be_listened_on(tmp_path:
             stub: Any = system_service_pb2_grpc.SystemServiceStub(channel)
             info = await stub.GetServerInfo(system_service_pb2.GetServerInfoRequest())
         assert info.store_engine == "memory"
+
+
+@pytest.mark.parametrize("spoil", ["missing", "not PEM", "not its key"])
+async def test_a_certificate_that_cannot_be_served_is_named(tmp_path: Path, spoil: str) -> None:
+    made = make_certificates(tmp_path)
+    if spoil == "missing":
+        made.key_file.unlink()
+    else:
+        made.key_file.write_bytes(b"x" if spoil == "not PEM" else other_key(tmp_path))
+    tls = TlsConfig(cert_file=made.cert_file, key_file=made.key_file)
+    with pytest.raises(ConfigError, match=r"tls\.cert_file, tls\.key_file"):
+        async with serving(MemoryStore(), tmp_path, listen="127.0.0.1:0", tls=tls):
+            pass
+
+
+def other_key(directory: Path) -> bytes:
+    """Return a key that belongs to another certificate."""
+    (directory / "other").mkdir()
+    return make_certificates(directory / "other").key_file.read_bytes()
 
 
 async def test_a_cancelled_call_leaves_no_task_behind(api: Api) -> None:
