@@ -81,7 +81,10 @@ def _explain(failure: Failure, address: str) -> Failure:
     # A reason of the service is plain; the code alone means that no mailsync answered.
     if failure.reason != grpc.StatusCode.UNAVAILABLE.name:
         return failure
-    hint = f"no mailsync service answers at {address}; start one with `mailsync serve`, or name another with --address"
+    hint = (
+        f"no mailsync service answers at {address}; start one with `mailsync serve`, name another with --address,"
+        " or, where it serves TLS, what to trust with --tls-ca"
+    )
     return Failure(failure.reason, f"{hint} ({failure.message})")
 
 
