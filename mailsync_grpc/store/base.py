@@ -27,12 +27,9 @@ from mailsync_grpc.model.run import SyncRun
 
 BLOCK_SHIFT = 7
 """Flags are packed in blocks of 2^7 = 128 UIDs."""
-KEPT_RUNS = 100
-"""Sync runs kept of each account."""
-KEPT_ANSWERS = 86_400
-"""Seconds for which recorded answers are kept."""
-KEPT_LOG = 3_600
-"""Seconds for which events are kept whatever the size of the log, short of a full store."""
+KEPT_RUNS = 100  # sync runs of each account
+KEPT_ANSWERS = 86_400  # seconds, recorded answers
+KEPT_LOG = 3_600  # seconds, events whatever the size of the log, short of a full store
 
 
 class ConflictError(MailsyncError):
@@ -130,8 +127,8 @@ class FlagBlock(NamedTuple):
 class LogRecord(NamedTuple):
     """One event of the log. `event` is a serialized `mailsync.v1.Event`, empty when its account was deleted.
 
-    `folder` is 0 for events without one; `other_folder` is the second folder of a move, else 0; `check` is a 64-bit
-    hash of the event as first written; `commit_time` is milliseconds since 1970.
+    (Only ACCOUNT_REMOVED itself stays.) `folder` is 0 for events without one; `other_folder` is the second folder of a
+    move, else 0; `check` is a 64-bit hash of the event as first written; `commit_time` is milliseconds since 1970.
     """
 
     revision: Revision
@@ -186,9 +183,10 @@ class Store(Protocol):
         ...
 
     def apply(self, batch: Batch) -> Applied:
-        """Commit a batch durably.
+        """Commit a batch durably. A folder's record that names another mirror drops the one before.
 
-        Raises ConflictError, AccountNotFoundError, FolderNotFoundError, AccountExistsError, StoreFullError.
+        Raises AccountNotFoundError, AccountExistsError, FolderNotFoundError, StoreFullError, and ConflictError also for
+        flags of a UID that is not stored, a mirror that was replaced, and a request answered meanwhile.
         """
         ...
 

@@ -49,7 +49,7 @@ accounts, folders, runs = Bundle("accounts"), Bundle("folders"), Bundle("runs")
 
 
 class Engines(RuleBasedStateMachine):
-    """Both engines side by side. Records in bundles may be stale by now; then both must refuse them alike."""
+    """Both engines side by side. Records in bundles were committed, but may be stale by now; then both refuse them alike."""
 
     @initialize()
     def open(self) -> None:
@@ -92,10 +92,9 @@ class Engines(RuleBasedStateMachine):
         return account if self.commit(account, AccountChanged(account)) else multiple()
 
     @rule(target=accounts, account=accounts, state=st.sampled_from(AccountState))
-    def change_account(self, account: Account, state: AccountState) -> Account:
+    def change_account(self, account: Account, state: AccountState) -> Any:
         changed = account.in_state(state, 5, "IMAP_UNREACHABLE", "why")
-        self.commit(account, AccountChanged(changed))
-        return changed
+        return changed if self.commit(account, AccountChanged(changed)) else multiple()
 
     @rule(account=consumes(accounts), answered=st.booleans())
     def remove_account(self, account: Account, answered: bool) -> None:
@@ -109,21 +108,21 @@ class Engines(RuleBasedStateMachine):
         return folder if self.commit(account, FolderChanged(folder, FolderChangeKind.CREATED)) else multiple()
 
     @rule(target=folders, folder=folders)
-    def rename_folder(self, folder: Folder) -> Folder:
+    def rename_folder(self, folder: Folder) -> Any:
         renamed = replace(folder, version=folder.version + 1, display_name=folder.display_name + "x")
-        self.commit_of(folder, FolderChanged(renamed, FolderChangeKind.RENAMED, folder.display_name))
-        return renamed
+        change = FolderChanged(renamed, FolderChangeKind.RENAMED, folder.display_name)
+        return renamed if self.commit_of(folder, change) else multiple()
 
     @rule(target=folders, folder=folders, rebound=uid_sets)
-    def reset_folder(self, folder: Folder, rebound: tuple[int, ...]) -> Folder:
+    def reset_folder(self, folder: Folder, rebound: tuple[int, ...]) -> Any:
         mirror = self.both(lambda store: MirrorNo(store.allocate(Counter.MIRROR)))
         assert mirror is not None
         reset = replace(
             folder, version=folder.version + 1, mirror=mirror, uid_validity=folder.uid_validity + 1
         )
         messages = tuple(map(message_of, rebound))
-        self.commit_of(folder, FolderReset(reset, folder.key), Backfilled(reset.key, messages))
-        return reset
+        changes = FolderReset(reset, folder.key), Backfilled(reset.key, messages)
+        return reset if self.commit_of(folder, *changes) else multiple()
 
     @rule(folder=folders)
     def remove_folder(self, folder: Folder) -> None:
@@ -170,15 +169,16 @@ class Engines(RuleBasedStateMachine):
         return run if self.commit(account, SyncRunChanged(run)) else multiple()
 
     @rule(target=runs, run=runs, told=st.booleans(), state=st.sampled_from(RunState))
-    def advance_run(self, run: SyncRun, told: bool, state: RunState) -> SyncRun:
-        after = replace(run, version=run.version + 1, state=state, messages_done=run.messages_done + 1)
+    def advance_run(self, run: SyncRun, told: bool, state: RunState) -> Any:
+        # Without an event only counts may advance.
+        after = replace(run, version=run.version + 1, messages_done=run.messages_done + 1)
+        after = replace(after, state=state) if told else after
         batch = (
             Batch(run.account, (SyncRunChanged(after),))
             if told
             else Batch(run.account, run_progress=(after,))
         )
-        self.both(lambda store: store.apply(batch))
-        return after
+        return after if self.both(lambda store: store.apply(batch)) else multiple()
 
     @rule(account=accounts, request_id=st.sampled_from(["1", "2"]))
     def answer(self, account: Account, request_id: str) -> None:

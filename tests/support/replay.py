@@ -15,6 +15,7 @@ from mailsync_grpc.v1 import account_pb2, envelope_pb2, event_pb2, folder_pb2, s
 from tests.support.store import EVERYTHING, all_rows
 
 _PAGE = 500
+_LAST_UID = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
@@ -39,8 +40,10 @@ def listed(store: Store) -> State:
     return state
 
 
-def _envelopes(store: Store, folder: Folder) -> dict[int, envelope_pb2.Envelope]:
-    rows = all_rows(store, folder)
+def _envelopes(
+    store: Store, folder: Folder, first: int = 1, last: int = _LAST_UID
+) -> dict[int, envelope_pb2.Envelope]:
+    rows = all_rows(store, folder, first, last)
     return {row.uid: envelope_pb2.Envelope.FromString(join_envelope(folder.key, row)) for row in rows}
 
 
@@ -94,12 +97,12 @@ class Replayer:
             del envelopes[uid]
 
     def _backfilled(self, event: event_pb2.Event, payload: event_pb2.Backfilled) -> None:
-        found = self._read(event.folder, payload.uid_validity)
-        chosen = {uid: envelope for uid, envelope in found.items() if _within(uid, payload.uids)}
-        self.state.envelopes[event.folder].update(chosen)
+        for one in payload.uids:
+            self._read(event.folder, payload.uid_validity, one.first, one.last)
 
     def _folder_reset(self, event: event_pb2.Event, payload: event_pb2.FolderReset) -> None:
-        self.state.envelopes[event.folder] = self._read(event.folder, payload.new_uid_validity)
+        self.state.envelopes[event.folder] = {}
+        self._read(event.folder, payload.new_uid_validity, 1, _LAST_UID)
         self.state.folders[event.folder].uid_validity = payload.new_uid_validity
 
     def _folder_changed(self, event: event_pb2.Event, payload: event_pb2.FolderChanged) -> None:
@@ -127,13 +130,15 @@ class Replayer:
     def _sync_run_changed(self, _: event_pb2.Event, payload: event_pb2.SyncRunChanged) -> None:
         self.state.runs[payload.sync_run.name] = _without_counts(payload.sync_run)
 
-    def _read(self, folder_name: str, uid_validity: int) -> dict[int, envelope_pb2.Envelope]:
+    def _read(self, folder_name: str, uid_validity: int, first: int, last: int) -> None:
+        """List the UIDs from `first` to `last`."""
         ref = parse_folder(folder_name)
         assert ref is not None
         account = self._store.account(ref.account_id)
         found = self._store.folder(account.no, ref.folder_id) if account else None
         # A folder that was renumbered or removed since has its own event ahead.
-        return _envelopes(self._store, found[0]) if found and found[0].uid_validity == uid_validity else {}
+        if found and found[0].uid_validity == uid_validity:
+            self.state.envelopes[folder_name].update(_envelopes(self._store, found[0], first, last))
 
 
 def _within(uid: int, ranges: Iterable[envelope_pb2.UidRange]) -> bool:

@@ -135,11 +135,14 @@ class Mailbox:
         return all_rows(self.store, self.folder)
 
 
-def all_rows(store: Store, folder: Folder) -> list[EnvelopeRow]:
-    """Every envelope of a folder, ascending by UID, read by pages."""
+def all_rows(store: Store, folder: Folder, first: int = 1, last: int = 0xFFFFFFFF) -> list[EnvelopeRow]:
+    """Every envelope of a folder with a UID from `first` to `last`, ascending, read by pages."""
     rows: list[EnvelopeRow] = []
+    after = first - 1
     while True:
-        page = store.page(folder, rows[-1].uid if rows else None, 100, EVERYTHING, newest_first=False)
-        rows += page.rows
-        if not page.more:
+        page = store.page(folder, after, min(100, last - after + 1), EVERYTHING, newest_first=False)
+        found = [row for row in page.rows if row.uid <= last]
+        rows += found
+        if not page.more or len(found) < len(page.rows):
             return rows
+        after = rows[-1].uid
