@@ -33,7 +33,7 @@ from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes
 from mailsync_grpc.store.base import Batch, ConflictError, Store
 from mailsync_grpc.sync import plan, retry
 from mailsync_grpc.sync.backfill import Backfill
-from mailsync_grpc.sync.commit import Committer
+from mailsync_grpc.sync.commit import Committer, RenumberedError
 from mailsync_grpc.sync.doubt import Doubt
 from mailsync_grpc.sync.folder import FolderSync
 from mailsync_grpc.sync.folders import FolderTree, marked
@@ -230,6 +230,8 @@ class AccountSync:
         state = self._committer(account, keeper, folder, progress)
         try:
             FolderSync(state).look(full=keeper.wants(folder) and keeper.full)
+        except RenumberedError:
+            self.folder_backoff[folder.no].until = self.next_poll
         except FOLDERS_OWN as error:
             self._folder_failed(keeper, state.folder, error)
         else:
@@ -272,6 +274,9 @@ class AccountSync:
             state = self._committer(account, keeper, folder, progress)
             try:
                 Backfill(state, self.doubts.setdefault(folder.mirror, Doubt())).run(more)
+            except RenumberedError:
+                backoff.until = self.next_poll
+                continue
             except FOLDERS_OWN as error:
                 self._folder_failed(keeper, state.folder, error)
             left = left or bool(state.progress.pending)

@@ -42,7 +42,7 @@ class Backfill:
         Raises the errors of the connection and of the store; what was committed before stays.
         """
         self.state.mode = "backfill"
-        self.state.connection.examine(self.state.folder.raw_name)
+        self.state.reopen()
         request = self._ask(UidSet())
         while request is not None:
             answer = self._read(request)
@@ -113,7 +113,7 @@ class Backfill:
     def _settle_skipped(self) -> None:
         """Ask once more in a folder opened anew, where what is not listed has gone."""
         if self.skipped:
-            self.state.connection.examine(self.state.folder.raw_name)
+            self.state.reopen()
         while batch := self.skipped.highest(self.state.account.settings.batch_size):
             messages = self.state.connection.fetch_metadata(batch)
             self.given = self.given or bool(messages)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from mailsync_grpc import metrics
+from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import (
@@ -32,6 +33,10 @@ LATEST_ARRIVAL = 3_600.0
 """Seconds; mail announced later than this after its INTERNALDATE did not arrive just now."""
 
 
+class RenumberedError(MailsyncError):
+    """The folder got another UIDVALIDITY since its look, so that its UIDs mean other messages; the next look resets it."""
+
+
 @dataclass(slots=True)
 class Committer:
     """One folder over one connection: its record and progress as last committed, and what commits need.
@@ -50,6 +55,11 @@ class Committer:
     run: ActiveRun | None = None
     mode: str = "incremental"
     changed: bool = False
+
+    def reopen(self) -> None:
+        """Open the folder again for what its look found. Raises RenumberedError."""
+        if self.connection.examine(self.folder.raw_name).uid_validity != self.folder.uid_validity:
+            raise RenumberedError(f"{self.folder.name} was renumbered since its look")
 
     def commit(self, changes: Sequence[Change], arrived: int = 0, **progress: Any) -> None:
         """Commit `changes` and the progress fields given, of which `arrived` messages count for the run."""

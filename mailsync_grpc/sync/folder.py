@@ -58,7 +58,7 @@ class FolderSync:
         Raises the errors of the connection and of the store; what was committed before stays.
         """
         state = self.state
-        self._settle_validity(self._examine())
+        self._settle_validity(state.connection.examine(state.folder.raw_name).uid_validity)
         full = full or plan.full_due(state.progress, state.account.settings, state.now())
         if not full:
             self._incremental()
@@ -68,9 +68,6 @@ class FolderSync:
         self._settle_first_sync()
         state.progress = replace(state.progress, as_of=state.now())
         return full
-
-    def _examine(self) -> int | None:
-        return self.state.connection.examine(self.state.folder.raw_name).uid_validity
 
     def _settle_validity(self, answered: int | None) -> None:
         state, folder = self.state, self.state.folder
@@ -178,7 +175,7 @@ class FolderSync:
         """
         if not missing:
             return 0
-        self._examine()
+        self.state.reopen()
         present = UidSet.of(self.state.connection.fetch_flags(missing).uids)
         expected = (self.state.progress.expected_exists or 0) + arrived
         if not (present or self.state.connection.exists < expected or self._complete_without(missing)):
