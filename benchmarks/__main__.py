@@ -1,5 +1,6 @@
 """The benchmark's command: measures every row that has a goal and prints ratios, never a verdict that fails a build."""
 
+import os
 import platform
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,16 +10,15 @@ import typer
 from benchmarks.measure import load
 from benchmarks.place import place
 from benchmarks.result import Row, as_json, as_text
-from benchmarks.rows import first_sync, full_comparison, listing, unmeasured, watching
+from benchmarks.rows import first_sync, full_comparison, listing, unmeasured
 from benchmarks.session import MESSAGES, PAIRS, QUICK_MESSAGES, QUICK_PAIRS, Session
 
-_ROWS = (
+ROWS = (
     first_sync.rows,
     first_sync.cold_rows,
     first_sync.first_page_rows,
     full_comparison.rows,
     listing.rows,
-    watching.rows,
     unmeasured.rows,
 )
 
@@ -36,7 +36,7 @@ def main(
     with place(messages) as filled:
         session = Session(filled, QUICK_PAIRS if quick else PAIRS, quick)
         session.tell(f"{messages:,} messages, {filled.octets / messages:.0f} octets each on the wire")
-        rows: list[Row] = [row for measure in _ROWS for row in measure(session)]
+        rows: list[Row] = [row for measure in ROWS for row in measure(session)]
     conditions = _conditions(session, before)
     if json:
         print(as_json(rows, conditions))
@@ -49,6 +49,7 @@ def _conditions(session: Session, load_before: float) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "messages": session.place.messages,
+        "cores": os.cpu_count(),
         "pairs": session.pairs,
         "load_before": round(load_before, 2),
         "load_after": round(load(), 2),

@@ -35,12 +35,14 @@ class Ours:
         return watch.usage
 
     def first_page(self, mailbox: Mailbox) -> Usage:
-        """Register the mailbox and list its INBOX as soon as the newest are told to be there."""
+        """Register the mailbox and list its INBOX as soon as the newest are told to be there; then let it finish."""
         watch = self.stopwatch()
         with watch.running():
-            inbox = self._wait_for(self._register(mailbox), "backfilled")
+            account = self._register(mailbox)
+            inbox = self._wait_for(account, "backfilled")
             page = envelope_service_pb2.ListEnvelopesRequest(parent=inbox, page_size=100)
             assert len(self.stubs.envelopes.ListEnvelopes(page).envelopes) == 100
+        self._wait_for(account, "folder_synced")
         return watch.usage
 
     def sync(self, mailbox: Mailbox) -> str:

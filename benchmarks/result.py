@@ -92,9 +92,10 @@ def _verdict(row: Row) -> str:
 
 def _detail(row: Row) -> str:
     if row.ours is None:
-        return f"against {row.goal.reference}"
-    reference = f"{_number(row.reference)} {row.unit} of " if row.reference is not None else ""
-    return f"{_number(row.ours)} {row.unit} against {reference}{row.goal.reference}"
+        return f"reference: {row.goal.reference}"
+    if row.reference is None:
+        return f"{_number(row.ours)} {row.unit}; reference: {row.goal.reference}"
+    return f"{_number(row.ours)} {row.unit} against {_number(row.reference)} {row.unit}; reference: {row.goal.reference}"
 
 
 def _number(value: float) -> str:
