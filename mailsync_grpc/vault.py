@@ -108,8 +108,18 @@ def load_master_key(config: Config) -> bytes:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"master_key_file: {error}") from None
         return _decode("master_key_file", text)
-    file = config.data_dir / KEY_FILE
+    return _own_key(config.data_dir)
+
+
+def _own_key(data_dir: Path) -> bytes:
+    """Return the key of the data directory's own file, made unless the directory belongs to another key already."""
+    file, check = data_dir / KEY_FILE, data_dir / CHECK_FILE
     if not file.exists():
+        if check.exists():
+            raise ConfigError(
+                f"{file} is missing; put it back or give the key by MAILSYNC_MASTER_KEY or master_key_file, or remove"
+                f" {check} to go on with a new one and set every account's credentials anew"
+            )
         _log.warning("master key made; keep a copy apart from the store's backups", file=str(file))
     return _decode(
         str(file), _read_or_create(file, base64.b64encode(os.urandom(KEY_BYTES))).decode("ascii", "replace")

@@ -51,6 +51,15 @@ def test_a_wrong_key_refuses_to_start(tmp_path: Path) -> None:
     open_vault(Config(data_dir=tmp_path, master_key=_secret(KEY)))
 
 
+def test_a_store_whose_key_is_missing_is_not_given_another(tmp_path: Path) -> None:
+    made = open_vault(Config(data_dir=tmp_path))
+    key = (tmp_path / "master.key").rename(tmp_path / "kept")
+    with pytest.raises(ConfigError, match=r"master\.key is missing"):
+        open_vault(Config(data_dir=tmp_path))
+    key.rename(tmp_path / "master.key")
+    assert open_vault(Config(data_dir=tmp_path)).subkey("x") == made.subkey("x")
+
+
 @pytest.mark.parametrize("text", ["", "not base64!", base64.b64encode(b"short").decode()])
 def test_a_malformed_key_file_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "key"
