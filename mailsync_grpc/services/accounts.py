@@ -9,6 +9,7 @@ import hmac
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mailsync_grpc.errors import AccountExistsError, EtagMismatchError, InvalidFieldError
 from mailsync_grpc.imap.auth import Password
@@ -32,6 +33,8 @@ from mailsync_grpc.store.codec.messages import account_etag, account_message
 from mailsync_grpc.v1 import account_service_pb2 as pb
 
 _SCAN = 1_000
+
+Switched = TypeVar("Switched", pb.PauseAccountResponse, pb.ResumeAccountResponse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,29 +183,29 @@ class AccountService:
         self, request: pb.PauseAccountRequest, _context: Context
     ) -> pb.PauseAccountResponse:
         """Stop polling an account."""
-        account_id = fields.account_id(request.name)
-
-        def decide() -> Decision[pb.PauseAccountResponse]:
-            account = self.core.account(account_id)
-            after = self._switched(account, paused=True)
-            response = pb.PauseAccountResponse(account=account_message(after))
-            return Decision(_batch(account, after), response)
-
-        return await self.mutations.once(request, pb.PauseAccountResponse, lambda: self.core.run(decide))
+        return await self._switch(request, pb.PauseAccountResponse, paused=True)
 
     async def resume_account(
         self, request: pb.ResumeAccountRequest, _context: Context
     ) -> pb.ResumeAccountResponse:
         """Poll a paused account again, or try one that failed at once."""
+        return await self._switch(request, pb.ResumeAccountResponse, paused=False)
+
+    async def _switch(
+        self,
+        request: pb.PauseAccountRequest | pb.ResumeAccountRequest,
+        answer: type[Switched],
+        *,
+        paused: bool,
+    ) -> Switched:
         account_id = fields.account_id(request.name)
 
-        def decide() -> Decision[pb.ResumeAccountResponse]:
-            account = self.core.account(account_id)
-            after = self._switched(account, paused=False)
-            response = pb.ResumeAccountResponse(account=account_message(after))
-            return Decision(_batch(account, after), response)
+        def decide() -> Decision[Switched]:
+            before = self.core.account(account_id)
+            after = self._switched(before, paused)
+            return Decision(_batch(before, after), answer(account=account_message(after)))
 
-        return await self.mutations.once(request, pb.ResumeAccountResponse, lambda: self.core.run(decide))
+        return await self.mutations.once(request, answer, lambda: self.core.run(decide))
 
     def _switched(self, account: Account, paused: bool) -> Account:
         """Return the next version, or this very one when nothing is to be switched; resuming forgets failures."""
