@@ -15,7 +15,13 @@ from typing import NamedTuple
 
 import lmdb
 
-from mailsync_grpc.errors import ConfigError, StoreCorruptError, StoreFullError, StoreSchemaError
+from mailsync_grpc.errors import (
+    ConfigError,
+    StoreCorruptError,
+    StoreFullError,
+    StoreLockedError,
+    StoreSchemaError,
+)
 from mailsync_grpc.model.ids import RandomBytes
 from mailsync_grpc.store import keys
 
@@ -63,12 +69,16 @@ class Databases(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An open store: LMDB's environment, its databases, its epoch and its limit."""
+    """An open store: LMDB's environment, its databases, its epoch and its limit.
+
+    `term` numbers the server that this process belongs to; only the last one's processes may write.
+    """
 
     path: Path
     env: lmdb.Environment
     dbs: Databases
     epoch: bytes
+    term: int
     max_bytes: int
     pid: int
 
@@ -85,6 +95,11 @@ class Environment:
             raise RuntimeError(
                 f"this store was opened by process {self.pid}; open it anew, or spawn instead of forking"
             )
+
+    def require_own_term(self, txn: "lmdb.Transaction[bytes]") -> None:
+        """Refuse to write once another server has opened the store: what this process decides upon is outdated."""
+        if _term(self.dbs, txn) != self.term:
+            raise StoreLockedError(f"{self.path}: another server has taken over; this process writes no more")
 
     def used(self, txn: "lmdb.Transaction[bytes]") -> int:
         """Octets of the pages in use; pages freed inside the file do not count."""
@@ -129,8 +144,10 @@ def damaged(path: Path, fault: str) -> StoreCorruptError:
     )
 
 
-def open_environment(data_dir: Path, max_bytes: int, map_size: int, random: RandomBytes) -> Environment:
-    """Open or create the store below `data_dir`.
+def open_environment(
+    data_dir: Path, max_bytes: int, map_size: int, random: RandomBytes, *, exclusive: bool
+) -> Environment:
+    """Open or create the store below `data_dir`; `exclusive` begins a new server's term.
 
     Raises ConfigError, StoreCorruptError, StoreFullError, StoreSchemaError.
     """
@@ -149,12 +166,12 @@ def open_environment(data_dir: Path, max_bytes: int, map_size: int, random: Rand
         )
         try:
             _refuse_truncated(path, env)
-            dbs, epoch = _open_databases(path, env, random)
+            dbs, epoch, term = _open_databases(path, env, random, exclusive=exclusive)
             env.reader_check()
         except BaseException:
             env.close()
             raise
-    return Environment(path, env, dbs, epoch, max_bytes, os.getpid())
+    return Environment(path, env, dbs, epoch, term, max_bytes, os.getpid())
 
 
 def _fits_in_memory(path: Path) -> bool:
@@ -171,7 +188,9 @@ def _refuse_truncated(path: Path, env: lmdb.Environment) -> None:
         raise damaged(path, f"{size} octets hold fewer than its {pages} pages")
 
 
-def _open_databases(path: Path, env: lmdb.Environment, random: RandomBytes) -> tuple[Databases, bytes]:
+def _open_databases(
+    path: Path, env: lmdb.Environment, random: RandomBytes, *, exclusive: bool
+) -> tuple[Databases, bytes, int]:
     with env.begin(write=True) as txn:
         is_new = not env.stat()["entries"]
         dbs = Databases(*(env.open_db(name.encode(), txn=txn) for name in Databases._fields))
@@ -182,7 +201,16 @@ def _open_databases(path: Path, env: lmdb.Environment, random: RandomBytes) -> t
         if schema is None or epoch is None:
             raise damaged(path, "its schema version is missing")
         _require_schema(path, keys.number.unpack(schema)[0])
-    return dbs, epoch
+        term = _term(dbs, txn)
+        if exclusive:
+            term += 1
+            txn.put(keys.TERM_KEY, keys.wide.pack(term), db=dbs.meta)
+    return dbs, epoch, term
+
+
+def _term(dbs: Databases, txn: "lmdb.Transaction[bytes]") -> int:
+    stored = txn.get(keys.TERM_KEY, db=dbs.meta)
+    return int(keys.wide.unpack(stored)[0]) if stored else 0
 
 
 def _require_schema(path: Path, schema: int) -> None:

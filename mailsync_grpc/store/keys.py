@@ -3,7 +3,8 @@
 Numbers are fixed-width and big-endian, so that LMDB's byte order is their order and all rows of an account, of a
 mirror, stand together. One named database holds one kind of row:
 
-    meta          schema | epoch | log | counter + number   what the store is, the log's bounds, the counters
+    meta          schema | epoch | term | log | counter + number
+                  what the store is, how many servers have opened it, the log's bounds, the counters
     accounts      account                  -> record head, JSON
     account_ids   id                       -> account
     folders       account folder           -> record head, JSON
@@ -33,7 +34,7 @@ from mailsync_grpc.store.base import EnvelopeRow, LogRecord, RecordedAnswer
 
 SCHEMA = 1
 
-SCHEMA_KEY, EPOCH_KEY, LOG_KEY = b"schema", b"epoch", b"log"
+SCHEMA_KEY, EPOCH_KEY, TERM_KEY, LOG_KEY = b"schema", b"epoch", b"term", b"log"
 _COUNTER = b"counter"
 
 number = Struct(">I")

@@ -65,7 +65,7 @@ def open_store(
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = DirectoryLock(data_dir) if exclusive else None
     try:
-        environment = open_environment(data_dir, max_bytes, map_size, random)
+        environment = open_environment(data_dir, max_bytes, map_size, random, exclusive=exclusive)
     except BaseException:
         if lock:
             lock.release()

@@ -139,6 +139,7 @@ class Writer:
     def _commit(self, group: list[Job[Any]]) -> tuple[list[Any], int]:
         environment = self._environment
         with translated(environment.path), environment.env.begin(write=True) as txn:
+            environment.require_own_term(txn)
             before = keys.LogBounds.unpack(txn.get(keys.LOG_KEY, db=environment.dbs.meta))
             unit = WriteUnit(txn, environment.dbs, before, int(self._clock() * 1_000), is_full=False)
             run = self._run_alone if len(group) == 1 else self._run_nested

@@ -2,7 +2,8 @@
 
 `write` commits batches from several threads until it is killed and prints one line for each batch that was
 acknowledged: folder number, first and last UID. `commit` makes one commit and ends; `hold` opens the store as a server,
-says so and waits to be killed; `read` begins a read transaction, says so and waits likewise.
+says so and waits to be killed; `read` begins a read transaction, says so and waits likewise; `work` opens it as a
+worker, says so, and at each line it is sent writes and tells whether it could.
 """
 
 import os
@@ -11,11 +12,12 @@ import threading
 from itertools import count
 from pathlib import Path
 
+from mailsync_grpc.errors import StoreLockedError
 from mailsync_grpc.model.changes import Backfilled, Change, EnvelopeAdded, EnvelopesRemoved, FlagsChanged
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderProgress
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import Batch, Store
+from mailsync_grpc.store.base import Batch, Counter, Store
 from mailsync_grpc.store.lmdb import open_store
 from tests.support.store import message_of
 
@@ -49,9 +51,22 @@ def write_for_ever(store: Store, folder: Folder, progress: FolderProgress) -> No
         say(f"{folder.no} {first}")
 
 
+def write_when_told(store: Store) -> None:
+    """Allocate a number for each line of the standard input."""
+    say("ready")
+    for _ in sys.stdin:
+        try:
+            say(f"wrote {store.allocate(Counter.ACCOUNT)}")
+        except StoreLockedError:
+            say("refused")
+
+
 def main(what: str, directory: str) -> None:
     """Do `what` on the store in `directory`."""
     store = open_store(Path(directory), exclusive=what in {"write", "hold"})
+    if what == "work":
+        write_when_told(store)
+        return
     (account,) = store.accounts()
     folders = store.folders(account.no)
     match what:
