@@ -17,7 +17,6 @@ import lmdb
 from mailsync_grpc.errors import StoreFullError
 from mailsync_grpc.model.ids import ID_BYTES
 
-NAME_BYTES = 32
 MAP_BYTES = 16 << 30
 """Size of the sparse map: some 50 million entries, more than a disk's cap lets in."""
 

@@ -21,8 +21,6 @@ from mailsync_grpc.store.codec.wire import (
 from mailsync_grpc.v1 import envelope_pb2
 
 FLAGS_FIELD = 6
-FIRST_BASIC_FIELD = 10
-FIRST_DETAIL_FIELD = 30
 
 _FLAGS = bytes_tag(FLAGS_FIELD)
 _INTERNAL_DATE, _SIZE, _SUBJECT = bytes_tag(10), varint_tag(11), bytes_tag(12)

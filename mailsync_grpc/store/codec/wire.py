@@ -37,18 +37,6 @@ def varint(number: int) -> bytes:
     return SMALL[number] if 0 <= number < _TWO_BYTES else _long_varint(number)
 
 
-def read_varint(data: bytes, start: int) -> tuple[int, int]:
-    """Return the varint at `start` and the position after it."""
-    number = shift = 0
-    while True:
-        byte = data[start]
-        start += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, start
-        shift += 7
-
-
 def varint_tag(field: int) -> bytes:
     """Return the tag of a varint field."""
     return varint(field << 3)
