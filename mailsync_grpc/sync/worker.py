@@ -33,6 +33,8 @@ from mailsync_grpc.sync.scheduler import Lane, Scheduler
 from mailsync_grpc.vault import open_vault
 
 BEAT = 1.0
+END_PATIENCE = 5.0
+"""Seconds from the parent's end to ours, whatever turns wait for."""
 FAULT_DELAY = 60.0
 """Seconds before an account is tried again in which a fault of ours showed, so that it is no tight loop."""
 TOUCH_INTERVAL = 60.0
@@ -192,7 +194,7 @@ def run(config: Config, index: int, count: int, pipe: Pipe) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a terminal's Ctrl-C stops us
-    threading.Thread(target=_end_with, args=(pipe, stopping), name="parent", daemon=True).start()
+    threading.Thread(target=end_with, args=(pipe, stopping), name="parent", daemon=True).start()
     store = open_store(config.data_dir, exclusive=False, max_bytes=config.store.max_bytes)
     relax_collector()
     try:
@@ -221,10 +223,19 @@ def _environment(config: Config, store: Store, stopping: threading.Event) -> Env
     )
 
 
-def _end_with(pipe: Pipe, stopping: threading.Event) -> None:
+def end_with(
+    pipe: Pipe,
+    stopping: threading.Event,
+    patience: float = END_PATIENCE,
+    end: Callable[[int], object] = os._exit,
+) -> None:
+    """Stop when the parent's end of the pipe closes; end the process when turns do not let it stop in time."""
     with suppress(EOFError, OSError):
         pipe.recv_bytes()
     stopping.set()
+    # A turn may wait for its mail server for minutes; what it has not committed is done again.
+    time.sleep(patience)
+    end(1)
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import Pipe
 
 from mailsync_grpc.errors import ImapUnreachableError, MailsyncError, RevisionCompactedError, StoreFullError
 from mailsync_grpc.imap.connection import Connection
@@ -14,7 +15,7 @@ from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.store.base import Batch, LogSlice
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.sync.account import Environment
-from mailsync_grpc.sync.worker import Worker
+from mailsync_grpc.sync.worker import Worker, end_with
 from tests.support.store import account_of
 
 PATIENCE = 5.0
@@ -102,3 +103,15 @@ def test_commands_that_were_dropped_with_old_events_are_obeyed_without_a_second_
         assert server.tried.acquire(timeout=PATIENCE), "of the second account"
         assert not server.tried.acquire(timeout=0.3), "the first account's turn is not over"
     assert server.most == 2
+
+
+def test_a_worker_whose_parent_is_gone_ends_whatever_its_turns_wait_for() -> None:
+    ours, theirs = Pipe()
+    stopping, ended = threading.Event(), threading.Event()
+    thread = threading.Thread(target=end_with, args=(theirs, stopping, 0.0, lambda _: ended.set()))
+    thread.start()
+    assert not stopping.wait(0.05)
+    ours.close()
+    assert ended.wait(PATIENCE)
+    assert stopping.is_set()
+    thread.join()
