@@ -100,6 +100,7 @@ class AccountSync:
             return None
         if account.paused:
             self.close()
+            self.as_of = {}
             return self.env.clock() + IDLE, Lane.POLL
         self._follow_edits(account)
         keeper = self._keeper(account, nudged)
@@ -193,6 +194,7 @@ class AccountSync:
         connection = self._connected(account)
         self._list_when_due(connection, keeper)
         folders = self._selected()
+        self.as_of = {folder.no: self.as_of[folder.no] for folder, _ in folders if folder.no in self.as_of}
         keeper.begin(folders, account.settings)
         self._look(account, keeper, folders)
         more = self._backfill(account, keeper)

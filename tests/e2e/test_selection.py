@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mailsync_grpc.cli.demo.mailbox import messages
-from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind
+from mailsync_grpc.model.changes import AccountChanged, FolderChanged, FolderChangeKind
 from mailsync_grpc.model.folder import MirrorNo, Selection
 from mailsync_grpc.store.base import Batch, Counter
 from tests.support.agreement import assert_agreed
@@ -98,3 +98,17 @@ def test_a_folder_that_its_server_calls_sent_no_more_leaves_the_mirror(
     mirror.clock.skipped += 600
     mirror.poll()
     assert_agreed(mirror)
+
+
+def test_only_folders_that_are_looked_at_count_as_stale(mirror: Mirror) -> None:
+    mirror.settle()
+    assert set(mirror.sync.as_of) == {mirror.folder(name)[0].no for name in ("INBOX", "Sent")}
+    deselect(mirror)
+    mirror.poll()
+    assert set(mirror.sync.as_of) == {mirror.folder("Sent")[0].no}
+    account = mirror.store.account("test")
+    assert account is not None
+    paused = replace(account, version=account.version + 1, paused=True)
+    mirror.store.apply(Batch(account.key, (AccountChanged(paused),)))
+    mirror.poll()
+    assert mirror.sync.as_of == {}
