@@ -1,4 +1,4 @@
-"""A reader of one event stream, that notices what no stream may do."""
+"""A reader of one event stream, that notices what no stream may do; and what tests of streams begin with."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,11 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import pytest
 
+from mailsync_grpc.config import WatchConfig
 from mailsync_grpc.v1 import event_pb2
 from mailsync_grpc.v1 import event_service_pb2 as pb
 from tests.support.api import Api
 
+OLDEST = pb.StartOldest()
 PATIENCE = 30.0
 """Seconds after which a test gives up waiting; nothing is ever asserted about less."""
 
@@ -73,3 +76,21 @@ async def watching(api: Api, **request: Any) -> AsyncIterator[Watcher]:
         yield watcher
     finally:
         call.cancel()
+
+
+async def refused(api: Api, **request: Any) -> grpc.aio.AioRpcError:
+    """Return the error that a stream ends with before anything was said."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async with asyncio.timeout(PATIENCE):
+            await api.events.WatchEvents(pb.WatchEventsRequest(**request)).read()
+    return caught.value
+
+
+def head(api: Api) -> int:
+    """Return the revision of the newest event."""
+    return api.store.stats().log_head
+
+
+def quick(**changes: float) -> WatchConfig:
+    """Settings below what an operator may choose, so that a test need not wait."""
+    return WatchConfig().model_copy(update=changes)
