@@ -44,13 +44,15 @@ class RunKeeper:
         return self.active is not None and self.active.record.cancel_requested
 
     def refresh(self) -> None:
-        """Read what API calls changed: new runs, a cancellation of the active one."""
-        kept = self.store.runs(self.account.no)
+        """Read what API calls changed: new runs, a cancellation of the active one, which may be kept no more."""
+        kept = {run.no: run for run in self.store.runs(self.account.no)}
         if self.active is not None:
-            number = self.active.record.no
-            self.active.record = next((run for run in kept if run.no == number), self.active.record)
-            kept = [run for run in kept if run.no != number]
-        self.next = runs.next_run(kept)
+            record = kept.pop(self.active.record.no, None)
+            if record is None:
+                self.active = None
+            else:
+                self.active.record = record
+        self.next = runs.next_run(kept.values())
 
     def begin(self, folders: list[tuple[Folder, FolderProgress]], settings: SyncSettings) -> None:
         """Start the waiting run, or a scheduled one when a synced folder is due for its full comparison."""
