@@ -6,6 +6,7 @@ others. A nudge makes a waiting account due at once and is remembered for a runn
 """
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -21,14 +22,15 @@ class Lane(IntEnum):
 
 @dataclass(slots=True)
 class Scheduler:
-    """A heap of (due time, account). Superseded entries stay in the heap and are passed over when they surface."""
+    """A heap of (due time, account) for each lane. Superseded entries stay and are passed over when they surface."""
 
     room: dict[Lane, int]
     _due: dict[AccountNo, tuple[float, Lane]] = field(default_factory=dict)
-    _heap: list[tuple[float, AccountNo]] = field(default_factory=list)
+    _heaps: dict[Lane, list[tuple[float, AccountNo]]] = field(
+        default_factory=lambda: {lane: [] for lane in Lane}
+    )
     _running: dict[AccountNo, Lane] = field(default_factory=dict)
     _nudged: set[AccountNo] = field(default_factory=set)
-    _blocked: list[tuple[float, AccountNo]] = field(default_factory=list)
 
     def put(self, account: AccountNo, due: float, lane: Lane = Lane.POLL) -> None:
         """Make the account due at `due`, whatever was planned before; ends its running."""
@@ -37,7 +39,7 @@ class Scheduler:
             self._nudged.discard(account)
             due, lane = 0.0, Lane.POLL
         self._due[account] = (due, lane)
-        heapq.heappush(self._heap, (due, account))
+        heapq.heappush(self._heaps[lane], (due, account))
 
     def nudge(self, account: AccountNo) -> None:
         """Make the account due at once, after its present job if one runs. A new account becomes known by it."""
@@ -53,39 +55,27 @@ class Scheduler:
         self._nudged.discard(account)
 
     def take(self, now: float) -> AccountNo | None:
-        """Return an account that is due and whose lane has room, now running; None when there is none."""
-        while self._heap and self._heap[0][0] <= now:
-            entry = heapq.heappop(self._heap)
-            due, account = entry
-            planned = self._due.get(account)
-            if planned is None or planned[0] != due:
-                continue
-            lane = planned[1]
-            if sum(1 for running in self._running.values() if running is lane) >= self.room[lane]:
-                self._blocked.append(entry)
-                continue
-            del self._due[account]
-            self._running[account] = lane
-            self._unblock()
-            return account
-        self._unblock()
+        """Return an account that is due and whose lane has room, polls first, now running; None when there is none."""
+        for lane in self._with_room():
+            account = self._pop(lane, now)
+            if account is not None:
+                del self._due[account]
+                self._running[account] = lane
+                return account
         return None
 
     def next_due(self) -> float | None:
-        """Return a time before which nothing becomes due; None when nothing is planned."""
-        return self._heap[0][0] if self._heap else None
+        """Return a time before which nothing can be taken; None until something is put, for want of plans or room."""
+        return min((heap[0][0] for lane in self._with_room() if (heap := self._heaps[lane])), default=None)
 
-    @property
-    def running(self) -> int:
-        """How many jobs run."""
-        return len(self._running)
+    def _with_room(self) -> list[Lane]:
+        taken = Counter(self._running.values())
+        return [lane for lane in Lane if taken[lane] < self.room[lane]]
 
-    @property
-    def known(self) -> set[AccountNo]:
-        """Accounts that are planned or running."""
-        return self._due.keys() | self._running.keys()
-
-    def _unblock(self) -> None:
-        for entry in self._blocked:
-            heapq.heappush(self._heap, entry)
-        self._blocked.clear()
+    def _pop(self, lane: Lane, now: float) -> AccountNo | None:
+        heap = self._heaps[lane]
+        while heap and heap[0][0] <= now:
+            due, account = heapq.heappop(heap)
+            if self._due.get(account) == (due, lane):
+                return account
+        return None

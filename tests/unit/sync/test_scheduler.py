@@ -43,9 +43,18 @@ def test_a_full_backfill_lane_does_not_hold_up_polls() -> None:
     due.put(A, 0.0, Lane.BACKFILL)
     due.put(B, 1.0, Lane.BACKFILL)
     due.put(C, 2.0)
-    assert (due.take(3.0), due.take(3.0), due.take(3.0)) == (A, C, None)
+    assert (due.take(3.0), due.take(3.0), due.take(3.0)) == (C, A, None)
     due.put(A, 50.0)
     assert due.take(3.0) == B, "the room that A gave back goes to B"
+
+
+def test_a_full_lane_asks_for_no_early_look() -> None:
+    due = scheduler(backfills=1)
+    due.put(A, 0.0, Lane.BACKFILL)
+    due.put(B, 1.0, Lane.BACKFILL)
+    due.put(C, 20.0)
+    assert due.take(3.0) == A
+    assert (due.take(3.0), due.next_due()) == (None, 20.0), "B waits for room, not for a time"
 
 
 def test_a_forgotten_account_does_not_come_back() -> None:
@@ -53,4 +62,5 @@ def test_a_forgotten_account_does_not_come_back() -> None:
     due.put(A, 0.0)
     due.forget(A)
     assert due.take(1.0) is None
-    assert due.known == set()
+    due.nudge(A)
+    assert due.take(1.0) == A, "but for a nudge, as a new account"
