@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from google.protobuf.duration_pb2 import Duration
 
 from mailsync_grpc.cli.account_view import account_details, account_table
 from mailsync_grpc.cli.command import connected
@@ -69,7 +70,7 @@ def add(
             "--id", help="Id of the account, such as work; made up when left out.", show_default=False
         ),
     ] = "",
-    port: Annotated[int, typer.Option(help="0: 993 for TLS, 143 else.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: 993 for TLS, 143 else.")] = 0,
     security: Annotated[Security, typer.Option(help="Plaintext needs the operator's leave.")] = Security.TLS,
     ca_file: Annotated[
         Path | None,
@@ -92,7 +93,8 @@ def add(
     """
     account = Account(imap=ImapEndpoint(host=host, port=port, security=_SECURITY[security]))
     if ca_file is not None:
-        account.imap.tls.ca_pem = ca_file.read_text("ascii")
+        # Bundles have comments between the certificates, in whatever encoding.
+        account.imap.tls.ca_pem = ca_file.read_text("utf-8", "replace")
     _describe(account, name, email, label, poll_interval, full_interval)
     account.auth.password.username = username
     account.auth.password.password = read_password(username, from_stdin=password_stdin)
@@ -243,12 +245,19 @@ def _describe(
         account.labels.update(_labels(labels))
         paths.append("labels")
     if poll_interval is not None:
-        account.sync.poll_interval.FromMilliseconds(round(poll_interval * 1000))
+        _set_seconds(account.sync.poll_interval, poll_interval)
         paths.append("sync.poll_interval")
     if full_interval is not None:
-        account.sync.full_interval.FromMilliseconds(round(full_interval * 1000))
+        _set_seconds(account.sync.full_interval, full_interval)
         paths.append("sync.full_interval")
     return paths
+
+
+def _set_seconds(duration: Duration, seconds: float) -> None:
+    # The service knows what is allowed; here only what no Duration holds is refused.
+    if not abs(seconds) < 1e9:
+        raise CommandError(f"not a number of seconds: {seconds:g}")
+    duration.FromMilliseconds(round(seconds * 1000))
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

@@ -98,9 +98,13 @@ def to_stdout(pieces: Iterable[DownloadContentResponse], *, is_terminal: bool) -
 
 
 def to_file(pieces: Iterable[DownloadContentResponse], path: Path) -> ContentTrailer:
-    """Write a file that appears only once it is complete and verified. OSError, and as ``receive``."""
-    with _whole_or_not(path) as file:
-        return receive(pieces, file.write)
+    """Write a file that appears only once it is complete and verified. CommandError as ``receive``, or names the file."""
+    try:
+        with _whole_or_not(path) as file:
+            return receive(pieces, file.write)
+    except OSError as error:
+        # Its own name, not that of the draft beside it.
+        raise CommandError(f"{path}: {error.strerror}") from None
 
 
 def receive(

@@ -63,6 +63,8 @@ def reported(address: str) -> Iterator[None]:
         _complain(str(error).splitlines())
     except grpc.RpcError as error:
         _complain(_explain(failure_of(error), address).lines())
+    except UnicodeEncodeError as error:
+        _complain([f"not UTF-8 and so in no request: {error.object}"])
     except BrokenPipeError:
         # Whoever reads the output has seen enough; click ends quietly for it.
         raise

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.terminal import to_people, to_people_beside
-from mailsync_grpc.config import is_local
+from mailsync_grpc.config import is_local, split_address
 from mailsync_grpc.v1.account_service_pb2_grpc import AccountServiceStub
 from mailsync_grpc.v1.content_service_pb2_grpc import ContentServiceStub
 from mailsync_grpc.v1.envelope_service_pb2_grpc import EnvelopeServiceStub
@@ -51,11 +51,13 @@ class Target:
     tls_ca: Path | None = None
 
     def __post_init__(self) -> None:
-        """CommandError for an address that is none."""
+        """CommandError for an address that is none, and for a token that no header carries."""
         try:
-            is_local(self.address)
+            split_address("--address", self.address)
         except ValueError as error:
-            raise CommandError(f"--address: {error}") from None
+            raise CommandError(str(error)) from None
+        if self.token and not (self.token.isascii() and self.token.isprintable()):
+            raise CommandError("--token: printable ASCII characters only")
 
     @property
     def metadata(self) -> Metadata:

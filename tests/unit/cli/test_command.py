@@ -57,8 +57,48 @@ def test_no_command_takes_a_password_as_an_argument() -> None:
 def test_an_address_that_is_none_is_named(address: str) -> None:
     result = CliRunner().invoke(app, ["account", "list", "--address", address])
     assert result.exit_code == 1
-    assert "--address" in result.stderr
+    assert result.stderr.startswith("--address=")
     assert "expected HOST:PORT" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--port", "99999999999"],
+        ["--port", "-1"],
+        ["--poll-interval", "nan"],
+        ["--full-interval", "1e300"],
+        ["--username", "ann\udcff"],
+        ["--token", "tök"],
+        ["--token", "two\nlines"],
+    ],
+    ids=" ".join,
+)
+def test_what_no_request_can_carry_is_refused_in_a_line(options: list[str]) -> None:
+    words = ["account", "add", "--host", "h", "--username", "u", *options]
+    result = CliRunner().invoke(app, words, env={VARIABLE: "secret"})
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code in {1, 2}
+    assert "Invalid metadata" not in result.stderr
+
+
+def test_a_ca_file_may_have_comments_in_any_language(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes("# Főtanúsítvány".encode() + b"\xff\n")
+    words = [
+        "account",
+        "add",
+        "--host",
+        "h",
+        "--username",
+        "u",
+        "--ca-file",
+        str(file),
+        "--address",
+        "127.0.0.1:1",
+    ]
+    result = CliRunner().invoke(app, words, env={VARIABLE: "secret"})
+    assert "no mailsync service answers" in result.stderr
 
 
 def test_a_server_on_another_machine_is_spoken_to_over_tls_only() -> None:

@@ -64,6 +64,12 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_file_that_cannot_be_written_is_named_as_the_caller_did(tmp_path: Path) -> None:
+    for target in (tmp_path, tmp_path / "none" / "part"):
+        with pytest.raises(CommandError, match=f"^{target}: "):
+            to_file(pieces(b"one"), target)
+
+
 def test_an_older_file_stays_when_the_download_fails(tmp_path: Path) -> None:
     target = tmp_path / "part"
     target.write_bytes(b"older")
