@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -40,6 +41,14 @@ def _networks(value: object) -> object:
     if not isinstance(value, str):
         return value
     return [part.strip().strip("\"'") for part in value.strip().strip("[]").split(",") if part.strip()]
+
+
+def _sendable(token: SecretStr) -> SecretStr:
+    """Refuse a token that no caller's header could carry as it is, such as one read from a file with its line end."""
+    text = token.get_secret_value()
+    if not (text and text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("printable ASCII characters without blanks, at least one")
+    return token
 
 
 def _each_network(value: object) -> object:
@@ -130,7 +139,7 @@ class Config(BaseSettings):
     """Sync worker processes."""
     worker_threads: int = Field(default=32, ge=1, le=1024)
     """I/O threads of each worker."""
-    token: SecretStr | None = None
+    token: Annotated[SecretStr, AfterValidator(_sendable)] | None = None
     """Bearer token that callers must send."""
     master_key: SecretStr | None = None
     """32 bytes in base64; without it a key file in the data directory is made at first start."""

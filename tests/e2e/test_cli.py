@@ -64,6 +64,7 @@ def newest(stage: Stage) -> dict[str, Any]:
         (["--config", "missing.toml"], {}, "missing.toml"),
         ([], {"MAILSYNC_IMAP__ALLOW_NETWORKS": "10.0.0.0/99"}, "imap.allow_networks"),
         ([], {"MAILSYNC_LOG_LEVEL": "loud"}, "log_level"),
+        ([], {"MAILSYNC_TOKEN": "from-a-file\n"}, "token: "),
     ],
 )
 def test_serve_names_a_wrong_setting_and_ends_with_status_2(
