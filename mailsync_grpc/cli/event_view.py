@@ -30,9 +30,10 @@ from mailsync_grpc.v1.event_pb2 import (
     FolderSynced,
     SyncRunChanged,
 )
+from mailsync_grpc.v1.folder_pb2 import FolderState
 from mailsync_grpc.v1.sync_run_pb2 import SyncRunState
 
-_KIND_WIDTH = 10
+_KIND_WIDTH = 12
 _WHERE_WIDTH = 18
 _SUBJECTS_SHOWN = 3
 
@@ -120,8 +121,12 @@ def _backfilled(payload: Backfilled, _: Paths) -> str:
 
 
 def _folder_changed(payload: FolderChanged, _: Paths) -> str:
+    folder = payload.folder
+    if payload.change == FolderChange.FOLDER_CHANGE_STATE:
+        state = word(FolderState.Name(folder.state), "FOLDER_STATE_")
+        return f"{state}: {folder.state_message}" if folder.state_message else state
     before = f" (was {payload.previous_path})" if payload.previous_path else ""
-    return f"{payload.folder.path}: {word(FolderChange.Name(payload.change), 'FOLDER_CHANGE_')}{before}"
+    return f"{word(FolderChange.Name(payload.change), 'FOLDER_CHANGE_')}{before}"
 
 
 def _folder_removed(payload: FolderRemoved, _: Paths) -> str:

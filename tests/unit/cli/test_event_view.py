@@ -4,6 +4,7 @@ from mailsync_grpc.cli.event_view import describe, event_text, uid_words
 from mailsync_grpc.v1 import event_pb2 as events
 from mailsync_grpc.v1.account_pb2 import Account, AccountState
 from mailsync_grpc.v1.envelope_pb2 import Address, Envelope, Flags, UidRange
+from mailsync_grpc.v1.folder_pb2 import Folder, FolderState
 
 INBOX = "accounts/work/folders/aaaaaaaaaaaaaaaa"
 ARCHIVE = "accounts/work/folders/bbbbbbbbbbbbbbbb"
@@ -25,6 +26,19 @@ def test_every_type_of_event_has_a_line() -> None:
         made = event()
         getattr(made, field.name).SetInParent()
         assert describe(made, PATHS).kind
+
+
+def test_the_kind_stands_apart_from_what_follows() -> None:
+    for field in events.Event.DESCRIPTOR.oneofs_by_name["payload"].fields:
+        made = event()
+        getattr(made, field.name).SetInParent()
+        assert f"  {describe(made, PATHS).kind}  " in event_text(made, PATHS).plain
+
+
+def test_a_folder_whose_state_changed_says_what_it_is_now() -> None:
+    folder = Folder(path="INBOX", state=FolderState.FOLDER_STATE_FAILED, state_message="no such mailbox")
+    changed = events.FolderChanged(folder=folder, change=events.FOLDER_CHANGE_STATE)
+    assert describe(event(folder_changed=changed), PATHS).what == "failed: no such mailbox"
 
 
 def test_an_erased_event_says_why() -> None:
