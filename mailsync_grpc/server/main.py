@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ from mailsync_grpc.vault import Vault, open_vault
 
 GRACE: Final = 8.0
 """Seconds that calls may take to end once the server stops."""
+END_PATIENCE: Final = 9.5
+"""Seconds until the process ends, whatever its threads wait for; a crash at any moment is harmless, so this is too."""
 
 _log = structlog.get_logger(__name__)
 
@@ -56,8 +59,16 @@ async def serve(config: Config) -> None:
         print(f"mailsync ready: grpc {served.address}, metrics {shown}", flush=True)  # noqa: T201 - what starters wait for
         await stopping.wait()
         _log.info("stopping")
+        _end_in_time()
         await served.services.drain()
         await asyncio.gather(served.server.stop(GRACE), supervisor.stop())
+
+
+def _end_in_time() -> None:
+    # A mail server may leave a login without an answer for minutes, and Python waits for the thread that does.
+    timer = threading.Timer(END_PATIENCE, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 class _Served(NamedTuple):

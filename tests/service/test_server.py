@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from mailsync_grpc import metrics
 from mailsync_grpc.config import Config
 from mailsync_grpc.server.supervisor import Supervisor, pause, verdict
 from mailsync_grpc.store.lmdb import open_store
-from mailsync_grpc.v1 import account_service_pb2, event_service_pb2, system_service_pb2
+from mailsync_grpc.v1 import account_pb2, account_service_pb2, event_service_pb2, system_service_pb2
 from tests.support.service import Service, Stubs, running, wait_for
 
 PATIENCE = 30.0
@@ -150,6 +151,27 @@ def test_a_stopped_server_says_goodbye_and_ends_well(tmp_path: Path) -> None:
         assert service.process.wait(PATIENCE) == 0
         assert not any(map(alive, workers))
         assert not list((service.data / "data" / "run").iterdir())
+
+
+def test_a_login_that_is_never_answered_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        running(Service(tmp_path / "service")) as service,
+        Stubs(service.address) as stubs,
+    ):
+        assert service.process is not None
+        request = account_service_pb2.CreateAccountRequest()
+        request.account.imap.host, request.account.imap.port = listener.getsockname()
+        request.account.imap.security = account_pb2.IMAP_SECURITY_PLAINTEXT
+        request.account.auth.password.username = request.account.auth.password.password = "ann"
+        call = stubs.accounts.CreateAccount.future(request)
+        mail_server, _ = listener.accept()
+        with mail_server:
+            mail_server.sendall(b"* OK ready\r\n")
+            assert mail_server.recv(1_000), "it asks, and no answer comes for as long as a command may take"
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(12) == 0
+        assert call.exception() is not None
 
 
 async def test_worker_hung(tmp_path: Path) -> None:
