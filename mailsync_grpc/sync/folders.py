@@ -4,6 +4,7 @@ A folder that a listing does not show is remembered and is removed only when the
 it either. What was remembered is lost with the process, which merely costs one more listing.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import structlog
@@ -38,7 +39,9 @@ class FolderTree:
         stored = [folder for folder, _ in self.store.folders(self.account.no)]
         if not any(entry.name == "INBOX" for entry in listed):
             raise ImapProtocolError(f"the answer to LIST shows {len(listed)} folders and no INBOX")
-        delta = tree.reconcile(self.account, listed, stored, self._number)
+        known = {folder.raw_name for folder in stored}
+        numbers = self._numbers(sum(entry.raw_name not in known for entry in listed))
+        delta = tree.reconcile(self.account, listed, stored, lambda: next(numbers))
         changes = [
             *self._told(delta, {folder.no: folder for folder in stored}),
             *self._removals(delta.missing),
@@ -47,12 +50,12 @@ class FolderTree:
             self.store.apply(Batch(self.account, tuple(changes)))
         self.missing = frozenset(folder.no for folder in delta.missing)
 
-    def _number(self) -> tree.NewNumbers:
-        return tree.NewNumbers(
-            FolderNo(self.store.allocate(Counter.FOLDER)),
-            MirrorNo(self.store.allocate(Counter.MIRROR)),
-            self.random(ID_BYTES),
-        )
+    def _numbers(self, count: int) -> Iterator[tree.NewNumbers]:
+        """Yield identities for `count` folders, whose numbers are allocated together when the first is asked for."""
+        folder = self.store.allocate(Counter.FOLDER, count)
+        mirror = self.store.allocate(Counter.MIRROR, count)
+        for offset in range(count):
+            yield tree.NewNumbers(FolderNo(folder + offset), MirrorNo(mirror + offset), self.random(ID_BYTES))
 
     def _told(self, delta: tree.TreeDelta, before: dict[FolderNo, Folder]) -> list[Change]:
         created: list[Change] = [FolderChanged(folder, FolderChangeKind.CREATED) for folder in delta.created]

@@ -112,3 +112,21 @@ def test_only_folders_that_are_looked_at_count_as_stale(mirror: Mirror) -> None:
     mirror.store.apply(Batch(account.key, (AccountChanged(paused),)))
     mirror.poll()
     assert mirror.sync.as_of == {}
+
+
+def test_folders_that_are_found_together_get_their_numbers_together(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each number that is allocated alone would be a commit of its own."""
+    allocate, asked = mirror.store.allocate, list[Counter]()
+
+    def counting(counter: Counter, count: int = 1) -> int:
+        asked.append(counter)
+        return allocate(counter, count)
+
+    monkeypatch.setattr(mirror.store, "allocate", counting)
+    mirror.mailbox.create_folders(*(f"Archive/{year}" for year in range(2000, 2020)))
+    mirror.settle()
+    assert asked == [Counter.FOLDER, Counter.MIRROR]
+    folders = [folder for folder, _ in mirror.store.folders(mirror.account.no)]
+    assert len({(folder.no, folder.mirror) for folder in folders}) == len(folders) > 20
