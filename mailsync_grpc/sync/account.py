@@ -104,7 +104,7 @@ class AccountSync:
             return self.env.clock() + IDLE, Lane.POLL
         self._follow_edits(account)
         keeper = self._keeper(account, nudged)
-        if self.backoff.waits(self.env.clock()) and not (keeper.waiting and self.backoff.failures < 2):
+        if self.backoff.waits(self.env.clock()) and not (keeper.requested and self.backoff.failures < 2):
             return self.backoff.until, Lane.POLL
         return self._guarded(account, keeper)
 

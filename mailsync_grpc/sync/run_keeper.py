@@ -34,6 +34,11 @@ class RunKeeper:
         return self.active is None and self.next is not None
 
     @property
+    def requested(self) -> bool:
+        """Whether someone asked for the run that waits."""
+        return self.active is None and self.next is not None and self.next.kind is RunKind.REQUESTED
+
+    @property
     def full(self) -> bool:
         """Whether the active run compares whole folders."""
         return self.active is not None and self.active.record.full

@@ -13,7 +13,7 @@ from mailsync_grpc.model.ids import FolderNo
 from mailsync_grpc.model.run import RunKind
 from mailsync_grpc.store.base import Batch, Counter
 from tests.support.agreement import assert_agreed
-from tests.support.hostile import HostileServer
+from tests.support.hostile import LOGIN, HostileServer
 from tests.support.hostile_faults import closing, refusing
 from tests.support.mirror import Mirror
 
@@ -116,3 +116,13 @@ def test_resuming_an_account_whose_login_failed_tries_it_at_once(
     mirror.store.apply(Batch(account.key, (AccountChanged(resumed),)))
     mirror.settle()
     assert_agreed(mirror)
+
+
+def test_a_login_that_fails_before_the_first_sync_is_not_repeated_at_once(
+    hostile_mirror: Mirror, hostile: HostileServer
+) -> None:
+    """The event of the failure makes the account due at once, and its first run still waits."""
+    hostile_mirror.mailbox = hostile_mirror.mailbox.with_password("wrong")
+    hostile_mirror.settle()
+    hostile_mirror.settle()
+    assert len(hostile.sent(LOGIN)) == 1
