@@ -48,9 +48,12 @@ def _basic(envelope: Envelope) -> bytes:
         parts.append(seconds_field(_INTERNAL_DATE, envelope.internal_date))
     parts.append(number_field(_SIZE, envelope.size))
     parts.append(text_field(_SUBJECT, envelope.subject))
-    parts.append(_addresses(_FROM, envelope.from_))
-    parts.append(_addresses(_SENDER, envelope.sender))
-    parts.append(_addresses(_REPLY_TO, envelope.reply_to))
+    if envelope.from_ == envelope.sender == envelope.reply_to:
+        parts.append(_same_sender(envelope.from_))
+    else:
+        parts.append(_addresses(_FROM, envelope.from_))
+        parts.append(_addresses(_SENDER, envelope.sender))
+        parts.append(_addresses(_REPLY_TO, envelope.reply_to))
     parts.append(_addresses(_TO, envelope.to))
     if envelope.cc:
         parts.append(_addresses(_CC, envelope.cc))
@@ -82,6 +85,12 @@ def _detail(envelope: Envelope) -> bytes:
 @lru_cache(maxsize=16_384)
 def _addresses(tag: bytes, addresses: tuple[Address, ...]) -> bytes:
     return b"".join([chunk(tag, _address(address)) for address in addresses])
+
+
+@lru_cache(maxsize=16_384)
+def _same_sender(addresses: tuple[Address, ...]) -> bytes:
+    """The three lists of nearly all mail: servers fill in From where Sender and Reply-To are absent."""
+    return b"".join([_addresses(tag, addresses) for tag in (_FROM, _SENDER, _REPLY_TO)])
 
 
 @lru_cache(maxsize=16_384)
