@@ -127,14 +127,28 @@ class Snapshot:
 
     def log(self, after: Revision, limit: int, max_bytes: int) -> LogSlice:
         """As `Store.log`."""
-        bounds = self._require(after)
+        bounds, erased = self._require(after), self._erased()
         records: list[LogRecord] = []
         for key, value in islice(self._items(self.dbs.log, b"", keys.wide.pack(after + 1)), max(limit, 1)):
+            if erased and keys.wide.unpack(key)[0] < erased.get(keys.log_account(value), 0):
+                value = keys.without_event(value)
             max_bytes -= keys.log_event_size(value)
             if records and max_bytes < 0:
                 break
             records.append(keys.unpack_log(key, value))
         return LogSlice(records, Revision(bounds.floor), Revision(bounds.head))
+
+    def _erased(self) -> dict[int, int]:
+        """Removed accounts that wait for the purge, each with the revision below which its events are not told.
+
+        Else a reader would meet, between two steps of the purge, messages of folders that were never made.
+        """
+        tombs = ((keys.pair.unpack(key), value) for key, value in self._items(self.dbs.tombs, b""))
+        return {
+            account: keys.Erasing.unpack(value).until
+            for (account, mirror), value in tombs
+            if mirror == keys.WHOLE_ACCOUNT
+        }
 
     def log_check(self, revision: Revision) -> int:
         """As `Store.log_check`."""

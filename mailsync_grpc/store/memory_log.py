@@ -22,6 +22,7 @@ class MemoryLog:
         self._floor_check = 0
         self._last_time = 0
         self._records: list[LogRecord] = []
+        self._erased: dict[AccountNo, Revision] = {}
 
     @property
     def head(self) -> Revision:
@@ -53,6 +54,8 @@ class MemoryLog:
         self._require(after)
         records: list[LogRecord] = []
         for record in self._records[after - self.floor :][: max(limit, 1)]:
+            if record.revision < self._erased.get(record.account, 0):
+                record = record._replace(event=b"")
             max_bytes -= len(record.event)
             if records and max_bytes < 0:
                 break
@@ -85,7 +88,11 @@ class MemoryLog:
         return age > max(max_age, KEPT_LOG) or (self.bytes > max_bytes and age > KEPT_LOG)
 
     def erase(self, account: AccountNo, until: Revision) -> Iterator[None]:
-        """Erase the payloads of an account's events below `until`, one a step."""
+        """Erase the payloads of an account's events below `until`: for readers now, from the log one a step."""
+        self._erased[account] = until
+        return self._erase(account, until)
+
+    def _erase(self, account: AccountNo, until: Revision) -> Iterator[None]:
         for revision in range(self.floor + 1, until):
             if revision > self.floor:
                 record = self._records[revision - self.floor - 1]

@@ -185,6 +185,17 @@ def test_purge_erases_the_payloads_of_a_removed_account_while_coverage_stays(inb
     assert inbox.store.stats().log_bytes == sum(len(record.event) for record in (*after, removal))
 
 
+def test_no_step_of_a_purge_shows_an_account_half_erased(inbox: Mailbox) -> None:
+    inbox.add(*map(message_of, range(1, 6)))
+    inbox.store.apply(Batch(inbox.account.key, (AccountRemoved(inbox.account.key),)))
+    more = True
+    while more:
+        *told, removal = inbox.store.log(ORIGIN, 100, EVERYTHING).records
+        assert removal.event
+        assert not any(record.event for record in told)
+        more = inbox.store.purge(1)
+
+
 def test_purge_works_in_pieces_and_says_when_nothing_is_left(inbox: Mailbox) -> None:
     inbox.backfill(*map(message_of, range(1, 301)))
     assert not inbox.store.purge(10)
