@@ -23,6 +23,8 @@ Lookup = Callable[[str, int], list[str]]
 
 # RFC 6052 section 2.1 and RFC 8215: translators of these prefixes reach the IPv4 address in the last 32 bits.
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+# Python before 3.12.4 takes this one for global (RFC 6890, IETF protocol assignments).
+_NOT_GLOBAL = (IPv4Network("192.0.0.0/24"),)
 _IPV4_COMPATIBLE = IPv6Network("::/96")
 _LOW_32_BITS = 0xFFFFFFFF
 
@@ -79,6 +81,8 @@ def is_allowed(address: Address, networks: tuple[Network, ...]) -> bool:
     target = _carried(address)
     if any(target in network for network in networks):
         return True
+    if any(target in network for network in _NOT_GLOBAL):
+        return False
     return target.is_global and not (target.is_multicast or target.is_reserved or target.is_unspecified)
 
 

@@ -23,7 +23,7 @@ EDITABLE: Final = ("display_name", "email_address", "imap", "auth", "sync", "lab
 
 _MAX_LABELS = 64
 _LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
-_HOST = re.compile(r"[^\s/@\x00-\x20\x7f]{1,253}")
+_HOST = re.compile(r"[^\s/@\[\]\x00-\x20\x7f]{1,253}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DEFAULT_PORT: Final = {Security.IMPLICIT_TLS: 993, Security.STARTTLS: 143, Security.PLAINTEXT: 143}
 _MAX_PEM = 64 << 10
@@ -168,7 +168,7 @@ def _check_endpoint(imap: pb.ImapEndpoint, faults: Violations) -> None:
     faults.unless(
         bool(_HOST.fullmatch(imap.host)),
         "account.imap.host",
-        "a host name or address of at most 253 characters",
+        "a host name or address of at most 253 characters, without brackets",
     )
     faults.unless(imap.port <= 65_535, "account.imap.port", "1 to 65535, or 0 for the usual one")
     if imap.tls.ca_pem and not _is_pem(imap.tls.ca_pem):
