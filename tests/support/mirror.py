@@ -44,15 +44,20 @@ class Mirror:
     store: Store = field(default_factory=MemoryStore)
     clock: SkippingClock = field(default_factory=SkippingClock)
     policy: Policy = POLICY
+    account_id: str = "test"
     account: Account = field(init=False)
     sync: AccountSync = field(init=False)
     connections: list[Connection] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Register the account with its first full sync run."""
-        self.account = Account(
+        """Take up the account as it is stored; one that is not is registered with its first full sync run."""
+        self.account = self.store.account(self.account_id) or self._registered()
+        self.restart()
+
+    def _registered(self) -> Account:
+        account = Account(
             no=AccountNo(self.store.allocate(Counter.ACCOUNT)),
-            id="test",
+            id=self.account_id,
             version=1,
             host=self.mailbox.host,
             port=self.mailbox.port,
@@ -61,9 +66,9 @@ class Mirror:
             sealed_credentials=b"sealed",
             settings=self.settings,
         )
-        run = SyncRun(self.account.key, self.store.allocate(Counter.SYNC_RUN), 1, RunKind.INITIAL)
-        self.store.apply(Batch(self.account.key, (AccountChanged(self.account), SyncRunChanged(run))))
-        self.restart()
+        run = SyncRun(account.key, self.store.allocate(Counter.SYNC_RUN), 1, RunKind.INITIAL)
+        self.store.apply(Batch(account.key, (AccountChanged(account), SyncRunChanged(run))))
+        return account
 
     def restart(self) -> None:
         """Forget all that a worker knows and drop its connections, as a killed process does."""

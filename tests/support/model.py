@@ -1,0 +1,225 @@
+"""A mirrored mailbox under any sequence of changes, looks, restarts and API calls, as a hypothesis state machine.
+
+The mailbox itself is the model: a server in memory, or a Dovecot behind a proxy. Both stand behind a `FaultyServer`,
+whose rule for every command lets the second client act after that command was answered and before the next is read,
+which is where other programs act. After each quiet point replay(log) == store == server.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
+from itertools import count
+from typing import NamedTuple
+from unittest.mock import patch
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from mailsync_grpc.model.account import SyncSettings
+from mailsync_grpc.model.changes import Change as StoreChange
+from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind, SyncRunChanged
+from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo, Selection
+from mailsync_grpc.model.run import RunKind, SyncRun
+from mailsync_grpc.store.base import Applied, Batch, Counter, Store
+from tests.support.agreement import assert_agreed
+from tests.support.hostile import FaultyServer
+from tests.support.hostile_faults import Reply
+from tests.support.mail import AnyMailbox
+from tests.support.mirror import Mirror
+from tests.support.model_client import LASTING, OF_MESSAGES, PASSING, Change, Kind, SecondClient
+from tests.support.model_events import Telling
+
+SETTINGS = SyncSettings(batch_size=4, flags_window=5)
+"""So small that a handful of messages make several batches and reach beyond the newest."""
+
+names = st.sampled_from((*LASTING, *PASSING))
+# Messages change more often than folders.
+kinds = st.sampled_from([*Kind, *OF_MESSAGES, *OF_MESSAGES])
+changes = st.builds(Change, kinds, names, st.integers(0, 12), st.integers(1, 5), names)
+moments = st.lists(st.tuples(st.integers(0, 9), changes), min_size=1, max_size=6)
+
+
+class Stage(NamedTuple):
+    """A mailbox to mirror and to change, and the server through which the mirror sees it."""
+
+    mailbox: AnyMailbox
+    server: FaultyServer
+
+
+class Crash(BaseException):
+    """Stands for the end of the process: nothing in the sync may catch it."""
+
+
+@contextmanager
+def dying_after(store: Store, commits: int) -> Iterator[None]:
+    """Let the store's `apply` raise Crash after so many batches that were committed."""
+    apply, left = store.apply, count(commits, -1)
+
+    def dying(batch: Batch) -> Applied:
+        if next(left) <= 0:
+            raise Crash
+        return apply(batch)
+
+    with patch.object(store, "apply", dying):
+        yield
+
+
+class MailboxModel(RuleBasedStateMachine):
+    """The rules; a subclass says where they are played."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open = ExitStack()
+
+    def stage(self) -> AbstractContextManager[Stage]:
+        """Open an empty mailbox, for one example."""
+        raise NotImplementedError
+
+    @initialize(history=st.integers(0, 12), meanwhile=st.just([]) | moments)
+    def begin(self, history: int, meanwhile: list[tuple[int, Change]]) -> None:
+        """Mirror a mailbox that has mail already, and changes while it is read for the first time."""
+        mailbox, server = self._open.enter_context(self.stage())
+        self.client = SecondClient(mailbox)
+        self.mirror = Mirror(mailbox, SETTINGS)
+        self._open.callback(self.mirror.close)
+        self.told, self.position = Telling(), 0
+        self.meanwhile = deque(meanwhile)
+        server.always(b"", self._between)
+        self.client.make(Change(Kind.CREATE_FOLDER, "Work"))
+        for folder in self.client.folders:
+            self.client.make(Change(Kind.APPEND, folder, many=history))
+        self.mirror.settle()
+        self.select("Work")
+
+    def teardown(self) -> None:
+        with self._open:
+            if hasattr(self, "mirror"):
+                self.come_to_rest()
+
+    def _between(self, reply: Reply) -> Reply:
+        """Runs after a command was answered: makes the change that was planned for that moment."""
+        if self.meanwhile:
+            left, change = self.meanwhile.popleft()
+            if left:
+                self.meanwhile.appendleft((left - 1, change))
+            else:
+                self.client.make(change)
+        return reply
+
+    # The second client
+
+    @rule(several=st.lists(changes, min_size=1, max_size=8), then_poll=st.booleans())
+    def change(self, several: list[Change], then_poll: bool) -> None:
+        for change in several:
+            self.client.make(change)
+        if then_poll:
+            self.poll_undisturbed()
+
+    @rule(moments=moments)
+    def change_between_commands(self, moments: list[tuple[int, Change]]) -> None:
+        """Poll; make each change when so many commands were answered since the change before it."""
+        self.meanwhile.extend(moments)
+        self.mirror.poll()
+
+    # The API's callers
+
+    @rule(name=names)
+    def select(self, name: str) -> None:
+        folder = self._stored(name)
+        if folder is not None and not folder.selected:
+            run = SyncRun(self.mirror.account.key, 0, 1, RunKind.INITIAL, folders=(folder.id,))
+            self._choose(folder, Selection.SELECTED, SyncRunChanged(self._numbered(run)))
+
+    @rule(name=st.sampled_from(("Sent", *PASSING)))
+    def deselect(self, name: str) -> None:
+        folder = self._stored(name)
+        if folder is not None and folder.selected:
+            mirror = MirrorNo(self.mirror.store.allocate(Counter.MIRROR))
+            self._choose(replace(folder, mirror=mirror), Selection.DESELECTED)
+
+    @rule(full=st.booleans())
+    def ask_for_a_sync(self, full: bool) -> None:
+        run = self._numbered(SyncRun(self.mirror.account.key, 0, 1, RunKind.REQUESTED, full=full))
+        self.mirror.store.apply(Batch(run.account, (SyncRunChanged(run),)))
+
+    def _numbered(self, run: SyncRun) -> SyncRun:
+        return replace(run, no=self.mirror.store.allocate(Counter.SYNC_RUN))
+
+    def _choose(self, folder: Folder, selection: Selection, *more: StoreChange) -> None:
+        chosen = replace(folder, version=folder.version + 1, selection=selection)
+        kind = FolderChangeKind.SELECTED if chosen.selected else FolderChangeKind.DESELECTED
+        self.mirror.store.apply(Batch(folder.account, (FolderChanged(chosen, kind), *more)))
+
+    # The worker
+
+    @rule()
+    def restart(self) -> None:
+        self.mirror.restart()
+
+    @rule(commits=st.integers(0, 8), moments=st.just([]) | moments)
+    def crash(self, commits: int, moments: list[tuple[int, Change]]) -> None:
+        """The worker dies in a poll, after so many commits of it, and another one takes its place."""
+        self.meanwhile.extend(moments)
+        with suppress(Crash), dying_after(self.mirror.store, commits):
+            self.mirror.clock.skipped += SETTINGS.full_interval
+            self.mirror.poll()
+        self.mirror.restart()
+
+    @rule()
+    def poll_undisturbed(self) -> None:
+        """What a poll promises at once: arrivals and removals wherever they are, flags of what was newest."""
+        self.meanwhile.clear()
+        newest = {name: self._newest(folder) for name, folder, _ in self._mirrored()}
+        self.mirror.poll()
+        for name, folder, _ in self._mirrored():
+            if not (folder.error_reason or self.mirror.sync.backoff.failures):
+                stored, held = self.mirror.flags(name), self.client.mailbox.flags_by_uid(name)
+                assert stored.keys() == held.keys()
+                low = newest.get(name, 0)
+                assert _from(low, stored) == _from(low, held)
+
+    def _newest(self, folder: Folder) -> int:
+        """The UID from which a poll compares flags."""
+        account = self.mirror.account.no
+        return min(self.mirror.store.newest_uids(account, folder.mirror, SETTINGS.flags_window), default=0)
+
+    @rule()
+    def come_to_rest(self) -> None:
+        """Two cycles without disturbance, and the log, the store and the server tell the same."""
+        self.meanwhile.clear()
+        for _ in range(2):
+            self.mirror.clock.skipped += SETTINGS.full_interval
+            self.mirror.poll()
+        assert {name for name in PASSING if self._stored(name)} == self.client.folders - set(LASTING)
+        mirrored = self._mirrored()
+        assert_agreed(self.mirror, *(name for name, _, _ in mirrored))
+        assert all(progress.synced for _, _, progress in mirrored)
+        assert all(run.state.ended for run in self.mirror.store.runs(self.mirror.account.no))
+        self.nothing_is_told_twice()
+        for _, folder, _ in mirrored:
+            assert self.told.present[folder.name] == set(self.mirror.flags(folder.display_name))
+
+    @invariant()
+    def nothing_is_told_twice(self) -> None:
+        if hasattr(self, "mirror"):
+            self.told.fold(self.mirror.events(self.position))
+            self.position = self.mirror.head
+
+    # Looking
+
+    def _stored(self, name: str) -> Folder | None:
+        folders = self.mirror.store.folders(self.mirror.account.no)
+        return next((folder for folder, _ in folders if folder.display_name == name), None)
+
+    def _mirrored(self) -> list[tuple[str, Folder, FolderProgress]]:
+        """Folders that are selected and there."""
+        return [
+            (folder.display_name, folder, progress)
+            for folder, progress in self.mirror.store.folders(self.mirror.account.no)
+            if folder.selected and folder.display_name in self.client.folders
+        ]
+
+
+def _from(low: int, flags: dict[int, frozenset[str]]) -> dict[int, frozenset[str]]:
+    return {uid: named for uid, named in flags.items() if uid >= low}
