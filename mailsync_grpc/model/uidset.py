@@ -69,6 +69,10 @@ class UidSet:
             yield from range(low, high + 1)
 
     def __contains__(self, uid: int) -> bool:
+        if len(self.ranges) == 1:
+            # One range is the usual case, and this is asked for every message of an answer.
+            low, high = self.ranges[0]
+            return low <= uid <= high
         index = bisect_right(self.ranges, uid, key=lambda pair: pair[0]) - 1
         return index >= 0 and uid <= self.ranges[index][1]
 

@@ -6,8 +6,8 @@ commit.
 """
 
 from collections.abc import Callable
-from functools import partial
-from itertools import pairwise
+from functools import lru_cache, partial
+from operator import attrgetter
 from typing import NamedTuple
 
 from mailsync_grpc.model.account import AccountKey
@@ -24,6 +24,7 @@ from mailsync_grpc.model.changes import (
     NewEnvelope,
     SyncRunChanged,
 )
+from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import FolderKey, FolderProgress
 from mailsync_grpc.model.ids import ACCOUNT_ID, ID_BYTES, FolderNo
 from mailsync_grpc.store.base import Batch, ConflictError, EnvelopeRow
@@ -33,6 +34,7 @@ from mailsync_grpc.store.codec.identity import join_envelope
 from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, RUNS
 
 _MAX_UID = 0xFFFFFFFF  # RFC 3501 section 9, nz-number
+_UID = attrgetter("uid")
 NO_FOLDER = FolderNo(0)
 
 # A batch makes a thousand of them, and a named tuple's own constructor takes four times as long.
@@ -140,10 +142,9 @@ def _rows(change: Change) -> tuple[PreparedRow, ...]:
         case EnvelopeAdded(_, message):
             return (_row(message),)
         case Backfilled(_, messages):
-            rows = tuple(_row(message) for message in sorted(messages, key=lambda message: message.uid))
-            _require(bool(rows), "backfill of nothing")
-            _require(all(a.row.uid < b.row.uid for a, b in pairwise(rows)), "UID given twice")
-            return rows
+            _require(bool(messages), "backfill of nothing")
+            _require(len({message.uid for message in messages}) == len(messages), "UID given twice")
+            return tuple(_row(message) for message in sorted(messages, key=_UID))
     return ()
 
 
@@ -151,8 +152,14 @@ def _row(message: NewEnvelope) -> PreparedRow:
     uid, envelope_id, flags, envelope = message
     if not 0 < uid <= _MAX_UID or len(envelope_id) != ID_BYTES:
         raise ValueError("batch refused: UID out of range or envelope id of wrong length")
-    row = _new_row((uid, envelope_id, encode_flags(flags), *encode_envelope(envelope)))
-    return PreparedRow(row, flags.hash)
+    segment, flag_hash = _flags(flags)
+    row = _new_row((uid, envelope_id, segment, *encode_envelope(envelope)))
+    return PreparedRow(row, flag_hash)
+
+
+@lru_cache(maxsize=65_536)
+def _flags(flags: Flags) -> tuple[bytes, int]:
+    return encode_flags(flags), flags.hash
 
 
 def _record(change: Change) -> bytes:
