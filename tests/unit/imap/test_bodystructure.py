@@ -98,7 +98,7 @@ def test_a_quoted_bracket_or_nil_is_text() -> None:
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 600, 5_000])
-def test_deep_body_is_a_partial_record(depth: int) -> None:
+def test_deep_body(depth: int) -> None:
     structure = "(" * depth + PLAIN + ' "mixed")' * depth
     with pytest.raises(TooDeepError):
         read(structure)

@@ -44,7 +44,7 @@ def test_unsolicited_no_uid_is_no_data() -> None:
     assert read(answer) == {4: (), 9: ()}
 
 
-def test_numeric_keyword_and_nil_keyword_stay_text() -> None:
+def test_numeric_keyword() -> None:
     assert read(b"* 1 FETCH (UID 4 FLAGS (123 NIL))\r\n") == {4: ("123", "NIL")}
     assert read(b"* 1 FETCH (MODSEQ (5) UID 4 FLAGS (123 NIL))\r\n") == {4: ("123", "NIL")}
 

@@ -81,7 +81,7 @@ def test_literals_of_one_answer_do_not_leak_into_the_next() -> None:
         ({"BODYSTRUCTURE": '("text" "plain"'}, "ENVELOPE"),
     ],
 )
-def test_malformed_envelope_degrades_that_message_alone(replaced: dict[str, str], detail: str) -> None:
+def test_malformed_envelope(replaced: dict[str, str], detail: str) -> None:
     good = answer().replace(b"UID 7", b"UID 8")
     bad, neighbour = parse_metadata(answer(**replaced) + good)
     assert bad.uid == 7
@@ -98,7 +98,7 @@ def test_malformed_envelope_keeps_what_else_is_sound() -> None:
     assert message.envelope.references == WHOLE.envelope.references
 
 
-def test_fetch_without_flags_keeps_the_envelope() -> None:
+def test_fetch_without_flags() -> None:
     data = response({name: value for name, value in ATTRIBUTES.items() if name != "FLAGS"})
     assert one(data) == WHOLE._replace(flags=Flags())
 
@@ -126,7 +126,7 @@ def test_unsorted_uids_are_sorted_and_those_not_asked_for_dropped() -> None:
 @pytest.mark.parametrize(
     "date", ['" 1-Jan-9999 00:00:00 +0000"', '"17-Jul-1996 02:44:25 +9900"', "NIL", '""']
 )
-def test_broken_dates_of_the_server_are_absent(date: str) -> None:
+def test_broken_dates(date: str) -> None:
     assert one(answer(INTERNALDATE=date)).envelope.internal_date is None
 
 
