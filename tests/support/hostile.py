@@ -84,6 +84,11 @@ class FaultyServer:
         """The commands received that match."""
         return [command for command in self.received if re.search(commands, command)]
 
+    def finish(self) -> None:
+        """Wait until every connection is served to its end; clients must have closed theirs."""
+        for thread in self._threads[1:]:
+            thread.join()
+
     # Serving
 
     def __enter__(self) -> Self:
