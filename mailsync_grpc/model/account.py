@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from mailsync_grpc.model.ids import AccountNo, account_name
+from mailsync_grpc.model.window import EVERYTHING, SyncMode, Window
 
 
 class AccountKey(NamedTuple):
@@ -44,6 +45,8 @@ class SyncSettings:
     full_interval: float = 86_400.0
     batch_size: int = 1_000
     flags_window: int = 200
+    mode: SyncMode = SyncMode.FULL_METADATA
+    window: Window = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)

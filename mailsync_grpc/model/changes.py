@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from mailsync_grpc.model.account import Account, AccountKey
 from mailsync_grpc.model.envelope import Envelope
+from mailsync_grpc.model.evidence import MoveEvidence
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderKey
+from mailsync_grpc.model.report import Report
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 
@@ -74,6 +76,38 @@ class Backfilled:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvelopeUpdated:
+    """Metadata of a stored message was repaired or fetched later; its id stays.
+
+    `message.flags` must be those that are stored, since the event tells the whole envelope as it is.
+    """
+
+    folder: FolderKey
+    message: NewEnvelope
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeMoved:
+    """A stored message went from `source` to `folder`; `message` has the id that it had there."""
+
+    source: FolderKey
+    source_uid: int
+    folder: FolderKey
+    message: NewEnvelope
+    evidence: MoveEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A message that arrived reports something (`Report.kind` says which event it is); follows its EnvelopeAdded."""
+
+    folder: FolderKey
+    uid: int
+    envelope_id: bytes
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
 class FlagsChanged:
     """A message's flags differ from the last look."""
 
@@ -91,6 +125,14 @@ class EnvelopesRemoved:
     folder: FolderKey
     uids: UidSet
     known: tuple[KnownEnvelope, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopesEvicted:
+    """Stored messages that left the window; the server still holds them."""
+
+    folder: FolderKey
+    uids: UidSet
 
 
 class FolderChangeKind(IntEnum):
@@ -122,7 +164,10 @@ class FolderRemoved:
 
 @dataclass(frozen=True, slots=True)
 class FolderReset:
-    """UIDVALIDITY changed: `folder` is the record with the new numbering and a new, empty mirror."""
+    """UIDVALIDITY changed: `folder` is the record with the new numbering and a new, empty mirror.
+
+    The mirror before can no longer be listed; its ids can be found as `former` until the folder is synced again.
+    """
 
     folder: Folder
     before: FolderKey
@@ -160,8 +205,12 @@ class SyncRunChanged:
 Change = (
     EnvelopeAdded
     | Backfilled
+    | EnvelopeUpdated
+    | EnvelopeMoved
+    | Reported
     | FlagsChanged
     | EnvelopesRemoved
+    | EnvelopesEvicted
     | FolderChanged
     | FolderRemoved
     | FolderReset

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.report import Report
 
 MAX_ADDRESSES = 1_000
 """Longer address lists are cut to this and `Envelope.truncated` is set."""
@@ -90,6 +91,7 @@ class Envelope(NamedTuple):
     attachments: tuple[Attachment, ...] = ()
     partial: Partial | None = None
     truncated: bool = False
+    report: Report | None = None
 
 
 class FetchedMessage(NamedTuple):

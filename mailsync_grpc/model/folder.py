@@ -12,6 +12,7 @@ from typing import NamedTuple, NewType
 from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.ids import FolderNo, folder_name
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.model.window import EVERYTHING, Window
 
 MirrorNo = NewType("MirrorNo", int)
 """Number under which a folder's envelopes are kept, 1 to 2^32-1, unique in the store, never reused."""
@@ -48,8 +49,8 @@ class Folder:
     server's `delimiter`; `attributes` are LIST attributes (RFC 3501 section 7.2.2, RFC 6154) in canonical case.
     `uid_validity` is 0 until the folder was examined once. `by_default` tells whether the default selection (INBOX and
     Sent) takes the folder. `parent_id` is the id of the folder above, empty at the root. `error_reason` (of the error tree) and
-    `error_message` say why the folder cannot be synced, empty when it can.
-
+    `error_message` say why the folder cannot be synced, empty when it can. `mailbox_id` is the server's own identity of
+    the mailbox (RFC 8474), empty where it has none.
     """
 
     account: AccountKey
@@ -69,6 +70,7 @@ class Folder:
     parent_id: bytes = b""
     error_reason: str = ""
     error_message: str = ""
+    mailbox_id: str = ""
 
     @property
     def key(self) -> FolderKey:
@@ -98,17 +100,24 @@ class FolderProgress:
     """How far a folder's mirror is; written with each batch, no event of its own.
 
     `cursor` is the highest UID that is stored or pending; every UID at or below it that the server was seen to hold
-    is stored or in `pending`. UIDs up to `history_end` were there at the first look: they are stored without being
-    announced one by one. `expected_exists` is EXISTS at the last full comparison plus arrivals minus removals
-    since (None before the first). `stored` counts envelopes in the mirror. `as_of` and `verified_at` are the times of
-    the last look and of the last full comparison. `synced` is set by the folder's first complete sync.
+    is stored, in `pending`, or left out by the window (`Store.outside`). Of the pending ones those in `arriving` are
+    new mail, to be announced one by one; the others are history. Stored ones in `leaving` are gone from the folder and
+    stay listed until it is known whether they moved. `expected_exists` is EXISTS at the last full comparison plus
+    arrivals minus removals since (None before the first). `stored` counts envelopes in the mirror. `as_of` and
+    `verified_at` are the times of the last look and of the last full comparison. `synced` is set by the folder's first
+    complete sync. `modseq` is HIGHESTMODSEQ at the beginning of the last complete look (RFC 7162), `uid_next` UIDNEXT
+    likewise, both 0 when unknown and never more than hints. `window` is the window that was last applied.
     """
 
     cursor: int = 0
     pending: UidSet = UidSet()
-    history_end: int = 0
+    arriving: UidSet = UidSet()
+    leaving: UidSet = UidSet()
     expected_exists: int | None = None
     stored: int = 0
     synced: bool = False
     as_of: int = 0
     verified_at: int = 0
+    modseq: int = 0
+    uid_next: int = 0
+    window: Window = EVERYTHING

@@ -34,7 +34,7 @@ class RunKind(IntEnum):
 class SyncRun:
     """One sync run. `folders` are folder ids, none meaning every selected folder; `full` compares whole folders.
 
-    `messages_total` and `folders_total` are what the run has found to do so far. `error_reason` and
+    `messages_total` and `folders_total` are what the run has found to do so far, `rate` is messages per second of late. `error_reason` and
     `error_message` are empty unless FAILED.
     """
 
@@ -49,6 +49,7 @@ class SyncRun:
     messages_total: int = 0
     folders_done: int = 0
     folders_total: int = 0
+    rate: float = 0.0
     create_time: int = 0
     start_time: int = 0
     end_time: int = 0

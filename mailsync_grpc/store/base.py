@@ -20,10 +20,13 @@ from typing import NamedTuple, Protocol
 from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.model.account import Account, AccountKey
 from mailsync_grpc.model.changes import Change, EventKind, KnownEnvelope
+from mailsync_grpc.model.envelope import PartialReason
+from mailsync_grpc.model.evidence import Evidence
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.model.run import SyncRun
+from mailsync_grpc.model.uidset import UidSet
 
 BLOCK_SHIFT = 7
 """Flags are packed in blocks of 2^7 = 128 UIDs."""
@@ -61,14 +64,16 @@ class RecordedAnswer(NamedTuple):
 class Batch:
     """What one commit changes, all of one account.
 
-    `progress` replaces the progress of folders, of the very mirrors named; it makes no event. `run_progress` replaces
-    run records without an event (for counts that advance with every batch). `request_id` marks the events as an API
+    `progress` replaces the progress of folders, of the very mirrors named; it makes no event. `outside` likewise
+    replaces the UIDs that a folder's window leaves out. `run_progress` replaces run records without an event (for counts
+    that advance with every batch). `request_id` marks the events as an API
     call's doing.
     """
 
     account: AccountKey
     changes: tuple[Change, ...] = ()
     progress: tuple[tuple[FolderKey, FolderProgress], ...] = ()
+    outside: tuple[tuple[FolderKey, UidSet], ...] = ()
     run_progress: tuple[SyncRun, ...] = ()
     request_id: str = ""
     answer: RecordedAnswer | None = None
@@ -115,6 +120,25 @@ class EnvelopePlace(NamedTuple):
 
     folder: FolderNo
     uid: int
+
+
+class Twin(NamedTuple):
+    """A stored envelope that may be the same message as another; `former` when only its folder's old numbering has it."""
+
+    folder: FolderNo
+    mirror: MirrorNo
+    uid: int
+    envelope_id: bytes
+    evidence: Evidence
+    former: bool
+
+
+class Summary(NamedTuple):
+    """What windows and repairs need to know of a stored envelope: seconds since 1970, and why it is partial."""
+
+    uid: int
+    internal_date: int | None
+    partial: PartialReason | None
 
 
 class FlagBlock(NamedTuple):
@@ -185,8 +209,11 @@ class Store(Protocol):
     def apply(self, batch: Batch) -> Applied:
         """Commit a batch durably. A folder's record that names another mirror drops the one before.
 
+        After a FolderReset the mirror before is dropped only by the folder's next FolderSynced, so that ids can be kept.
+
         Raises AccountNotFoundError, AccountExistsError, FolderNotFoundError, StoreFullError, and ConflictError also for
-        flags of a UID that is not stored, a mirror that was replaced, and a request answered meanwhile.
+        flags of a UID that is not stored, an update with other flags than the stored ones, a move of what is not there,
+        a mirror that was replaced, and a request answered meanwhile.
         """
         ...
 
@@ -244,6 +271,18 @@ class Store(Protocol):
 
     def known(self, folder: Folder, uids: Sequence[int]) -> list[KnownEnvelope]:
         """Return what is stored of those of `uids` that are stored, in their order."""
+        ...
+
+    def twins(self, account: AccountNo, marks: Sequence[bytes]) -> list[Twin]:
+        """Return the stored envelopes of an account whose ids begin with one of `marks` (`evidence.mark_of`)."""
+        ...
+
+    def outside(self, account: AccountNo, mirror: MirrorNo) -> UidSet:
+        """Return the UIDs that the folder's window leaves out."""
+        ...
+
+    def summaries(self, account: AccountNo, mirror: MirrorNo, after_uid: int, limit: int) -> list[Summary]:
+        """Return up to `limit` envelopes with UIDs above `after_uid`, ascending."""
         ...
 
     def flag_blocks(self, account: AccountNo, mirror: MirrorNo, first: int, limit: int) -> list[FlagBlock]:

@@ -96,6 +96,7 @@ class Backfill:
             changes,
             len(messages),
             pending=pending,
+            arriving=progress.arriving - settled,
             stored=stored,
             synced=progress.synced or finished,
             expected_exists=(progress.expected_exists or 0) - gone,
@@ -103,11 +104,11 @@ class Backfill:
 
     def _announced(self, messages: list[NewEnvelope]) -> list[Change]:
         """History is told as one range event; mail that came after the first look is told one by one."""
-        end = self.state.progress.history_end
-        history = tuple(message for message in messages if message.uid <= end)
+        arriving = self.state.progress.arriving
+        history = tuple(message for message in messages if message.uid not in arriving)
         changes: list[Change] = [Backfilled(self.state.folder.key, history)] if history else []
         return changes + [
-            EnvelopeAdded(self.state.folder.key, message) for message in messages if message.uid > end
+            EnvelopeAdded(self.state.folder.key, message) for message in messages if message.uid in arriving
         ]
 
     def _settle_skipped(self) -> None:

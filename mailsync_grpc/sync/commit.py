@@ -20,6 +20,7 @@ from mailsync_grpc.model.changes import (
     NewEnvelope,
 )
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage
+from mailsync_grpc.model.evidence import envelope_id
 from mailsync_grpc.model.folder import Folder, FolderProgress
 from mailsync_grpc.model.ids import ID_BYTES, RandomBytes
 from mailsync_grpc.model.run import SyncRun
@@ -79,10 +80,10 @@ class Committer:
     def identified(self, messages: list[FetchedMessage]) -> list[NewEnvelope]:
         """Return the messages with an id each, drawn at once because a system call a message would show."""
         drawn = self.random(ID_BYTES * len(messages))
-        ids = (drawn[start : start + ID_BYTES] for start in range(0, len(drawn), ID_BYTES))
+        randoms = (drawn[start : start + ID_BYTES] for start in range(0, len(drawn), ID_BYTES))
         return [
-            NewEnvelope(message.uid, envelope_id, message.flags, message.envelope)
-            for message, envelope_id in zip(messages, ids, strict=True)
+            NewEnvelope(message.uid, envelope_id(message.envelope, random), message.flags, message.envelope)
+            for message, random in zip(messages, randoms, strict=True)
         ]
 
     def timed(self, phase: str) -> AbstractContextManager[object]:

@@ -118,7 +118,6 @@ class FolderSync:
         self.state.commit(
             [],
             cursor=last,
-            history_end=last,
             pending=UidSet.of(listing.uids),
             expected_exists=len(listing.uids),
             verified_at=self.state.now(),
@@ -204,7 +203,8 @@ class FolderSync:
     def _forget_pending(self, present: UidSet) -> None:
         gone = self.state.progress.pending - present
         if gone:
-            self.state.commit([], pending=self.state.progress.pending - gone)
+            progress = self.state.progress
+            self.state.commit([], pending=progress.pending - gone, arriving=progress.arriving - gone)
 
     def _arrive(self, uids: list[int]) -> None:
         """Announce new mail, oldest first; what the server shows but does not give now becomes pending."""
@@ -216,6 +216,7 @@ class FolderSync:
                 [EnvelopeAdded(state.folder.key, message) for message in messages],
                 cursor=max(state.progress.cursor, chunk[-1]),
                 pending=state.progress.pending | left,
+                arriving=state.progress.arriving | left,
                 stored=state.progress.stored + len(messages),
                 expected_exists=(state.progress.expected_exists or 0) + len(chunk),
             )
