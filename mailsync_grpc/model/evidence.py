@@ -39,7 +39,7 @@ def evidence_of(envelope: Envelope) -> Evidence | None:
 
 def mark_of(evidence: Evidence) -> bytes:
     """Return the first half of the ids of messages with this evidence."""
-    return xxhash.xxh3_64_digest(repr(evidence))[:MARK_BYTES]
+    return xxhash.xxh3_64_digest(repr(evidence).encode())[:MARK_BYTES]
 
 
 def envelope_id(envelope: Envelope, random: bytes) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.imap.connection import Connection
+from mailsync_grpc.imap.fetch import FlagListing
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import (
     Backfilled,
@@ -71,6 +72,11 @@ class Committer:
         self._apply(change.folder, [change], progress or self.progress, 0)
         self.folder = change.folder
 
+    def list_flags(self, span: str) -> FlagListing:
+        """Return UID and flags of the messages in `span`, `n:*`."""
+        with self.timed("fetch"):
+            return self.connection.fetch_flags(span)
+
     def fetch(self, uids: UidSet) -> list[NewEnvelope]:
         """Return those of `uids` that the server gives, with new ids, ascending; without husks."""
         with self.timed("fetch"):
@@ -106,7 +112,12 @@ class Committer:
     ) -> SyncRun | None:
         while True:
             run = self.run.advanced(folder, arrived, len(progress.pending)) if self.run else None
-            batch = Batch(self.account.key, tuple(changes), ((folder.key, progress),), (run,) if run else ())
+            batch = Batch(
+                self.account.key,
+                tuple(changes),
+                progress=((folder.key, progress),),
+                run_progress=(run,) if run else (),
+            )
             try:
                 self.store.apply(batch)
             except ConflictError:

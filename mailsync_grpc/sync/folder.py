@@ -11,38 +11,27 @@ resumes without loss or repetition. History found by a folder's first look goes 
 first by `backfill`; what arrives later is new mail and is announced message by message.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mailsync_grpc.errors import (
-    FolderNotSelectableError,
-    ImapError,
-    ImapProtocolError,
-    ImapRefusedError,
-    ImapUnreachableError,
-)
+from mailsync_grpc.errors import FolderNotSelectableError, ImapProtocolError
 from mailsync_grpc.imap.fetch import FlagListing
 from mailsync_grpc.model.changes import (
-    EnvelopeAdded,
-    EnvelopesRemoved,
     FlagsChanged,
     FolderChanged,
     FolderChangeKind,
     FolderReset,
     FolderSynced,
-    NewEnvelope,
 )
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import Counter, FlagBlock
 from mailsync_grpc.sync import diff, plan
+from mailsync_grpc.sync.arrivals import Arrivals
 from mailsync_grpc.sync.commit import Committer, chunks
+from mailsync_grpc.sync.removals import Removals
 
-KNOWN_LIMIT = 100
-"""A removal of at most this many messages tells what was known of each."""
-REMOVAL_CHUNK = 5_000
-"""UIDs removed in one commit, so that no commit holds the write lock for long."""
 BLOCKS_PER_READ = 1_024
 
 
@@ -96,12 +85,12 @@ class FolderSync:
         state = self.state
         newest = state.store.newest_uids(*self._mirror, state.account.settings.flags_window)
         low = newest[0] if newest else state.progress.cursor + 1
-        self._apply(self._list(f"{low}:*"), low)
+        self._apply(self.state.list_flags(f"{low}:*"), low)
 
     def _full(self) -> None:
         state = self.state
         state.mode = "full"
-        listing = self._list("1:*")
+        listing = self.state.list_flags("1:*")
         if not listing.uids and state.connection.exists:
             raise ImapProtocolError(
                 f"{state.folder.display_name!r} holds {state.connection.exists} messages"
@@ -123,10 +112,6 @@ class FolderSync:
             verified_at=self.state.now(),
         )
 
-    def _list(self, span: str) -> FlagListing:
-        with self.state.timed("fetch"):
-            return self.state.connection.fetch_flags(span)
-
     # What the answer means
 
     def _apply(self, listing: FlagListing, low: int) -> int:
@@ -136,10 +121,10 @@ class FolderSync:
         self._change_flags(found.changed, listing)
         pending = self.state.progress.pending
         arrived = [uid for uid in found.unknown if uid not in pending]
-        omitted = self._remove(found.missing, len(arrived))
+        omitted = Removals(self.state).settle(found.missing, len(arrived))
         if low == 1 and pending:
             self._forget_pending(UidSet.of(listing.uids))
-        self._arrive(arrived)
+        Arrivals(self.state).announce(arrived)
         return omitted
 
     def _blocks(self, low: int) -> Iterator[FlagBlock]:
@@ -166,71 +151,11 @@ class FolderSync:
                 ]
             )
 
-    def _remove(self, missing: UidSet, arrived: int) -> int:
-        """Ask again for what was not shown; remove what is still not there and return how many are.
-
-        Raises ImapProtocolError when the server shows none of them, yet counts as many messages as before and cannot
-        list that many others: an answer that was lost is not a mailbox that was emptied.
-        """
-        if not missing:
-            return 0
-        self.state.reopen()
-        present = UidSet.of(self.state.connection.fetch_flags(missing).uids)
-        expected = (self.state.progress.expected_exists or 0) + arrived
-        if not (present or self.state.connection.exists < expected or self._complete_without(missing)):
-            raise ImapProtocolError(
-                f"{self.state.folder.display_name!r} counts {self.state.connection.exists} messages"
-                f" but shows none of {len(missing)} that it held"
-            )
-        for chunk in chunks(list(missing - present), REMOVAL_CHUNK):
-            self._commit_removal(chunk)
-        return len(present)
-
-    def _complete_without(self, missing: UidSet) -> bool:
-        """Whether EXISTS is made up of other messages: something arrived since the folder was listed."""
-        listed = UidSet.of(self._list("1:*").uids)
-        return len(listed) == self.state.connection.exists and missing - listed == missing
-
-    def _commit_removal(self, uids: Sequence[int]) -> None:
-        state = self.state
-        known = tuple(state.store.known(state.folder, uids)) if len(uids) <= KNOWN_LIMIT else ()
-        state.commit(
-            [EnvelopesRemoved(state.folder.key, UidSet.of(uids), known)],
-            stored=state.progress.stored - len(uids),
-            expected_exists=(state.progress.expected_exists or 0) - len(uids),
-        )
-
     def _forget_pending(self, present: UidSet) -> None:
         gone = self.state.progress.pending - present
         if gone:
             progress = self.state.progress
             self.state.commit([], pending=progress.pending - gone, arriving=progress.arriving - gone)
-
-    def _arrive(self, uids: list[int]) -> None:
-        """Announce new mail, oldest first; what the server shows but does not give now becomes pending."""
-        state = self.state
-        for chunk in chunks(uids, state.account.settings.batch_size):
-            messages, breach = self._fetched(UidSet.of(chunk))
-            left = UidSet.of(chunk) - UidSet.of(message.uid for message in messages)
-            state.commit(
-                [EnvelopeAdded(state.folder.key, message) for message in messages],
-                cursor=max(state.progress.cursor, chunk[-1]),
-                pending=state.progress.pending | left,
-                arriving=state.progress.arriving | left,
-                stored=state.progress.stored + len(messages),
-                expected_exists=(state.progress.expected_exists or 0) + len(chunk),
-            )
-            if breach is not None:
-                raise breach
-
-    def _fetched(self, uids: UidSet) -> tuple[list[NewEnvelope], ImapError | None]:
-        """Return what the server gives of `uids`; where it gives none or fails, the backfill finds out which is why."""
-        try:
-            return self.state.fetch(uids), None
-        except ImapRefusedError:
-            return [], None
-        except (ImapProtocolError, ImapUnreachableError) as breach:
-            return [], breach
 
     @property
     def _mirror(self) -> tuple[AccountNo, MirrorNo]:

@@ -28,7 +28,8 @@ from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
-from mailsync_grpc.sync.account import AccountSync, Environment
+from mailsync_grpc.sync.account import AccountSync
+from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.scheduler import Lane, Scheduler
 from mailsync_grpc.vault import open_vault
 

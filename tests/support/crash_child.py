@@ -20,7 +20,8 @@ from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
-from mailsync_grpc.sync import account, folder, retry, worker
+from mailsync_grpc.sync import account, removals, retry, visit, worker
+from mailsync_grpc.sync.environment import Environment
 from tests.support.mirror import POLICY
 
 PURGED_ROWS = 3
@@ -28,10 +29,11 @@ PURGED_ROWS = 3
 
 def hurry() -> None:
     """Shorten every wait of the sync and cut its work small."""
-    account.BACKFILL_SLICE, account.LISTING_INTERVAL, account.CONFLICT_DELAY = 0.02, 0.1, 0.01
+    visit.BACKFILL_SLICE = 0.02
+    account.LISTING_INTERVAL, account.CONFLICT_DELAY = 0.1, 0.01
     retry.NETWORK_BASE, retry.NETWORK_CAP = 0.01, 0.05
     worker.TOUCH_INTERVAL = 0.1
-    folder.REMOVAL_CHUNK = 2
+    removals.REMOVAL_CHUNK = 2
 
 
 def purge_for_ever(store: Store) -> None:
@@ -56,7 +58,7 @@ def connected(account: Account) -> Connection:
 
 def sync_for_ever(store: Store) -> None:
     stopping = threading.Event()
-    environment = account.Environment(
+    environment = Environment(
         store=store,
         connect=connected,
         clock=time.monotonic,

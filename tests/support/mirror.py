@@ -17,7 +17,8 @@ from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.store.base import Batch, Counter, LogRecord, Store
 from mailsync_grpc.store.memory import MemoryStore
-from mailsync_grpc.sync.account import AccountSync, Environment
+from mailsync_grpc.sync.account import AccountSync
+from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.scheduler import Lane
 from mailsync_grpc.v1 import envelope_pb2, event_pb2
 from tests.support.mail import AnyMailbox

@@ -14,7 +14,7 @@ from mailsync_grpc.model.changes import AccountChanged
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.store.base import Batch, LogSlice
 from mailsync_grpc.store.memory import MemoryStore
-from mailsync_grpc.sync.account import Environment
+from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.worker import Worker, end_with
 from tests.support.store import account_of
 

@@ -1,0 +1,164 @@
+"""One turn's work over one connection: list folders, look at what is due, fetch what is pending, settle the run.
+
+A folder's own failures end here: the folder is marked and backs off, and never blocks the others. What concerns the
+whole account (the connection, the credentials, the store) is raised.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from mailsync_grpc import metrics
+from mailsync_grpc.errors import (
+    FolderNotSelectableError,
+    ImapError,
+    ImapProtocolError,
+    ImapRefusedError,
+    MailsyncError,
+    UnsafeArgumentError,
+)
+from mailsync_grpc.imap.connection import Connection
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind
+from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
+from mailsync_grpc.model.ids import FolderNo
+from mailsync_grpc.store.base import Batch
+from mailsync_grpc.sync import plan, retry
+from mailsync_grpc.sync.backfill import Backfill
+from mailsync_grpc.sync.commit import Committer, RenumberedError
+from mailsync_grpc.sync.environment import Environment
+from mailsync_grpc.sync.folder import FolderSync
+from mailsync_grpc.sync.folders import marked
+from mailsync_grpc.sync.notes import FolderNotes
+from mailsync_grpc.sync.run_keeper import RunKeeper
+
+BACKFILL_SLICE = 5.0
+"""Seconds of backfill in one turn."""
+FOLDERS_OWN = (ImapRefusedError, ImapProtocolError, FolderNotSelectableError, UnsafeArgumentError)
+"""Failures that concern one folder and not its account."""
+
+log = structlog.get_logger()
+
+Selected = tuple[Folder, FolderProgress]
+
+
+@dataclass(slots=True)
+class Visit:
+    """A turn's work. `notes` and `as_of` are the account's and outlive it; the next poll is due at `next_poll`."""
+
+    env: Environment
+    account: Account
+    connection: Connection
+    keeper: RunKeeper
+    notes: dict[MirrorNo, FolderNotes]
+    as_of: dict[FolderNo, int]
+    next_poll: float
+
+    def run(self, due: bool) -> bool:
+        """Look at the folders, all of them when `due`, and fetch what is pending; True when some of it is left."""
+        folders = self._selected()
+        self._forget_others(folders)
+        self.keeper.begin(folders, self.account.settings)
+        for folder, progress in folders:
+            if self._wanted(folder, progress, due):
+                self._look_at(folder, progress)
+        more = self._backfill()
+        self.keeper.settle([folder for folder, _ in self._selected()])
+        return more or self.keeper.waiting
+
+    def _selected(self) -> list[Selected]:
+        stored = {
+            folder.no: (folder, progress) for folder, progress in self.env.store.folders(self.account.no)
+        }
+        return [stored[folder.no] for folder in plan.order(f for f, _ in stored.values() if f.selected)]
+
+    def _forget_others(self, folders: Iterable[Selected]) -> None:
+        selected = {folder.mirror: folder.no for folder, _ in folders}
+        for mirror in self.notes.keys() - selected.keys():
+            del self.notes[mirror]
+        for no in self.as_of.keys() - set(selected.values()):
+            del self.as_of[no]
+
+    def _notes(self, folder: Folder) -> FolderNotes:
+        return self.notes.setdefault(folder.mirror, FolderNotes())
+
+    # Looks
+
+    def _wanted(self, folder: Folder, progress: FolderProgress, due: bool) -> bool:
+        if self.keeper.wants(folder):
+            return True
+        waits = self._notes(folder).backoff.waits(self.env.clock())
+        return not waits and (due or progress.expected_exists is None)
+
+    def _look_at(self, folder: Folder, progress: FolderProgress) -> None:
+        state = self._committer(folder, progress)
+        notes = self._notes(folder)
+        try:
+            FolderSync(state).look(full=self.keeper.wants(folder) and self.keeper.full)
+        except RenumberedError:
+            notes.backoff.until = self.next_poll
+        except FOLDERS_OWN as error:
+            self._folder_failed(state.folder, error)
+        else:
+            metrics.SYNC_POLLS.labels(result="changed" if state.changed else "unchanged").inc()
+            self.as_of[folder.no] = state.progress.as_of
+            notes.backoff.clear()
+            self._mark(state.folder, "", "")
+            self.keeper.compared(folder, len(state.progress.pending))
+
+    def _folder_failed(self, folder: Folder, error: MailsyncError) -> None:
+        metrics.SYNC_POLLS.labels(result="failed").inc()
+        metrics.SYNC_ERRORS.labels(reason=error.reason).inc()
+        log.warning("folder_failed", folder=folder.name, reason=error.reason, detail=str(error))
+        self._notes(folder).backoff.fail(self.env.clock(), retry.network_delay, self.env.draw)
+        self.keeper.failed(folder, error)
+        self._mark(folder, error.reason, str(error))
+        if self.connection.closed:
+            # The next folder gets a new connection in the next turn, behind the account's own back-off.
+            raise error if isinstance(error, ImapError) else ImapProtocolError(str(error))
+
+    def _mark(self, folder: Folder, reason: str, message: str) -> None:
+        changed = marked(folder, reason, message)
+        if changed is not None:
+            self.env.store.apply(Batch(folder.account, (FolderChanged(changed, FolderChangeKind.STATE),)))
+
+    # Pending messages
+
+    def _backfill(self) -> bool:
+        """Fetch pending messages for one slice, folder by folder; True when some are left."""
+        end = min(self.env.clock() + BACKFILL_SLICE, self.next_poll)
+        left = False
+
+        def more() -> bool:
+            return self.env.clock() < end and not self.keeper.cancelled and not self.env.stopping()
+
+        for folder, progress in self._selected():
+            notes = self._notes(folder)
+            if not progress.pending or notes.backoff.waits(self.env.clock()):
+                continue
+            if left and not more():
+                break
+            state = self._committer(folder, progress)
+            try:
+                Backfill(state, notes.doubt).run(more)
+            except RenumberedError:
+                notes.backoff.until = self.next_poll
+                continue
+            except FOLDERS_OWN as error:
+                self._folder_failed(state.folder, error)
+            left = left or bool(state.progress.pending)
+        return left
+
+    def _committer(self, folder: Folder, progress: FolderProgress) -> Committer:
+        run = self.keeper.covering(folder)
+        return Committer(
+            self.env.store,
+            self.connection,
+            self.account,
+            folder,
+            progress,
+            self.env.now,
+            self.env.random,
+            run,
+        )
