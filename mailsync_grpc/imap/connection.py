@@ -99,11 +99,12 @@ class Connection:
     # Folders.
 
     def list_folders(self) -> list[ListedFolder]:
-        """Return all folders in the server's order, with their special uses where the server knows them."""
-        extended = {"LIST-EXTENDED", "SPECIAL-USE"} <= self._capabilities
-        return parse_list(
-            self._channel.run(b'LIST "" "*"' + (b" RETURN (SPECIAL-USE CHILDREN)" if extended else b""))
-        )
+        """Return all folders in the server's order, with special uses and subscriptions where the server tells them."""
+        returning = b""
+        if "LIST-EXTENDED" in self._capabilities:
+            uses = b" SPECIAL-USE" if "SPECIAL-USE" in self._capabilities else b""
+            returning = b" RETURN (SUBSCRIBED CHILDREN%s)" % uses
+        return parse_list(self._channel.run(b'LIST "" "*"' + returning))
 
     def status(self, raw_names: list[bytes]) -> list[FolderStatus | None]:
         """Return the counters of each folder, None for one that the server refuses; about one round trip in all."""
@@ -230,9 +231,11 @@ class Connection:
         return PendingFetch(self._channel, uids, [b"UID FETCH %s (%s)" % (piece, items) for piece in pieces])
 
     def _status_line(self, raw_name: bytes) -> bytes:
-        modseq = b" HIGHESTMODSEQ" if "CONDSTORE" in self._capabilities else b""
+        more = b" HIGHESTMODSEQ" if "CONDSTORE" in self._capabilities else b""
+        if "OBJECTID" in self._capabilities:
+            more += b" MAILBOXID"
         try:
-            return b"STATUS %s (MESSAGES UIDNEXT UIDVALIDITY%s)" % (commands.quote(raw_name), modseq)
+            return b"STATUS %s (MESSAGES UIDNEXT UIDVALIDITY%s)" % (commands.quote(raw_name), more)
         except UnsafeArgumentError:
             return b""
 

@@ -9,6 +9,7 @@ read best.
 import base64
 import binascii
 import re
+from unicodedata import normalize
 
 from mailsync_grpc.imap.header_text import clean, octets_text
 
@@ -18,26 +19,34 @@ _NEEDS_SHIFT = re.compile(r"[^\x20-\x7e]+")
 INBOX = "INBOX"
 SENT = "\\Sent"
 
+
+def _folded(name: str) -> str:
+    # Composed, because some programs create folders with accents apart from their letters.
+    return normalize("NFC", name.strip()).casefold()
+
+
 # Names under which mail programs and providers keep sent mail, folded; special-use attributes (RFC 6154) go first.
 _SENT_NAMES = frozenset(
-    name.strip().casefold()
+    _folded(name)
     for name in """
-    Sent|Sent Items|Sent Messages|Sent Mail|Sent-Mail|Sent_Mail|Sent Objects|Outbox Sent|Sentmail|Sent Email
-    Gesendet|Gesendete Objekte|Gesendete Elemente|Gesendete Nachrichten|Gesendete Mails|Gesendete E-Mails
-    Envoyés|Éléments envoyés|Messages envoyés|Courrier envoyé|Objets envoyés|Envoyes|Elements envoyes
+    Sent|Sent Items|SentItems|Sent-Items|Sent_Items|Sent Messages|Sent Msgs|Sent Mail|Sent-Mail|Sent_Mail|Sent Mails
+    Sent Objects|Sent Email|Sent Emails|Sent E-Mails|Sentmail|Outbox Sent|Mail Sent|My Sent Mail
+    Gesendet|Gesendete Objekte|Gesendete Elemente|Gesendete Nachrichten|Gesendete Mails|Gesendete E-Mails|Gesendete Post|Versendet
+    Envoyé|Envoyés|Éléments envoyés|Messages envoyés|Courrier envoyé|Courriers envoyés|Courriels envoyés|Objets envoyés
+    Mails envoyés|E-mails envoyés|Envoyes|Elements envoyes|Messages envoyes|Bidalitakoak|Bidalita
     Enviados|Elementos enviados|Mensajes enviados|Correo enviado|Correos enviados|Elements enviats|Enviats
-    Itens enviados|E-mails enviados|Mensagens enviadas|Enviadas|Itens Enviadas
-    Inviata|Posta inviata|Inviati|Elementi inviati|Messaggi inviati
+    Enviado|Correo electrónico enviado|Itens enviados|E-mails enviados|Mensagens enviadas|Enviadas|Correio enviado
+    Inviata|Inviate|Posta inviata|Inviati|Elementi inviati|Messaggi inviati|Oggetti inviati
     Verzonden|Verzonden items|Verzonden berichten|Verzonden objecten|Ferstjoerd
     Skickat|Skickade|Skickade objekt|Skickade meddelanden|Sendt|Sendte|Sendt post|Sendte elementer|Sendte e-mail
     Sendte meldinger|Sent elementer|Lähetetyt|Lähetetyt viestit|Lähetetyt kohteet|Sendir hlutir|Saadetud
     Wysłane|Elementy wysłane|Wysłane wiadomości|Odeslané|Odeslaná pošta|Odeslané zprávy|Odoslané|Odoslaná pošta
     Elküldött|Elküldött elemek|Elküldött üzenetek|Trimise|Mesaje trimise|Elemente trimise|Poslano|Poslane stavke
-    Poslana pošta|Poslate|Poslato|Послато|Изпратени|Изпратена поща|Отправленные|Исходящие|Надіслані|Відправлені
+    Poslana pošta|Poslate|Poslato|Послато|Изпратени|Изпратена поща|Отправленные|Отправленное|Отправленные письма|Надіслані|Відправлені
     Nosūtītie|Nosūtītās|Išsiųsta|Išsiųsti laiškai|Gönderilmiş Öğeler|Gönderilmiş|Gönderilenler|Gönderilen
     Gönderilmiş Postalar|Απεσταλμένα|Σταλθέντα|Στοιχεία απεσταλμένων|البريد المرسل|العناصر المرسلة|المرسل|الرسائل المرسلة
     פריטים שנשלחו|דואר שנשלח|נשלחו|ارسال شده|भेजे गए|ส่งแล้ว|รายการที่ถูกส่ง|Đã gửi|Thư đã gửi|Mục đã Gửi|Terkirim
-    Item Terkirim|Dihantar|已发送|已发送邮件|已发邮件|已傳送|寄件備份|寄件匣備份|已寄出|已傳送的郵件|送信済み|送信済みアイテム
+    Item Terkirim|Dihantar|已发送|已发送邮件|已发邮件|已发送消息|已传送|已傳送郵件|寄件夾|已傳送|寄件備份|寄件匣備份|已寄出|已傳送的郵件|送信済み|送信済みアイテム
     送信済みメール|送信済みトレイ|送信済メール|보낸 편지함|보낸편지함|보낸 메일함|보낸메일함|보낸 메시지
     """.replace("\n", "|").split("|")
 )
@@ -89,5 +98,5 @@ def _shift(run: re.Match[str]) -> str:
 
 def special_use_of(name: str) -> str:
     r"""Return `\Sent` when the last level of a folder is named as sent mail is in some language, else the empty string."""
-    folded = name.strip().casefold()
+    folded = _folded(name)
     return SENT if folded and folded in _SENT_NAMES else ""

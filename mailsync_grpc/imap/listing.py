@@ -31,7 +31,8 @@ _LIST = re.compile(
         (?P<name>"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"\ ]\S*)(?:\ \(.*\))?\ *""",
     re.VERBOSE | re.IGNORECASE,
 )
-_STATUS = re.compile(r"\* STATUS .*\(([^()]*)\) *", re.IGNORECASE)
+_STATUS = re.compile(r"\* STATUS .*\(([^()]*+(?:\([^()]*\)[^()]*+)*)\) *", re.IGNORECASE)
+_MAILBOX_ID = re.compile(r"\bMAILBOXID \(([^()]*)\)", re.IGNORECASE)
 _SEARCH = re.compile(r"\* SEARCH((?: +\d+)*)(?: +\(MODSEQ \d+\))? *", re.IGNORECASE)
 _ESEARCH = re.compile(r"\* ESEARCH\b(?: \(TAG [^()]*\))?(.*)", re.IGNORECASE)
 _ESEARCH_ALL = re.compile(r" ALL (\S+)", re.IGNORECASE)
@@ -63,12 +64,16 @@ class ListedFolder:
 
 @dataclass(frozen=True, slots=True)
 class FolderStatus:
-    """Counters of one folder (RFC 3501 section 7.2.4, RFC 7162); None where absent or unusable (zero)."""
+    """Counters of one folder (RFC 3501 section 7.2.4, RFC 7162); None where absent or unusable (zero).
+
+    `mailbox_id` is RFC 8474's, empty where the server has none.
+    """
 
     messages: int
     uid_next: int | None
     uid_validity: int | None
     highest_modseq: int | None
+    mailbox_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,9 @@ def parse_status(answer: bytes) -> FolderStatus | None:
     found = [match for line in split_answer(answer).lines if (match := _STATUS.fullmatch(line))]
     if not found:
         return None
-    words = found[-1][1].upper().split()
+    told = found[-1][1]
+    mailbox_id = _MAILBOX_ID.search(told)
+    words = _MAILBOX_ID.sub("", told).upper().split()
     counters = {name: _number(value) for name, value in zip(words[::2], words[1::2], strict=False)}
     messages = counters.get("MESSAGES")
     if messages is None:
@@ -135,6 +142,7 @@ def parse_status(answer: bytes) -> FolderStatus | None:
         counters.get("UIDNEXT") or None,
         counters.get("UIDVALIDITY") or None,
         counters.get("HIGHESTMODSEQ") or None,
+        _text(mailbox_id[1]) if mailbox_id else "",
     )
 
 

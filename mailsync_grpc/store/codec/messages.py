@@ -114,6 +114,7 @@ def folder_message(folder: Folder, progress: FolderProgress, unseen: int = 0) ->
         subscribed=_SUBSCRIBED in folder.attributes,
         counts=_counts(progress, unseen) if progress.as_of else None,
         uid_validity=folder.uid_validity,
+        mailbox_id=clean(folder.mailbox_id),
         state=_folder_state(folder, progress),
         state_reason=error_reason(folder.error_reason),
         state_message=clean(folder.error_message),

@@ -1,3 +1,5 @@
+from unicodedata import normalize
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,12 +41,21 @@ def test_invalid_utf8_in_a_name_is_text_afterwards() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Sent", "SENT ITEMS", "Gesendet", "Éléments envoyés", "Enviados", "Отправленные", "已发送", "送信済み"],
+    [
+        *("Sent", "SENT ITEMS", "Sent Messages", "sent-mail", "Sent Mail", "SentItems"),
+        *("Gesendet", "Gesendete Objekte", "Gesendete Elemente", "Envoyés", "Éléments envoyés", "Enviados"),
+        *("Inviata", "Posta inviata", "Verzonden items", "Skickat", "Wysłane", "Odeslané", "Elküldött"),
+        *("Отправленные", "Надіслані", "Απεσταλμένα", "Gönderilmiş Öğeler", "المرسل", "נשלחו"),
+        *("已发送", "已发送邮件", "寄件備份", "送信済み", "送信済みトレイ", "보낸편지함"),
+    ],
 )
 def test_special_use_knows_sent_in_many_languages(name: str) -> None:
     assert special_use_of(name) == "\\Sent"
+    assert special_use_of(normalize("NFD", name)) == "\\Sent", "as macOS spells it"
 
 
-@pytest.mark.parametrize("name", ["", " ", "Inbox", "Presents", "Sent to Bob", "Envoi"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "Inbox", "Outbox", "Presents", "Sent to Bob", "Envoi", "Исходящие"]
+)
 def test_special_use_takes_no_other_name_for_sent(name: str) -> None:
     assert special_use_of(name) == ""

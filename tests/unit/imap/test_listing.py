@@ -88,6 +88,15 @@ def test_status_counters_are_read_by_name_and_zero_is_unusable() -> None:
     ) == (FolderStatus(0, None, None, None))
 
 
+def test_a_mailbox_id_is_told_apart_from_the_counters_and_from_the_name() -> None:
+    assert parse_status(b"* STATUS x (MESSAGES 3 MAILBOXID (F22-a_1) UIDVALIDITY 9)\r\n") == (
+        FolderStatus(3, None, 9, None, "F22-a_1")
+    )
+    assert parse_status(b'* STATUS "a (MAILBOXID (no)) b" (MESSAGES 3 MailboxId (yes))\r\n') == (
+        FolderStatus(3, None, None, None, "yes")
+    )
+
+
 def test_uidnext_missing_is_none_and_a_status_without_messages_is_no_status() -> None:
     assert parse_status(b"* STATUS x (MESSAGES 3)\r\n") == FolderStatus(3, None, None, None)
     assert parse_status(b"* STATUS x (UIDNEXT 3)\r\n") is None
