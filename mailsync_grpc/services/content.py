@@ -11,7 +11,7 @@ from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.lookup import find_envelope
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.streams import write
-from mailsync_grpc.store.base import EnvelopeRow
+from mailsync_grpc.store.values import EnvelopeRow
 from mailsync_grpc.v1 import content_service_pb2 as pb
 from mailsync_grpc.v1 import envelope_pb2
 

@@ -21,9 +21,9 @@ from mailsync_grpc.services.lookup import find_envelope, find_folder
 from mailsync_grpc.services.paging import MAX_PAGE_BYTES, PageTokens, page_size
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.tokens import Position, ResumeTokens
-from mailsync_grpc.store.base import EnvelopePage, EnvelopeRow
 from mailsync_grpc.store.codec.identity import View, join_envelope, join_envelopes
 from mailsync_grpc.store.codec.wire import bytes_tag, chunk
+from mailsync_grpc.store.values import EnvelopePage, EnvelopeRow
 from mailsync_grpc.v1 import envelope_pb2
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 

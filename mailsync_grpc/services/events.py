@@ -23,7 +23,7 @@ from mailsync_grpc.services.watch import Limits, Pieces, Stream
 from mailsync_grpc.services.watch_cut import Cut, cut
 from mailsync_grpc.services.watch_feed import READ_BYTES, READ_LIMIT, Feed
 from mailsync_grpc.services.watch_filter import Filter, compile_filter
-from mailsync_grpc.store.base import LogSlice
+from mailsync_grpc.store.values import LogSlice
 from mailsync_grpc.v1 import event_service_pb2 as pb
 
 SCAN_BUDGET: Final = 50_000

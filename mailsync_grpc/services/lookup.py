@@ -8,7 +8,7 @@ from mailsync_grpc.model.folder import Folder, FolderProgress
 from mailsync_grpc.model.ids import EnvelopeIdRef, EnvelopeRef
 from mailsync_grpc.services import fields
 from mailsync_grpc.services.core import Core
-from mailsync_grpc.store.base import EnvelopeRow
+from mailsync_grpc.store.values import EnvelopeRow
 
 
 class FoundFolder(NamedTuple):

@@ -149,10 +149,10 @@ def cancelled(run: SyncRun, now: int) -> SyncRun:
 
 
 def described(run: SyncRun, now: int) -> sync_run_pb2.SyncRun:
-    """Return the run's message with its rate since its start and, while it runs, the time that this leaves."""
+    """Return the run's message; one whose worker tells no rate has the rate since its start."""
     message = run_message(run)
     seconds = ((run.end_time or now) - run.start_time) / 1000 if run.start_time else 0.0
-    if seconds <= 0 or not run.messages_done:
+    if run.rate or seconds <= 0 or not run.messages_done:
         return message
     rate = run.messages_done / seconds
     message.progress.messages_per_second = rate

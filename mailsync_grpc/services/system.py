@@ -11,8 +11,8 @@ from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.sync_runs import described
 from mailsync_grpc.services.watch import Stream
-from mailsync_grpc.store.base import StoreStats
 from mailsync_grpc.store.codec.messages import timestamp
+from mailsync_grpc.store.values import StoreStats
 from mailsync_grpc.v1 import account_pb2
 from mailsync_grpc.v1 import system_service_pb2 as pb
 

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.services.tokens import Position
 from mailsync_grpc.services.watch_filter import Filter
-from mailsync_grpc.store.base import LogRecord
 from mailsync_grpc.store.codec.wire import bytes_tag, varint
+from mailsync_grpc.store.values import LogRecord
 
 MAX_EVENTS: Final = 512
 MAX_BYTES: Final = 256 << 10

@@ -16,7 +16,7 @@ from mailsync_grpc import metrics
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.services.core import Core
-from mailsync_grpc.store.base import LogRecord
+from mailsync_grpc.store.values import LogRecord
 
 READ_LIMIT: Final = 4_096
 READ_BYTES: Final = 4 << 20

@@ -12,7 +12,8 @@ from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import AccountNo, FolderNo, account_name
 from mailsync_grpc.services import fields
 from mailsync_grpc.services.tokens import Reach
-from mailsync_grpc.store.base import LogRecord, Store
+from mailsync_grpc.store.base import Store
+from mailsync_grpc.store.values import LogRecord
 from mailsync_grpc.v1 import envelope_pb2
 from mailsync_grpc.v1.event_service_pb2 import EventFilter
 

@@ -19,17 +19,23 @@ from typing import NamedTuple, Protocol
 
 from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.model.account import Account, AccountKey
-from mailsync_grpc.model.changes import Change, EventKind, KnownEnvelope
-from mailsync_grpc.model.envelope import PartialReason
-from mailsync_grpc.model.evidence import Evidence
+from mailsync_grpc.model.changes import Change, KnownEnvelope
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.store.values import (
+    EnvelopePage,
+    EnvelopePlace,
+    EnvelopeRow,
+    FlagBlock,
+    LogSlice,
+    StoreStats,
+    Summary,
+    Twin,
+)
 
-BLOCK_SHIFT = 7
-"""Flags are packed in blocks of 2^7 = 128 UIDs."""
 KEPT_RUNS = 100  # sync runs of each account
 KEPT_ANSWERS = 86_400  # seconds, recorded answers
 KEPT_LOG = 3_600  # seconds, events whatever the size of the log, short of a full store
@@ -87,105 +93,6 @@ class Applied(NamedTuple):
 
     first: Revision
     last: Revision
-
-
-class EnvelopeRow(NamedTuple):
-    """One stored envelope as segments of its serialized `mailsync.v1.Envelope`, ready to be joined.
-
-    `flags` holds field 6, `basic` fields 10 to 29, `detail` fields 30 and up; each is complete with its tags.
-    """
-
-    uid: int
-    envelope_id: bytes
-    flags: bytes
-    basic: bytes
-    detail: bytes
-
-    @property
-    def octets(self) -> int:
-        """Size of the segments, by which pages are bounded."""
-        return len(self.flags) + len(self.basic) + len(self.detail)
-
-
-class EnvelopePage(NamedTuple):
-    """Rows in the asked order; `more` tells that the folder holds further ones beyond the last row."""
-
-    rows: list[EnvelopeRow]
-    more: bool
-    read_revision: Revision
-
-
-class EnvelopePlace(NamedTuple):
-    """Where an envelope id is now."""
-
-    folder: FolderNo
-    uid: int
-
-
-class Twin(NamedTuple):
-    """A stored envelope that may be the same message as another; `former` when only its folder's old numbering has it."""
-
-    folder: FolderNo
-    mirror: MirrorNo
-    uid: int
-    envelope_id: bytes
-    evidence: Evidence
-    former: bool
-
-
-class Summary(NamedTuple):
-    """What windows and repairs need to know of a stored envelope: seconds since 1970, and why it is partial."""
-
-    uid: int
-    internal_date: int | None
-    partial: PartialReason | None
-
-
-class FlagBlock(NamedTuple):
-    """Flags of up to 128 consecutive UIDs, packed (see `store.flagblocks`); `number` is `uid >> 7`."""
-
-    number: int
-    packed: bytes
-
-
-class LogRecord(NamedTuple):
-    """One event of the log. `event` is a serialized `mailsync.v1.Event`, empty when its account was deleted.
-
-    (Only ACCOUNT_REMOVED itself stays.) `folder` is 0 for events without one; `other_folder` is the second folder of a
-    move, else 0; `check` is a 64-bit hash of the event as first written; `commit_time` is milliseconds since 1970.
-    """
-
-    revision: Revision
-    commit_time: int
-    kind: EventKind
-    account: AccountNo
-    folder: FolderNo
-    other_folder: FolderNo
-    check: int
-    event: bytes
-
-
-class LogSlice(NamedTuple):
-    """Consecutive records after a position, with the log's bounds at that moment.
-
-    Positions from `floor` to `head` can be read from; `floor` is the revision before the oldest kept event.
-    """
-
-    records: list[LogRecord]
-    floor: Revision
-    head: Revision
-
-
-class StoreStats(NamedTuple):
-    """Sizes for the metrics: bytes used by the engine's files, kept event bytes, events and envelopes."""
-
-    bytes_used: int
-    log_bytes: int
-    log_floor: Revision
-    log_head: Revision
-    log_oldest_time: int
-    envelopes: int
-    accounts: int
 
 
 class Store(Protocol):

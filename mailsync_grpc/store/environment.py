@@ -60,6 +60,7 @@ class Databases(NamedTuple):
     places: "lmdb._Database"
     blocks: "lmdb._Database"
     flags: "lmdb._Database"
+    outside: "lmdb._Database"
     runs: "lmdb._Database"
     log: "lmdb._Database"
     answers: "lmdb._Database"

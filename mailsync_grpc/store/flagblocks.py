@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
-from mailsync_grpc.store.base import BLOCK_SHIFT
+from mailsync_grpc.store.values import BLOCK_SHIFT
 
 BLOCK_UIDS = 1 << BLOCK_SHIFT
 _LOW = BLOCK_UIDS - 1

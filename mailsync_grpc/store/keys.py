@@ -10,11 +10,12 @@ mirror, stand together. One named database holds one kind of row:
     folders       account folder           -> record head, JSON
     folder_ids    account id               -> folder
     progress      account folder           -> JSON
-    mirrors       account mirror           -> folder; there is one for each mirror that can be read
+    mirrors       account mirror           -> folder, FORMER behind it where only ids are kept (see Store.apply)
     envelopes     account mirror uid       -> envelope id, length of basic, basic, detail
     places        account envelope-id      -> mirror uid
     blocks        account mirror uid>>7    -> flag block (see flagblocks)
     flags         account mirror hash      -> flags segment
+    outside       account mirror           -> UID ranges that the window leaves out
     runs          account run              -> record head, JSON
     log           revision                 -> log head, event
     answers       digest                   -> answer head, fingerprint, response
@@ -30,7 +31,9 @@ from typing import NamedTuple
 
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import ID_BYTES, AccountNo, FolderNo, Revision
-from mailsync_grpc.store.base import EnvelopeRow, LogRecord, RecordedAnswer
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.store.base import RecordedAnswer
+from mailsync_grpc.store.values import EnvelopeRow, LogRecord
 
 SCHEMA = 1
 
@@ -55,6 +58,7 @@ WHOLE_ACCOUNT = 0
 """In place of a mirror's number: the tomb of an account."""
 PREFIX = number.size
 """Length of the account number that opens the keys of an account's rows."""
+_FORMER = b"f"
 
 
 class LogBounds(NamedTuple):
@@ -109,6 +113,21 @@ def run_key(account: int, run: int) -> bytes:
     return _account_wide.pack(account, run)
 
 
+def pack_mirror(folder: int, *, former: bool = False) -> bytes:
+    """Return the value of a mirror's entry."""
+    return number.pack(folder) + (_FORMER if former else b"")
+
+
+def mirror_folder(value: bytes) -> FolderNo:
+    """Return the folder of a mirror's entry."""
+    return FolderNo(number.unpack_from(value)[0])
+
+
+def is_current(value: bytes | None) -> bool:
+    """Whether an entry is there and says that the mirror is its folder's own, which can be read and written."""
+    return value is not None and len(value) == number.size
+
+
 def flags_key(account: int, mirror: int, flag_hash: int) -> bytes:
     """Key of an entry of a flag table."""
     return _pair_wide.pack(account, mirror, flag_hash)
@@ -146,6 +165,16 @@ def row_head(value: bytes) -> tuple[bytes, int]:
     """Return the envelope id and where `detail` begins; `basic` begins at ROW_HEAD."""
     envelope_id, size = _row_head.unpack_from(value)
     return envelope_id, ROW_HEAD + size
+
+
+def pack_uids(uids: UidSet) -> bytes:
+    """Return a set of UIDs as stored: its ranges in order."""
+    return b"".join(pair.pack(*one) for one in uids.ranges)
+
+
+def unpack_uids(value: bytes | None) -> UidSet:
+    """Return a stored set of UIDs, the empty one for None."""
+    return UidSet(tuple(pair.iter_unpack(value))) if value else UidSet()
 
 
 def pack_log(record: LogRecord) -> bytes:

@@ -18,20 +18,9 @@ from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision
 from mailsync_grpc.model.run import SyncRun
+from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store import failpoints
-from mailsync_grpc.store.base import (
-    Applied,
-    Batch,
-    Clock,
-    Counter,
-    EnvelopePage,
-    EnvelopePlace,
-    EnvelopeRow,
-    FlagBlock,
-    LogSlice,
-    RecordedAnswer,
-    StoreStats,
-)
+from mailsync_grpc.store.base import Applied, Batch, Clock, Counter, RecordedAnswer
 from mailsync_grpc.store.environment import MAP_SIZE, Environment, open_environment
 from mailsync_grpc.store.hints import Hints
 from mailsync_grpc.store.lmdb_apply import apply_batch, compile_batch
@@ -41,6 +30,16 @@ from mailsync_grpc.store.lmdb_read import Snapshot
 from mailsync_grpc.store.lmdb_touch import allocate, touch
 from mailsync_grpc.store.lock import DirectoryLock
 from mailsync_grpc.store.prepare import prepare
+from mailsync_grpc.store.values import (
+    EnvelopePage,
+    EnvelopePlace,
+    EnvelopeRow,
+    FlagBlock,
+    LogSlice,
+    StoreStats,
+    Summary,
+    Twin,
+)
 from mailsync_grpc.store.writer import Writer
 
 DEFAULT_MAX_BYTES = 64 << 30
@@ -223,6 +222,21 @@ class LmdbStore:
         """As `Store.known`."""
         with self._mirror(folder.account.no, folder.mirror) as mirror:
             return mirror.known(uids)
+
+    def twins(self, account: AccountNo, marks: Sequence[bytes]) -> list[Twin]:
+        """As `Store.twins`."""
+        with self._snapshot() as snapshot:
+            return snapshot.twins(account, marks)
+
+    def outside(self, account: AccountNo, mirror: MirrorNo) -> UidSet:
+        """As `Store.outside`."""
+        with self._mirror(account, mirror) as reader:
+            return reader.outside()
+
+    def summaries(self, account: AccountNo, mirror: MirrorNo, after_uid: int, limit: int) -> list[Summary]:
+        """As `Store.summaries`."""
+        with self._mirror(account, mirror) as reader:
+            return reader.summaries(after_uid, limit)
 
     def flag_blocks(self, account: AccountNo, mirror: MirrorNo, first: int, limit: int) -> list[FlagBlock]:
         """As `Store.flag_blocks`."""

@@ -17,56 +17,78 @@ from mailsync_grpc.model.changes import (
     AccountRemoved,
     Backfilled,
     EnvelopeAdded,
+    EnvelopeMoved,
+    EnvelopesEvicted,
     EnvelopesRemoved,
+    EnvelopeUpdated,
     FlagsChanged,
     FolderChanged,
     FolderRemoved,
     FolderReset,
     FolderSynced,
+    Reported,
     SyncRunChanged,
 )
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress
 from mailsync_grpc.model.ids import FolderNo, Revision, account_name
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.store import keys
-from mailsync_grpc.store.base import KEPT_RUNS, Applied, LogRecord
+from mailsync_grpc.store.base import KEPT_RUNS, Applied
 from mailsync_grpc.store.codec.event import commit_time_field, stamp
 from mailsync_grpc.store.codec.records import PROGRESS, RUNS
 from mailsync_grpc.store.lmdb_answers import put_answer, remove_answers
-from mailsync_grpc.store.lmdb_rows import PutRows, RowWriter
+from mailsync_grpc.store.lmdb_rows import MoveRow, PutRows, RowWriter
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, check_version
+from mailsync_grpc.store.values import LogRecord
 from mailsync_grpc.store.writer import WriteUnit
 
 _NO_PROGRESS = PROGRESS.encode(FolderProgress())
+
+
+Step = PutRows | MoveRow | PreparedChange
 
 
 class CompiledBatch(NamedTuple):
     """A batch as LMDB will put it: neighbouring envelopes of a folder as one step, records encoded."""
 
     prepared: PreparedBatch
-    steps: list[PutRows | PreparedChange]
+    steps: list[Step]
     progress: list[tuple[FolderKey, bytes]]
+    outside: list[tuple[FolderKey, bytes]]
     runs: list[tuple[SyncRun, bytes]]
 
     @property
     def octets(self) -> int:
         """Roughly what the batch adds to the files."""
         rows = sum(len(value) for step in self.steps if isinstance(step, PutRows) for _, value in step.rows)
-        return rows + sum(len(change.event) for change in self.prepared.changes)
+        outside = sum(len(record) for _, record in self.outside)
+        return rows + outside + sum(len(change.event) for change in self.prepared.changes)
 
 
 def compile_batch(prepared: PreparedBatch) -> CompiledBatch:
     """Make the batch's keys and values."""
-    steps: list[PutRows | PreparedChange] = []
+    steps: list[Step] = []
     for folder, changes in groupby(prepared.changes, key=_rows_folder):
         if folder is None:
-            steps.extend(changes)
+            steps.extend(_step(change) for change in changes)
         else:
             steps.append(PutRows.of(folder, (row for change in changes for row in change.rows)))
-    progress = [(folder, PROGRESS.encode(record)) for folder, record in prepared.batch.progress]
+    batch = prepared.batch
     return CompiledBatch(
-        prepared, steps, progress, [(run, RUNS.encode(run)) for run in prepared.batch.run_progress]
+        prepared,
+        steps,
+        [(folder, PROGRESS.encode(record)) for folder, record in batch.progress],
+        [(folder, keys.pack_uids(uids)) for folder, uids in batch.outside],
+        [(run, RUNS.encode(run)) for run in batch.run_progress],
     )
+
+
+def _step(prepared: PreparedChange) -> Step:
+    change = prepared.change
+    if not isinstance(change, EnvelopeMoved):
+        return prepared
+    new = PutRows.of(change.folder, prepared.rows)
+    return MoveRow(change.source, change.source_uid, change.message.envelope_id, new)
 
 
 def _rows_folder(prepared: PreparedChange) -> FolderKey | None:
@@ -103,11 +125,11 @@ def append_events(unit: WriteUnit, account: AccountKey, changes: Iterable[Prepar
     time = max(last_time, unit.now)
     stamped = commit_time_field(time)
     items = []
-    for _, kind, folder, event, *_ in changes:
+    for _, kind, folder, other_folder, event, *_ in changes:
         head += 1
         whole = stamp(head, stamped, event)
         check = xxhash.xxh3_64_intdigest(whole)
-        record = LogRecord(Revision(head), time, kind, account.no, folder, FolderNo(0), check, whole)
+        record = LogRecord(Revision(head), time, kind, account.no, folder, other_folder, check, whole)
         items.append((keys.wide.pack(head), keys.pack_log(record)))
         octets += len(whole)
     with unit.txn.cursor(unit.dbs.log) as cursor:
@@ -126,11 +148,15 @@ class _Application:
         for step in compiled.steps:
             if isinstance(step, PutRows):
                 self._rows.put(step)
+            elif isinstance(step, MoveRow):
+                self._rows.move(step)
             else:
                 self._change(step)
         self._rows.flush()
         for folder, record in compiled.progress:
             self._put_progress(folder, record)
+        for folder, record in compiled.outside:
+            self._put_outside(folder, record)
         for run, record in compiled.runs:
             self._put_run(run, record)
 
@@ -138,12 +164,24 @@ class _Application:
         match prepared.change:
             case FlagsChanged(folder, uid, _, _, after):
                 self._rows.put_flags(folder, uid, after, prepared.flags)
-            case EnvelopesRemoved(folder, uids):
+            case EnvelopesRemoved(folder, uids) | EnvelopesEvicted(folder, uids):
                 self._rows.drop(folder, uids)
+            case EnvelopeUpdated(folder):
+                self._rows.update(folder, prepared.rows[0])
+            case Reported(folder):
+                self._rows.require(folder)
+            case _:
+                self._change_record(prepared)
+
+    def _change_record(self, prepared: PreparedChange) -> None:
+        match prepared.change:
             case FolderSynced(folder):
                 self._rows.require(folder)
-            case FolderChanged(folder) | FolderReset(folder):
+                self._drop_mirrors(folder.no, keep=folder.mirror)
+            case FolderChanged(folder):
                 self._put_folder(folder, prepared.record)
+            case FolderReset(folder):
+                self._put_folder(folder, prepared.record, keeps_former=True)
             case FolderRemoved(folder):
                 self._drop_folder(folder)
             case AccountChanged(account):
@@ -157,6 +195,14 @@ class _Application:
         # What was seen of a mirror that was replaced meanwhile says nothing of the one that is there now.
         self._rows.require(folder)
         self._unit.put(keys.pair.pack(self._account.no, folder.no), record, self._dbs.progress)
+
+    def _put_outside(self, folder: FolderKey, record: bytes) -> None:
+        self._rows.require(folder)
+        key = keys.pair.pack(self._account.no, folder.mirror)
+        if record:
+            self._unit.put(key, record, self._dbs.outside)
+        else:
+            self._unit.delete(key, self._dbs.outside)
 
     def _next_version(self, stored: bytes | None, given: int, name: str) -> None:
         head = keys.record_head(stored)
@@ -177,17 +223,18 @@ class _Application:
         self._unit.put(tomb, erasing.pack(), self._dbs.tombs)
         remove_answers(self._unit, self._account.no)
 
-    def _put_folder(self, folder: Folder, record: bytes) -> None:
+    def _put_folder(self, folder: Folder, record: bytes, *, keeps_former: bool = False) -> None:
         key, account = keys.pair.pack(self._account.no, folder.no), self._account.no
         stored = self._unit.get(key, self._dbs.folders)
         self._next_version(stored, folder.version, folder.name)
         before = keys.record_head(stored)
         if before is None or before.mirror != folder.mirror:
-            if before is not None:
-                self._drop_mirror(before.mirror)
-            self._unit.put(
-                keys.pair.pack(account, folder.mirror), keys.number.pack(folder.no), self._dbs.mirrors
-            )
+            if before is not None and keeps_former:
+                self._put_mirror(before.mirror, folder.no, former=True)
+                self._rows.checked.clear()
+            elif before is not None:
+                self._drop_mirrors(folder.no)
+            self._put_mirror(folder.mirror, folder.no)
             self._unit.put(key, _NO_PROGRESS, self._dbs.progress)
         self._unit.put(key, keys.pack_record(folder.version, folder.mirror, record), self._dbs.folders)
         self._unit.put(keys.id_key(account, folder.id), keys.number.pack(folder.no), self._dbs.folder_ids)
@@ -197,10 +244,21 @@ class _Application:
         before = keys.record_head(self._unit.get(key, self._dbs.folders))
         if before is None:
             raise FolderNotFoundError(folder.name)
-        self._drop_mirror(before.mirror)
+        self._drop_mirrors(folder.no)
         self._unit.delete(key, self._dbs.folders)
         self._unit.delete(key, self._dbs.progress)
         self._unit.delete(keys.id_key(self._account.no, folder.id), self._dbs.folder_ids)
+
+    def _put_mirror(self, mirror: int, folder: FolderNo, *, former: bool = False) -> None:
+        entry = keys.pack_mirror(folder, former=former)
+        self._unit.put(keys.pair.pack(self._account.no, mirror), entry, self._dbs.mirrors)
+
+    def _drop_mirrors(self, folder: FolderNo, keep: int = 0) -> None:
+        """Drop the mirrors of a folder, its own and former ones, but for one."""
+        for key in list(self._unit.keys_with(keys.number.pack(self._account.no), self._dbs.mirrors)):
+            mirror = keys.pair.unpack(key)[1]
+            if mirror != keep and keys.mirror_folder(self._unit.get(key, self._dbs.mirrors) or b"") == folder:
+                self._drop_mirror(mirror)
 
     def _drop_mirror(self, mirror: int) -> None:
         # Without its entry here no row of the mirror can be read or written; `purge` deletes them.

@@ -15,10 +15,16 @@ from mailsync_grpc.model.changes import KnownEnvelope
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import MirrorNo
 from mailsync_grpc.model.ids import AccountNo, Revision
+from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store import flagblocks, keys
-from mailsync_grpc.store.base import BLOCK_SHIFT, EnvelopePage, EnvelopeRow, FlagBlock
-from mailsync_grpc.store.codec.envelope import decode_flags, decode_summary
+from mailsync_grpc.store.codec.envelope import (
+    decode_flags,
+    decode_internal_date,
+    decode_partial,
+    decode_summary,
+)
 from mailsync_grpc.store.environment import Databases
+from mailsync_grpc.store.values import BLOCK_SHIFT, EnvelopePage, EnvelopeRow, FlagBlock, Summary
 
 _BEYOND = b"\xff" * 9
 """Greater than whatever follows a mirror's number in a key."""
@@ -30,7 +36,7 @@ _new_row = partial(tuple.__new__, EnvelopeRow)
 
 
 class MirrorReader:
-    """Reads one mirror within a transaction; to the reader a mirror that was dropped is empty."""
+    """Reads one mirror within a transaction; to the reader a mirror that is not its folder's (any more) is empty."""
 
     def __init__(
         self, txn: "lmdb.Transaction[bytes]", dbs: Databases, account: AccountNo, mirror: MirrorNo
@@ -39,7 +45,7 @@ class MirrorReader:
         self._account, self._mirror = account, mirror
         self._prefix = keys.pair.pack(account, mirror)
         self._is_live = (
-            txn.get(self._prefix, db=dbs.mirrors) is not None
+            keys.is_current(txn.get(self._prefix, db=dbs.mirrors))
             and txn.get(keys.number.pack(account), db=dbs.accounts) is not None
         )
         self._segments: dict[int, bytes] = {}
@@ -125,6 +131,21 @@ class MirrorReader:
                 envelope_id, detail = keys.row_head(value)
                 summary = decode_summary(value[keys.ROW_HEAD : detail])
                 found.append(KnownEnvelope(uid, envelope_id, *summary))
+        return found
+
+    def outside(self) -> UidSet:
+        """Return the UIDs that the window leaves out."""
+        return (
+            keys.unpack_uids(self._txn.get(self._prefix, db=self._dbs.outside)) if self._is_live else UidSet()
+        )
+
+    def summaries(self, after_uid: int, limit: int) -> list[Summary]:
+        """As `Store.summaries`."""
+        found = []
+        for key, value in islice(self._scan(self._dbs.envelopes, after_uid, backward=False), limit):
+            _, detail = keys.row_head(value)
+            date = decode_internal_date(value[keys.ROW_HEAD : detail])
+            found.append(Summary(keys.number.unpack_from(key, _UID)[0], date, decode_partial(value[detail:])))
         return found
 
     def blocks(self, first: int, limit: int) -> list[FlagBlock]:

@@ -42,7 +42,7 @@ def _purge_tomb(unit: WriteUnit, tomb: bytes, limit: int) -> int:
 def _purge_account(unit: WriteUnit, tomb: bytes, limit: int) -> int:
     dbs = unit.dbs
     for db in (
-        dbs.envelopes, dbs.places, dbs.blocks, dbs.flags, dbs.progress, dbs.mirrors, dbs.folder_ids, dbs.folders, dbs.runs
+        dbs.envelopes, dbs.places, dbs.blocks, dbs.flags, dbs.outside, dbs.progress, dbs.mirrors, dbs.folder_ids, dbs.folders, dbs.runs
     ):  # fmt: skip
         limit -= _delete_prefix(unit, db, tomb[: keys.PREFIX], limit)
     return limit
@@ -50,7 +50,7 @@ def _purge_account(unit: WriteUnit, tomb: bytes, limit: int) -> int:
 
 def _purge_mirror(unit: WriteUnit, tomb: bytes, limit: int) -> int:
     limit -= _delete_rows(unit, tomb, limit)
-    for db in (unit.dbs.blocks, unit.dbs.flags):
+    for db in (unit.dbs.blocks, unit.dbs.flags, unit.dbs.outside):
         limit -= _delete_prefix(unit, db, tomb, limit)
     return limit
 

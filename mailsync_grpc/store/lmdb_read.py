@@ -3,7 +3,7 @@
 Only what belongs to a live account is read: rows that wait for the purge are behind a tomb, not behind these doors.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,14 +11,16 @@ import lmdb
 
 from mailsync_grpc.errors import RevisionCompactedError, RevisionInFutureError
 from mailsync_grpc.model.account import Account
-from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress
+from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.store import keys
-from mailsync_grpc.store.base import EnvelopePlace, LogRecord, LogSlice, RecordedAnswer
+from mailsync_grpc.store.base import RecordedAnswer
+from mailsync_grpc.store.codec.envelope import decode_evidence
 from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, PROGRESS, RUNS
 from mailsync_grpc.store.environment import Databases
 from mailsync_grpc.store.lmdb_answers import is_fresh
+from mailsync_grpc.store.values import EnvelopePlace, LogRecord, LogSlice, Twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Snapshot:
     def progress(self, folder: FolderKey) -> FolderProgress:
         """Return how far a mirror is, nowhere when it is not the folder's."""
         account, number = folder.account.no, folder.no
-        is_there = self.txn.get(keys.pair.pack(account, folder.mirror), db=self.dbs.mirrors)
+        is_there = keys.is_current(self.txn.get(keys.pair.pack(account, folder.mirror), db=self.dbs.mirrors))
         stored = self.txn.get(keys.pair.pack(account, number), db=self.dbs.progress) if is_there else None
         return PROGRESS.decode(stored) if stored else FolderProgress()
 
@@ -115,8 +117,30 @@ class Snapshot:
         if place is None or not self._is_live(account):
             return None
         mirror, uid = keys.pair.unpack(place)
-        folder = self.txn.get(keys.pair.pack(account, mirror), db=self.dbs.mirrors)
-        return EnvelopePlace(FolderNo(keys.number.unpack(folder)[0]), uid) if folder else None
+        entry = self.txn.get(keys.pair.pack(account, mirror), db=self.dbs.mirrors)
+        return EnvelopePlace(keys.mirror_folder(entry), uid) if entry and keys.is_current(entry) else None
+
+    def twins(self, account: AccountNo, marks: Sequence[bytes]) -> list[Twin]:
+        """As `Store.twins`."""
+        if not self._is_live(account):
+            return []
+        places = (
+            place for mark in marks for place in self._items(self.dbs.places, keys.id_key(account, mark))
+        )
+        return [twin for key, place in places if (twin := self._twin(account, key[keys.PREFIX :], place))]
+
+    def _twin(self, account: AccountNo, envelope_id: bytes, place: bytes) -> Twin | None:
+        """Return a stored envelope, None when its mirror was dropped or nothing identifies it."""
+        mirror, uid = keys.pair.unpack(place)
+        entry = self.txn.get(keys.pair.pack(account, mirror), db=self.dbs.mirrors)
+        value = self.txn.get(keys.triple.pack(account, mirror, uid), db=self.dbs.envelopes)
+        if entry is None or value is None:
+            return None
+        evidence = decode_evidence(value[keys.ROW_HEAD : keys.row_head(value)[1]])
+        if evidence is None:
+            return None
+        folder, former = keys.mirror_folder(entry), not keys.is_current(entry)
+        return Twin(folder, MirrorNo(mirror), uid, envelope_id, evidence, former)
 
     def recorded_answer(self, scope: str, request_id: str, now: int) -> RecordedAnswer | None:
         """As `Store.recorded_answer`; `now` is in milliseconds."""

@@ -17,9 +17,10 @@ from mailsync_grpc.model.folder import FolderKey
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store import flagblocks, keys
-from mailsync_grpc.store.base import BLOCK_SHIFT, ConflictError
+from mailsync_grpc.store.base import ConflictError
 from mailsync_grpc.store.environment import Databases
 from mailsync_grpc.store.prepare import PreparedRow
+from mailsync_grpc.store.values import BLOCK_SHIFT
 
 
 class PutRows(NamedTuple):
@@ -49,6 +50,15 @@ class PutRows(NamedTuple):
         )
 
 
+class MoveRow(NamedTuple):
+    """An envelope to be taken from `uid` of `source` and stored as `new`, under the id that it has."""
+
+    source: FolderKey
+    uid: int
+    envelope_id: bytes
+    new: PutRows
+
+
 @dataclass(slots=True)
 class RowWriter:
     """Writes rows of one account within a transaction; `flush` must be called before it is committed."""
@@ -63,7 +73,8 @@ class RowWriter:
         """Raise FolderNotFoundError or ConflictError unless the folder has this mirror."""
         if folder in self.checked:
             return
-        if self.txn.get(keys.pair.pack(self.account, folder.mirror), db=self.dbs.mirrors) is None:
+        entry = self.txn.get(keys.pair.pack(self.account, folder.mirror), db=self.dbs.mirrors)
+        if not keys.is_current(entry):
             if self.txn.get(keys.pair.pack(self.account, folder.no), db=self.dbs.folders) is None:
                 raise FolderNotFoundError(folder.name)
             raise ConflictError(f"{folder.name} has another mirror by now")
@@ -98,6 +109,40 @@ class RowWriter:
         key = keys.id_key(self.account, envelope_id)
         if self.txn.get(key, db=self.dbs.places) == place:
             self.txn.delete(key, db=self.dbs.places)
+
+    def update(self, folder: FolderKey, prepared: PreparedRow) -> None:
+        """Give a stored envelope other metadata; its id and its flags stay."""
+        self.require(folder)
+        row = prepared.row
+        key = self._require_row(folder, row.uid, row.envelope_id)
+        if self._flag_hash(folder, row.uid) != prepared.flag_hash:
+            raise ConflictError(f"UID {row.uid} of {folder.name} has other flags by now")
+        self.txn.put(key, keys.pack_row(row), db=self.dbs.envelopes)
+
+    def move(self, move: MoveRow) -> None:
+        """Take an envelope out of one folder and store it in another under the id that it has."""
+        self.require(move.source)
+        self._require_row(move.source, move.uid, move.envelope_id)
+        self.drop(move.source, UidSet.of([move.uid]))
+        self.put(move.new)
+
+    def _require_row(self, folder: FolderKey, uid: int, envelope_id: bytes) -> bytes:
+        """Return the key of a stored envelope. Raises ConflictError when another one, or none, is there."""
+        key = keys.triple.pack(self.account, folder.mirror, uid)
+        value = self.txn.get(key, db=self.dbs.envelopes)
+        if value is None or keys.row_head(value)[0] != envelope_id:
+            raise ConflictError(f"UID {uid} of {folder.name} is not stored, or is another message")
+        return key
+
+    def _flag_hash(self, folder: FolderKey, uid: int) -> int | None:
+        """Return the flag hash of a stored envelope as it is in this batch."""
+        number = uid >> BLOCK_SHIFT
+        block = keys.triple.pack(self.account, folder.mirror, number)
+        edits = self.edits.get(block, {})
+        if uid in edits:
+            return edits[uid]
+        uids, hashes = flagblocks.unpack(number, self.txn.get(block, b"", db=self.dbs.blocks))
+        return dict(zip(uids, hashes, strict=True)).get(uid)
 
     def put_flags(self, folder: FolderKey, uid: int, after: Flags, segment: bytes) -> None:
         """Store the flags of a stored envelope."""

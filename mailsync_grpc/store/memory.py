@@ -18,26 +18,30 @@ from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision, account_name
 from mailsync_grpc.model.run import SyncRun
-from mailsync_grpc.store import flagblocks
+from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import (
-    KEPT_ANSWERS,
     Applied,
     Batch,
     Clock,
     ConflictError,
     Counter,
+    RecordedAnswer,
+)
+from mailsync_grpc.store.memory_answers import MemoryAnswers
+from mailsync_grpc.store.memory_log import MemoryLog
+from mailsync_grpc.store.memory_mirror import Mirror
+from mailsync_grpc.store.memory_state import AccountState
+from mailsync_grpc.store.prepare import PreparedBatch, prepare
+from mailsync_grpc.store.values import (
     EnvelopePage,
     EnvelopePlace,
     EnvelopeRow,
     FlagBlock,
     LogSlice,
-    RecordedAnswer,
     StoreStats,
+    Summary,
+    Twin,
 )
-from mailsync_grpc.store.codec.envelope import decode_summary
-from mailsync_grpc.store.memory_log import MemoryLog
-from mailsync_grpc.store.memory_state import AccountState, Mirror
-from mailsync_grpc.store.prepare import PreparedBatch, prepare
 
 _EPOCH_BYTES = 16
 _END = object()
@@ -53,7 +57,7 @@ class MemoryStore:
         self._committed = threading.Condition(self._lock)
         self._counters: dict[Counter, int] = {}
         self._accounts: dict[AccountNo, AccountState] = {}
-        self._answers: dict[tuple[str, str], tuple[float, AccountNo, RecordedAnswer]] = {}
+        self._answers = MemoryAnswers()
         self._log = MemoryLog()
         self._removed: set[AccountNo] = set()
         self._garbage: deque[Iterator[None]] = deque()
@@ -80,8 +84,9 @@ class MemoryStore:
         prepared = prepare(batch, self._progress)
         with self._committed:
             state = self._state_for(prepared)
-            if batch.answer and self._fresh_answer(batch.answer.scope, batch.answer.request_id):
-                raise ConflictError(f"request {batch.answer.request_id} was answered meanwhile")
+            answer = batch.answer
+            if answer and self._answers.get(answer.scope, answer.request_id, self._clock()):
+                raise ConflictError(f"request {answer.request_id} was answered meanwhile")
             state.apply(prepared)
             first = Revision(self._log.head + 1)
             self._log.append(batch.account.no, prepared.changes, self._clock())
@@ -92,7 +97,8 @@ class MemoryStore:
     def _progress(self, folder: FolderKey) -> FolderProgress:
         with self._lock:
             state = self._accounts.get(folder.account.no)
-            return state.progress[folder.no] if state and folder.mirror in state.mirrors else FolderProgress()
+            mirror = state.mirrors.get(folder.mirror) if state else None
+            return state.progress[folder.no] if state and mirror and not mirror.former else FolderProgress()
 
     def _state_for(self, prepared: PreparedBatch) -> AccountState:
         no, account_id = prepared.batch.account
@@ -114,13 +120,13 @@ class MemoryStore:
         else:
             self._accounts[no] = state
         if answer:
-            self._answers[answer.scope, answer.request_id] = (self._clock(), no, answer)
+            self._answers.put(no, answer, self._clock())
 
     def _remove(self, no: AccountNo) -> None:
         self._removed.add(no)
         self._garbage.extend(_rows(mirror) for mirror in self._accounts.pop(no).mirrors.values())
         self._garbage.append(self._log.erase(no, self._log.head))
-        self._answers = {key: kept for key, kept in self._answers.items() if kept[1] != no}
+        self._answers.erase(no)
 
     def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
         """As `Store.touch`."""
@@ -132,8 +138,7 @@ class MemoryStore:
     def purge(self, limit: int) -> bool:
         """As `Store.purge`."""
         with self._lock:
-            oldest = self._clock() - KEPT_ANSWERS
-            self._answers = {key: kept for key, kept in self._answers.items() if kept[0] > oldest}
+            self._answers.expire(self._clock())
             while self._garbage and limit > 0:
                 if next(self._garbage[0], _END) is _END:
                     self._garbage.popleft()
@@ -183,24 +188,16 @@ class MemoryStore:
     def _mirror(self, account: AccountNo, mirror: MirrorNo) -> Mirror:
         state = self._accounts.get(account)
         found = state.mirrors.get(mirror) if state else None
-        return found or Mirror(FolderNo(0))
+        return found if found and not found.former else Mirror(FolderNo(0))
 
     def page(
         self, folder: Folder, after_uid: int | None, limit: int, max_bytes: int, newest_first: bool = True
     ) -> EnvelopePage:
         """As `Store.page`."""
         with self._lock:
-            stored = self._mirror(folder.account.no, folder.mirror).rows
-            uids = sorted(stored, reverse=newest_first)
-            if after_uid is not None:
-                uids = [uid for uid in uids if (uid < after_uid if newest_first else uid > after_uid)]
-            rows: list[EnvelopeRow] = []
-            for uid in uids[: max(limit, 1)]:
-                max_bytes -= stored[uid].octets
-                if rows and max_bytes < 0:
-                    break
-                rows.append(stored[uid])
-            return EnvelopePage(rows, len(rows) < len(uids), self._log.head)
+            mirror = self._mirror(folder.account.no, folder.mirror)
+            rows, more = mirror.page(after_uid, max(limit, 1), max_bytes, newest_first=newest_first)
+            return EnvelopePage(rows, more, self._log.head)
 
     def envelope(self, folder: Folder, uid: int) -> EnvelopeRow | None:
         """As `Store.envelope`."""
@@ -212,21 +209,34 @@ class MemoryStore:
         with self._lock:
             state = self._accounts.get(account)
             place = state.places.get(envelope_id) if state else None
-            return EnvelopePlace(state.mirrors[place[0]].folder, place[1]) if state and place else None
+            mirror = state.mirrors[place[0]] if state and place else None
+            return EnvelopePlace(mirror.folder, place[1]) if mirror and place and not mirror.former else None
+
+    def twins(self, account: AccountNo, marks: Sequence[bytes]) -> list[Twin]:
+        """As `Store.twins`."""
+        with self._lock:
+            state = self._accounts.get(account)
+            return list(state.twins(marks)) if state else []
+
+    def outside(self, account: AccountNo, mirror: MirrorNo) -> UidSet:
+        """As `Store.outside`."""
+        with self._lock:
+            return self._mirror(account, mirror).outside
+
+    def summaries(self, account: AccountNo, mirror: MirrorNo, after_uid: int, limit: int) -> list[Summary]:
+        """As `Store.summaries`."""
+        with self._lock:
+            return self._mirror(account, mirror).summaries(after_uid, limit)
 
     def known(self, folder: Folder, uids: Sequence[int]) -> list[KnownEnvelope]:
         """As `Store.known`."""
         with self._lock:
-            rows = self._mirror(folder.account.no, folder.mirror).rows
-            found = [rows[uid] for uid in uids if uid in rows]
-        return [KnownEnvelope(row.uid, row.envelope_id, *decode_summary(row.basic)) for row in found]
+            return self._mirror(folder.account.no, folder.mirror).known(uids)
 
     def flag_blocks(self, account: AccountNo, mirror: MirrorNo, first: int, limit: int) -> list[FlagBlock]:
         """As `Store.flag_blocks`."""
         with self._lock:
-            hashes = sorted(self._mirror(account, mirror).hashes.items())
-        packed = flagblocks.pack([uid for uid, _ in hashes], [value for _, value in hashes])
-        return [FlagBlock(*block) for block in packed.items() if block[0] >= first][:limit]
+            return self._mirror(account, mirror).blocks(first, limit)
 
     def newest_uids(self, account: AccountNo, mirror: MirrorNo, count: int) -> list[int]:
         """As `Store.newest_uids`."""
@@ -252,12 +262,7 @@ class MemoryStore:
     def recorded_answer(self, scope: str, request_id: str) -> RecordedAnswer | None:
         """As `Store.recorded_answer`."""
         with self._lock:
-            return self._fresh_answer(scope, request_id)
-
-    def _fresh_answer(self, scope: str, request_id: str) -> RecordedAnswer | None:
-        recorded = self._answers.get((scope, request_id))
-        is_fresh = recorded is not None and recorded[0] > self._clock() - KEPT_ANSWERS
-        return recorded[2] if recorded and is_fresh else None
+            return self._answers.get(scope, request_id, self._clock())
 
     # Reading the log
 

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 import xxhash
 
 from mailsync_grpc.errors import RevisionCompactedError, RevisionInFutureError
-from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
-from mailsync_grpc.store.base import KEPT_LOG, LogRecord, LogSlice
+from mailsync_grpc.model.ids import AccountNo, Revision
+from mailsync_grpc.store.base import KEPT_LOG
 from mailsync_grpc.store.codec.event import commit_time_field, stamp
 from mailsync_grpc.store.prepare import PreparedChange
+from mailsync_grpc.store.values import LogRecord, LogSlice
 
 _MILLIS = 1_000
 
@@ -44,7 +45,14 @@ class MemoryLog:
             check = xxhash.xxh3_64_intdigest(event)
             self._records.append(
                 LogRecord(
-                    revision, self._last_time, change.kind, account, change.folder, FolderNo(0), check, event
+                    revision,
+                    self._last_time,
+                    change.kind,
+                    account,
+                    change.folder,
+                    change.other_folder,
+                    check,
+                    event,
                 )
             )
             self.bytes += len(event)

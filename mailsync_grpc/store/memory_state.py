@@ -4,6 +4,7 @@
 batch went well, so a refused batch leaves no trace and readers see all of a batch or nothing.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailsync_grpc.errors import FolderNotFoundError
@@ -12,13 +13,18 @@ from mailsync_grpc.model.changes import (
     AccountChanged,
     AccountRemoved,
     Backfilled,
+    Change,
     EnvelopeAdded,
+    EnvelopeMoved,
+    EnvelopesEvicted,
     EnvelopesRemoved,
+    EnvelopeUpdated,
     FlagsChanged,
     FolderChanged,
     FolderRemoved,
     FolderReset,
     FolderSynced,
+    Reported,
     SyncRunChanged,
 )
 from mailsync_grpc.model.flags import Flags
@@ -26,23 +32,11 @@ from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, Mirror
 from mailsync_grpc.model.ids import FolderNo
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import KEPT_RUNS, ConflictError, EnvelopeRow
-from mailsync_grpc.store.codec.envelope import decode_flags
+from mailsync_grpc.store.base import KEPT_RUNS, ConflictError
+from mailsync_grpc.store.codec.envelope import decode_evidence, decode_flags
+from mailsync_grpc.store.memory_mirror import Mirror
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, PreparedRow, check_version
-
-
-@dataclass(slots=True)
-class Mirror:
-    """The envelopes of one folder under one UIDVALIDITY: rows and flag hashes by UID, the table from hash to flags."""
-
-    folder: FolderNo
-    rows: dict[int, EnvelopeRow] = field(default_factory=dict)
-    hashes: dict[int, int] = field(default_factory=dict)
-    table: dict[int, Flags] = field(default_factory=dict)
-
-    def fork(self) -> "Mirror":
-        """Return an independent copy."""
-        return Mirror(self.folder, dict(self.rows), dict(self.hashes), dict(self.table))
+from mailsync_grpc.store.values import EnvelopeRow, Twin
 
 
 @dataclass(slots=True)
@@ -76,6 +70,8 @@ class AccountState:
         for folder, progress in prepared.batch.progress:
             self._mirror(folder)
             self.progress[folder.no] = progress
+        for folder, uids in prepared.batch.outside:
+            self._mirror(folder).outside = uids
         for run in prepared.batch.run_progress:
             self._put_run(run)
 
@@ -85,12 +81,28 @@ class AccountState:
                 self._put_rows(folder, prepared.rows)
             case FlagsChanged(folder, uid, _, _, after):
                 self._put_flags(folder, uid, after, prepared.flags)
-            case EnvelopesRemoved(folder, uids):
+            case EnvelopeUpdated(folder):
+                self._update_row(folder, prepared.rows[0])
+            case EnvelopeMoved(source, uid, folder):
+                self._require_row(source, uid, prepared.rows[0].row.envelope_id)
+                self._drop_rows(source, UidSet.of([uid]))
+                self._put_rows(folder, prepared.rows)
+            case EnvelopesRemoved(folder, uids) | EnvelopesEvicted(folder, uids):
                 self._drop_rows(folder, uids)
+            case Reported(folder):
+                self._mirror(folder)
+            case _:
+                self._change_record(prepared.change)
+
+    def _change_record(self, change: Change) -> None:
+        match change:
             case FolderSynced(folder):
                 self._mirror(folder)
-            case FolderChanged(folder) | FolderReset(folder):
+                self._drop_mirrors(folder.no, keep=folder.mirror)
+            case FolderChanged(folder):
                 self._put_folder(folder)
+            case FolderReset(folder):
+                self._put_folder(folder, keeps_former=True)
             case FolderRemoved(folder):
                 self._drop_folder(folder.no)
             case AccountChanged(account):
@@ -122,6 +134,20 @@ class AccountState:
             mirror.table.setdefault(flag_hash, decode_flags(row.flags))
             self.places[row.envelope_id] = (key.mirror, row.uid)
 
+    def _require_row(self, key: FolderKey, uid: int, envelope_id: bytes) -> Mirror:
+        mirror = self._mirror(key)
+        stored = mirror.rows.get(uid)
+        if stored is None or stored.envelope_id != envelope_id:
+            raise ConflictError(f"UID {uid} of {key.name} is not stored, or is another message")
+        return mirror
+
+    def _update_row(self, key: FolderKey, prepared: PreparedRow) -> None:
+        row, flag_hash = prepared
+        mirror = self._require_row(key, row.uid, row.envelope_id)
+        if mirror.hashes[row.uid] != flag_hash:
+            raise ConflictError(f"UID {row.uid} of {key.name} has other flags by now")
+        mirror.rows[row.uid] = row._replace(flags=mirror.rows[row.uid].flags)
+
     def _forget_place(self, mirror: MirrorNo, row: EnvelopeRow | None) -> None:
         # The id may be somewhere else by now, then it stays.
         if row is not None and self.places.get(row.envelope_id) == (mirror, row.uid):
@@ -141,25 +167,33 @@ class AccountState:
             self._forget_place(key.mirror, mirror.rows.pop(uid))
             del mirror.hashes[uid]
 
-    def _put_folder(self, folder: Folder) -> None:
+    def _put_folder(self, folder: Folder, *, keeps_former: bool = False) -> None:
         before = self.folders.get(folder.no)
         check_version(before.version if before else 0, folder.version, folder.name)
         if before is not None and before.mirror != folder.mirror:
-            self._drop_mirror(before.mirror)
+            if keeps_former:
+                self.mirrors[before.mirror].former = True
+            else:
+                self._drop_mirrors(folder.no)
         if folder.mirror not in self.mirrors:
             self.mirrors[folder.mirror] = Mirror(folder.no)
             self.progress[folder.no] = FolderProgress()
         self.folders[folder.no] = folder
 
     def _drop_folder(self, number: FolderNo) -> None:
-        self._drop_mirror(self._known_folder(number).mirror)
+        self._known_folder(number)
+        self._drop_mirrors(number)
         del self.folders[number], self.progress[number]
 
-    def _drop_mirror(self, number: MirrorNo) -> None:
-        mirror = self.mirrors.pop(number)
-        for row in mirror.rows.values():
-            self._forget_place(number, row)
-        self.dropped.append(mirror)
+    def _drop_mirrors(self, folder: FolderNo, keep: int = 0) -> None:
+        """Drop the mirrors of a folder, its own and former ones, but for one."""
+        for number in [
+            number for number, mirror in self.mirrors.items() if mirror.folder == folder and number != keep
+        ]:
+            mirror = self.mirrors.pop(number)
+            for row in mirror.rows.values():
+                self._forget_place(number, row)
+            self.dropped.append(mirror)
 
     def _put_run(self, run: SyncRun) -> None:
         before = self.runs.get(run.no)
@@ -167,6 +201,16 @@ class AccountState:
         self.runs[run.no] = run
         for number in sorted(self.runs)[:-KEPT_RUNS]:
             del self.runs[number]
+
+    def twins(self, marks: Sequence[bytes]) -> Iterator[Twin]:
+        """Yield as `Store.twins` returns."""
+        ids = sorted(self.places)
+        for envelope_id in (one for mark in marks for one in ids if one.startswith(mark)):
+            number, uid = self.places[envelope_id]
+            mirror = self.mirrors[number]
+            evidence = decode_evidence(mirror.rows[uid].basic)
+            if evidence is not None:
+                yield Twin(mirror.folder, number, uid, envelope_id, evidence, mirror.former)
 
     def touch(self, number: FolderNo, as_of: int) -> None:
         """Record the time of the last look at a folder, if there is such a folder."""

@@ -17,6 +17,8 @@ from mailsync_grpc.model.changes import (
     Backfilled,
     Change,
     EnvelopeAdded,
+    EnvelopeMoved,
+    EnvelopeUpdated,
     EventKind,
     FlagsChanged,
     FolderChanged,
@@ -27,11 +29,12 @@ from mailsync_grpc.model.changes import (
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import FolderKey, FolderProgress
 from mailsync_grpc.model.ids import ACCOUNT_ID, ID_BYTES, FolderNo
-from mailsync_grpc.store.base import Batch, ConflictError, EnvelopeRow
+from mailsync_grpc.store.base import Batch, ConflictError
 from mailsync_grpc.store.codec.envelope import encode_envelope, encode_flags
-from mailsync_grpc.store.codec.event import EVENT_KINDS, Origin, encode_change
+from mailsync_grpc.store.codec.event import Origin, encode_change, kind_of
 from mailsync_grpc.store.codec.identity import join_envelope
 from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, RUNS
+from mailsync_grpc.store.values import EnvelopeRow
 
 _MAX_UID = 0xFFFFFFFF  # RFC 3501 section 9, nz-number
 _UID = attrgetter("uid")
@@ -54,13 +57,14 @@ class PreparedRow(NamedTuple):
 class PreparedChange(NamedTuple):
     """A change with its event, all but revision and commit time.
 
-    `rows` are the envelopes it stores, ascending by UID, `record` the encoded account, folder or run it stores,
+    `other_folder` is the source of a move. `rows` are the envelopes it stores, ascending by UID, `record` the encoded account, folder or run it stores,
     `flags` the flags segment it stores.
     """
 
     change: Change
     kind: EventKind
     folder: FolderNo
+    other_folder: FolderNo
     event: bytes
     rows: tuple[PreparedRow, ...] = ()
     record: bytes = b""
@@ -97,8 +101,9 @@ def prepare(batch: Batch, progress_of: ProgressLookup) -> PreparedBatch:
     for run in batch.run_progress:
         _require(run.account == batch.account, "run of another account")
     removes = any(isinstance(change, AccountRemoved) for change in batch.changes)
-    _require(not removes or (len(batch.changes) == 1 and not batch.progress), "changes of a removed account")
-    for folder, _ in batch.progress:
+    alone = len(batch.changes) == 1 and not batch.progress and not batch.outside
+    _require(not removes or alone, "changes of a removed account")
+    for folder, _ in (*batch.progress, *batch.outside):
         _require(folder.account == batch.account, "progress of another account")
     given = dict(batch.progress)
     changes = tuple(_prepare_change(change, batch, given, progress_of) for change in batch.changes)
@@ -115,14 +120,28 @@ def _prepare_change(
 ) -> PreparedChange:
     account, folder_no, folder_id = _addressee(change)
     _require(account == batch.account, "change of another account")
+    other_folder = _source(change)
     rows = _rows(change)
-    envelope = join_envelope(change.folder, rows[0].row) if isinstance(change, EnvelopeAdded) else b""
-    progress = FolderProgress()
-    if isinstance(change, FolderChanged):
+    envelope, progress = b"", FolderProgress()
+    if isinstance(change, EnvelopeAdded | EnvelopeUpdated | EnvelopeMoved):
+        envelope = join_envelope(change.folder, rows[0].row)
+    elif isinstance(change, FolderChanged):
         progress = given.get(change.folder.key) or progress_of(change.folder.key)
     event = encode_change(change, Origin(batch.account.id, folder_id, batch.request_id), envelope, progress)
     flags = encode_flags(change.after) if isinstance(change, FlagsChanged) else b""
-    return PreparedChange(change, EVENT_KINDS[type(change)], folder_no, event, rows, _record(change), flags)
+    return PreparedChange(
+        change, kind_of(change), folder_no, other_folder, event, rows, _record(change), flags
+    )
+
+
+def _source(change: Change) -> FolderNo:
+    if not isinstance(change, EnvelopeMoved):
+        return NO_FOLDER
+    source = change.source
+    _require(
+        source.account == change.folder.account and source.no != change.folder.no, "move within a folder"
+    )
+    return source.no
 
 
 def _addressee(change: Change) -> tuple[AccountKey, FolderNo, bytes]:
@@ -139,7 +158,7 @@ def _addressee(change: Change) -> tuple[AccountKey, FolderNo, bytes]:
 
 def _rows(change: Change) -> tuple[PreparedRow, ...]:
     match change:
-        case EnvelopeAdded(_, message):
+        case EnvelopeAdded(_, message) | EnvelopeUpdated(_, message) | EnvelopeMoved(message=message):
             return (_row(message),)
         case Backfilled(_, messages):
             _require(bool(messages), "backfill of nothing")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store import flagblocks
-from mailsync_grpc.store.base import BLOCK_SHIFT, FlagBlock
+from mailsync_grpc.store.values import BLOCK_SHIFT, FlagBlock
 
 
 @dataclass(frozen=True, slots=True)

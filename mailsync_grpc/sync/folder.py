@@ -26,7 +26,8 @@ from mailsync_grpc.model.changes import (
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import Counter, FlagBlock
+from mailsync_grpc.store.base import Counter
+from mailsync_grpc.store.values import FlagBlock
 from mailsync_grpc.sync import diff, plan
 from mailsync_grpc.sync.arrivals import Arrivals
 from mailsync_grpc.sync.commit import Committer, chunks

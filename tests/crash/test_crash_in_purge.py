@@ -10,7 +10,8 @@ import pytest
 from mailsync_grpc.model.changes import AccountRemoved, Backfilled, EventKind, FolderReset
 from mailsync_grpc.model.folder import MirrorNo
 from mailsync_grpc.model.ids import Revision
-from mailsync_grpc.store.base import Batch, Counter, EnvelopePlace, Store
+from mailsync_grpc.store.base import Batch, Counter, Store
+from mailsync_grpc.store.values import EnvelopePlace
 from tests.support.crash import RUNS, Site
 from tests.support.crash_child import PURGED_ROWS
 from tests.support.store import Mailbox, message_of

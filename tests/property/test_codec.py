@@ -15,7 +15,6 @@ from mailsync_grpc.model.envelope import Address, Attachment, BodyPart, Envelope
 from mailsync_grpc.model.flags import SYSTEM_FLAGS, Flags
 from mailsync_grpc.model.folder import FolderKey, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, encode_id, envelope_name
-from mailsync_grpc.store.base import EnvelopeRow
 from mailsync_grpc.store.codec import (
     View,
     encode_envelope,
@@ -27,6 +26,7 @@ from mailsync_grpc.store.codec import (
 from mailsync_grpc.store.codec.envelope import decode_flags, decode_summary
 from mailsync_grpc.store.codec.event import commit_time_field, stamp
 from mailsync_grpc.store.codec.wire import clean, varint
+from mailsync_grpc.store.values import EnvelopeRow
 from mailsync_grpc.v1 import envelope_pb2, envelope_service_pb2, event_pb2
 
 MAX_UID = 0xFFFFFFFF

@@ -10,8 +10,9 @@ from google.rpc import error_details_pb2
 
 from mailsync_grpc.errors import RevisionCompactedError
 from mailsync_grpc.model.ids import Revision
-from mailsync_grpc.store.base import KEPT_LOG, LogSlice
+from mailsync_grpc.store.base import KEPT_LOG
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.store.values import LogSlice
 from mailsync_grpc.v1 import event_pb2
 from mailsync_grpc.v1 import event_service_pb2 as pb
 from tests.support.api import Api, detail, reason, serving

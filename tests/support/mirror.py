@@ -15,8 +15,9 @@ from mailsync_grpc.model.changes import AccountChanged, FolderChanged, FolderCha
 from mailsync_grpc.model.folder import Folder, FolderProgress, Selection
 from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.model.run import RunKind, SyncRun
-from mailsync_grpc.store.base import Batch, Counter, LogRecord, Store
+from mailsync_grpc.store.base import Batch, Counter, Store
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.store.values import LogRecord
 from mailsync_grpc.sync.account import AccountSync
 from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.scheduler import Lane

@@ -18,7 +18,8 @@ from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import ID_BYTES, AccountNo, FolderNo
 from mailsync_grpc.model.run import RunKind, SyncRun
-from mailsync_grpc.store.base import Applied, Batch, Counter, EnvelopeRow, Store
+from mailsync_grpc.store.base import Applied, Batch, Counter, Store
+from mailsync_grpc.store.values import EnvelopeRow
 
 START = 1_700_000_000.0
 EVERYTHING = 1 << 40

@@ -7,7 +7,8 @@ a property test compares them with what the generated classes make. Each field b
 
 from functools import lru_cache
 
-from mailsync_grpc.model.envelope import Address, Attachment, BodyPart, Envelope, Partial
+from mailsync_grpc.model.envelope import Address, Attachment, BodyPart, Envelope, Partial, PartialReason
+from mailsync_grpc.model.evidence import Evidence, evidence_of
 from mailsync_grpc.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, Flags
 from mailsync_grpc.store.codec.wire import (
     bytes_tag,
@@ -35,6 +36,8 @@ _NUMBER = tuple(varint_tag(field) for field in range(10))
 _BODY_SIZE, _BODY_LINES = _NUMBER[6], _NUMBER[7]
 _SYSTEM = {SEEN: 1, ANSWERED: 2, FLAGGED: 3, DELETED: 4, DRAFT: 5}
 _TRUE = varint(1)
+_USUAL_DATE = _INTERNAL_DATE + bytes((6, 8))
+"""How a date of 1978 to 3058 begins: a message of six octets, whose varint of seconds takes five."""
 
 
 def encode_envelope(envelope: Envelope) -> tuple[bytes, bytes]:
@@ -164,3 +167,29 @@ def decode_summary(basic: bytes) -> tuple[str, str]:
     """Return Message-ID and subject from a basic segment."""
     message = envelope_pb2.Envelope.FromString(basic)
     return message.message_id, message.subject
+
+
+def decode_evidence(basic: bytes) -> Evidence | None:
+    """Return from a basic segment what identifies the message wherever it is, None when nothing does."""
+    message = envelope_pb2.Envelope.FromString(basic)
+    date = message.internal_date.seconds if message.HasField("internal_date") else None
+    return evidence_of(Envelope(date, message.size, message_id=message.message_id, email_id=message.email_id))
+
+
+def decode_internal_date(basic: bytes) -> int | None:
+    """Return the first field of a basic segment, seconds since 1970, None when the segment begins with another."""
+    if not basic.startswith(_INTERNAL_DATE):
+        return None
+    if basic.startswith(_USUAL_DATE):
+        a, b, c, d, e = basic[3:8]
+        return a & 0x7F | (b & 0x7F) << 7 | (c & 0x7F) << 14 | (d & 0x7F) << 21 | e << 28
+    return envelope_pb2.Envelope.FromString(basic).internal_date.seconds
+
+
+def decode_partial(detail: bytes) -> PartialReason | None:
+    """Return why the record is partial, None for a whole one."""
+    # Two octets that hardly ever stand in text: only a detail that has them is parsed.
+    if _PARTIAL not in detail:
+        return None
+    message = envelope_pb2.Envelope.FromString(detail)
+    return PartialReason(message.partial.reason) if message.HasField("partial") else None

@@ -15,7 +15,10 @@ from mailsync_grpc.model.changes import (
     Backfilled,
     Change,
     EnvelopeAdded,
+    EnvelopeMoved,
+    EnvelopesEvicted,
     EnvelopesRemoved,
+    EnvelopeUpdated,
     EventKind,
     FlagsChanged,
     FolderChanged,
@@ -23,14 +26,16 @@ from mailsync_grpc.model.changes import (
     FolderReset,
     FolderSynced,
     KnownEnvelope,
+    Reported,
     SyncRunChanged,
 )
 from mailsync_grpc.model.folder import FolderKey, FolderProgress
 from mailsync_grpc.model.ids import account_name, encode_id, envelope_name, folder_name
+from mailsync_grpc.model.report import ReportKind
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.codec.envelope import flags_message
 from mailsync_grpc.store.codec.identity import identity
-from mailsync_grpc.store.codec.messages import account_message, folder_message, run_message
+from mailsync_grpc.store.codec.messages import account_message, folder_message, report_message, run_message
 from mailsync_grpc.store.codec.wire import (
     bytes_tag,
     chunk,
@@ -45,7 +50,7 @@ from mailsync_grpc.v1 import envelope_pb2, event_pb2
 _REVISION, _COMMIT_TIME = varint_tag(1), bytes_tag(2)
 _ACCOUNT, _FOLDER, _REQUEST_ID = bytes_tag(3), bytes_tag(4), bytes_tag(5)
 _PAYLOAD = {kind: bytes_tag(kind) for kind in EventKind}
-_ADDED_ENVELOPE = bytes_tag(1)
+_WHOLE_ENVELOPE, _MOVED_ENVELOPE = bytes_tag(1), bytes_tag(5)
 _FLAGS_AFTER, _FLAGS_ADDED, _FLAGS_REMOVED = bytes_tag(5), bytes_tag(6), bytes_tag(7)
 
 
@@ -78,25 +83,29 @@ def _origin_fields(origin: Origin) -> bytes:
 def encode_change(change: Change, origin: Origin, envelope: bytes, progress: FolderProgress) -> bytes:
     """Return the change's event without revision and commit time.
 
-    `envelope` is the joined envelope of an EnvelopeAdded, `progress` that of a FolderChanged's folder; other changes
-    need neither.
+    `envelope` is the joined envelope of a change that tells a whole one, `progress` that of a FolderChanged's folder;
+    other changes need neither.
     """
-    kind = EVENT_KINDS[type(change)]
     match change:
-        case EnvelopeAdded():
-            payload = chunk(_ADDED_ENVELOPE, envelope)
+        case EnvelopeAdded() | EnvelopeUpdated():
+            payload = chunk(_WHOLE_ENVELOPE, envelope)
+        case EnvelopeMoved():
+            payload = _moved(change).SerializeToString() + chunk(_MOVED_ENVELOPE, envelope)
         case FlagsChanged():
             payload = _flags_changed(change)
         case _:
             payload = _message(change, progress).SerializeToString()
-    return _origin_fields(origin) + chunk(_PAYLOAD[kind], payload)
+    return _origin_fields(origin) + chunk(_PAYLOAD[kind_of(change)], payload)
 
 
-EVENT_KINDS: dict[type[Change], EventKind] = {
+_KINDS: dict[type[Change], EventKind] = {
     EnvelopeAdded: EventKind.ENVELOPE_ADDED,
+    EnvelopeUpdated: EventKind.ENVELOPE_UPDATED,
+    EnvelopeMoved: EventKind.ENVELOPE_MOVED,
     Backfilled: EventKind.BACKFILLED,
     FlagsChanged: EventKind.FLAGS_CHANGED,
     EnvelopesRemoved: EventKind.ENVELOPES_REMOVED,
+    EnvelopesEvicted: EventKind.ENVELOPES_EVICTED,
     FolderChanged: EventKind.FOLDER_CHANGED,
     FolderRemoved: EventKind.FOLDER_REMOVED,
     FolderReset: EventKind.FOLDER_RESET,
@@ -105,7 +114,39 @@ EVENT_KINDS: dict[type[Change], EventKind] = {
     AccountRemoved: EventKind.ACCOUNT_REMOVED,
     SyncRunChanged: EventKind.SYNC_RUN_CHANGED,
 }
-"""What each change is called in the log."""
+_REPORTS: dict[
+    ReportKind, tuple[EventKind, type[event_pb2.Bounce | event_pb2.Complaint | event_pb2.AutoReply]]
+] = {
+    ReportKind.BOUNCE: (EventKind.BOUNCE, event_pb2.Bounce),
+    ReportKind.COMPLAINT: (EventKind.COMPLAINT, event_pb2.Complaint),
+    ReportKind.AUTO_REPLY: (EventKind.AUTO_REPLY, event_pb2.AutoReply),
+}
+
+
+def kind_of(change: Change) -> EventKind:
+    """Return what the change is called in the log."""
+    return _REPORTS[change.report.kind][0] if isinstance(change, Reported) else _KINDS[type(change)]
+
+
+def _moved(change: EnvelopeMoved) -> event_pb2.EnvelopeMoved:
+    """Return all but the envelope."""
+    source, uid = change.source, change.source_uid
+    return event_pb2.EnvelopeMoved(
+        from_folder=source.name,
+        from_name=envelope_name(source.account.id, source.id, source.uid_validity, uid),
+        from_uid=uid,
+        from_uid_validity=source.uid_validity,
+        evidence=event_pb2.MoveEvidence.ValueType(change.evidence),
+    )
+
+
+def _reported(change: Reported) -> Message:
+    folder = change.folder
+    return _REPORTS[change.report.kind][1](
+        envelope=envelope_name(folder.account.id, folder.id, folder.uid_validity, change.uid),
+        envelope_id=encode_id(change.envelope_id),
+        report=report_message(change.report),
+    )
 
 
 def _flags_changed(change: FlagsChanged) -> bytes:
@@ -121,6 +162,19 @@ def _flags_changed(change: FlagsChanged) -> bytes:
 
 def _message(change: Change, progress: FolderProgress) -> Message:
     match change:
+        case Reported():
+            return _reported(change)
+        case AccountChanged(account):
+            return event_pb2.AccountChanged(account=account_message(account))
+        case AccountRemoved(account):
+            return event_pb2.AccountRemoved(account=account_name(account.id))
+        case SyncRunChanged(run):
+            return event_pb2.SyncRunChanged(sync_run=run_message(run))
+    return _rows_event(change) or _folder_event(change, progress)
+
+
+def _rows_event(change: Change) -> Message | None:
+    match change:
         case Backfilled(folder, messages):
             uids = UidSet.of(message.uid for message in messages)
             return event_pb2.Backfilled(
@@ -132,15 +186,9 @@ def _message(change: Change, progress: FolderProgress) -> Message:
                 uids=_ranges(uids),
                 known=[_removed(folder, envelope) for envelope in known],
             )
-        case FolderSynced(folder, messages):
-            return event_pb2.FolderSynced(uid_validity=folder.uid_validity, messages=messages)
-        case AccountChanged(account):
-            return event_pb2.AccountChanged(account=account_message(account))
-        case AccountRemoved(account):
-            return event_pb2.AccountRemoved(account=account_name(account.id))
-        case SyncRunChanged(run):
-            return event_pb2.SyncRunChanged(sync_run=run_message(run))
-    return _folder_event(change, progress)
+        case EnvelopesEvicted(folder, uids):
+            return event_pb2.EnvelopesEvicted(uid_validity=folder.uid_validity, uids=_ranges(uids))
+    return None
 
 
 def _folder_event(change: Change, progress: FolderProgress) -> Message:
@@ -151,6 +199,8 @@ def _folder_event(change: Change, progress: FolderProgress) -> Message:
                 change=event_pb2.FolderChange.ValueType(kind),
                 previous_path=clean(previous_path),
             )
+        case FolderSynced(key, messages):
+            return event_pb2.FolderSynced(uid_validity=key.uid_validity, messages=messages)
         case FolderRemoved(folder):
             return event_pb2.FolderRemoved(path=clean(folder.display_name))
         case FolderReset(folder, before):

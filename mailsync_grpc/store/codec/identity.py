@@ -11,8 +11,8 @@ from functools import lru_cache
 from itertools import product
 
 from mailsync_grpc.model.folder import FolderKey
-from mailsync_grpc.store.base import EnvelopeRow
 from mailsync_grpc.store.codec.wire import bytes_tag, number_field, varint, varint_tag
+from mailsync_grpc.store.values import EnvelopeRow
 
 _NAME, _UID, _UID_VALIDITY, _ENVELOPE_ID = bytes_tag(1), varint_tag(2), varint_tag(3), bytes_tag(4)
 _ENTRY = bytes_tag(1)

@@ -4,6 +4,8 @@ Used by the services and by events alike, so that a record looks the same wherev
 of them. Times of the model are milliseconds, 0 meaning never, which on the wire is an unset field.
 """
 
+from collections.abc import Iterator
+
 import xxhash
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,11 +13,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mailsync_grpc.model.account import Account, AccountState, SyncSettings
 from mailsync_grpc.model.folder import Folder, FolderProgress
 from mailsync_grpc.model.ids import folder_name
-from mailsync_grpc.model.run import SyncRun
-from mailsync_grpc.store.codec.wire import clean
-from mailsync_grpc.v1 import account_pb2, errors_pb2, folder_pb2, sync_run_pb2
+from mailsync_grpc.model.report import Report, ReportRecipient
+from mailsync_grpc.model.run import RunState, SyncRun
+from mailsync_grpc.model.window import SyncMode, Window
+from mailsync_grpc.store.codec.wire import MILLIS, clean
+from mailsync_grpc.v1 import account_pb2, envelope_pb2, errors_pb2, folder_pb2, sync_run_pb2
 
 _INBOX = "INBOX"
+_LASTING_IDS = frozenset({"OBJECTID", "X-GM-EXT-1"})
+"""Capabilities of servers that name a message alike wherever it is (RFC 8474; Gmail)."""
 _SUBSCRIBED = "\\Subscribed"
 
 
@@ -67,6 +73,7 @@ def account_message(account: Account) -> account_pb2.Account:
         state_message=clean(account.state_message),
         state_since=timestamp(account.state_since),
         capabilities=[clean(capability) for capability in account.capabilities],
+        notices=_notices(account),
         create_time=timestamp(account.create_time),
         update_time=timestamp(account.update_time),
         etag=account_etag(account),
@@ -88,8 +95,32 @@ def _settings(settings: SyncSettings) -> account_pb2.SyncSettings:
         full_interval=_duration(settings.full_interval),
         batch_size=settings.batch_size,
         flags_window=settings.flags_window,
-        mode=account_pb2.SYNC_MODE_FULL_METADATA,
+        mode=account_pb2.SyncMode.ValueType(settings.mode),
+        window=None if settings.window.whole else _window(settings.window),
     )
+
+
+def _window(window: Window) -> account_pb2.Window:
+    if window.newest:
+        return account_pb2.Window(newest=window.newest)
+    if window.since:
+        return account_pb2.Window(since=timestamp(window.since * MILLIS))
+    span = account_pb2.SlidingWindow(days=window.days, months=window.months, years=window.years)
+    return account_pb2.Window(sliding=span)
+
+
+def _notices(account: Account) -> Iterator[account_pb2.AccountNotice.ValueType]:
+    """Yield what minimal mode keeps the mirror from doing."""
+    settings = account.settings
+    if settings.mode is not SyncMode.MINIMAL:
+        return
+    yield account_pb2.ACCOUNT_NOTICE_METADATA_ON_DEMAND
+    if _LASTING_IDS.isdisjoint(account.capabilities):
+        yield account_pb2.ACCOUNT_NOTICE_MOVES_NOT_DETECTED
+    yield account_pb2.ACCOUNT_NOTICE_BOUNCES_NOT_DETECTED
+    # The newest are told by their UIDs alone.
+    if not settings.window.whole and not settings.window.newest:
+        yield account_pb2.ACCOUNT_NOTICE_WINDOW_BY_SEARCH
 
 
 def folder_etag(folder: Folder) -> str:
@@ -114,6 +145,8 @@ def folder_message(folder: Folder, progress: FolderProgress, unseen: int = 0) ->
         subscribed=_SUBSCRIBED in folder.attributes,
         counts=_counts(progress, unseen) if progress.as_of else None,
         uid_validity=folder.uid_validity,
+        uid_next=progress.uid_next,
+        highest_modseq=progress.modseq,
         mailbox_id=clean(folder.mailbox_id),
         state=_folder_state(folder, progress),
         state_reason=error_reason(folder.error_reason),
@@ -147,7 +180,7 @@ def _folder_state(folder: Folder, progress: FolderProgress) -> folder_pb2.Folder
 
 
 def run_message(run: SyncRun) -> sync_run_pb2.SyncRun:
-    """Return the sync run; rate and remaining time, which depend on the moment, are for the caller to add."""
+    """Return the sync run; while it runs and its rate is known, with the time that this leaves."""
     return sync_run_pb2.SyncRun(
         name=run.name,
         kind=sync_run_pb2.SyncRunKind.ValueType(run.kind),
@@ -159,11 +192,43 @@ def run_message(run: SyncRun) -> sync_run_pb2.SyncRun:
             messages_total=run.messages_total,
             folders_done=run.folders_done,
             folders_total=run.folders_total,
+            messages_per_second=run.rate,
+            remaining=_remaining(run),
         ),
         create_time=timestamp(run.create_time),
         start_time=timestamp(run.start_time),
         end_time=timestamp(run.end_time),
         error=_run_error(run),
+    )
+
+
+def _remaining(run: SyncRun) -> Duration | None:
+    left = run.messages_total - run.messages_done
+    return (
+        _duration(left / run.rate) if run.state is RunState.RUNNING and run.rate > 0 and left >= 0 else None
+    )
+
+
+def report_message(report: Report) -> envelope_pb2.Report:
+    """Return what a report message says."""
+    return envelope_pb2.Report(
+        kind=envelope_pb2.ReportKind.ValueType(report.kind),
+        original_message_id=clean(report.original_message_id),
+        recipients=[_recipient(recipient) for recipient in report.recipients],
+        feedback_type=clean(report.feedback_type),
+        auto_submitted=clean(report.auto_submitted),
+        reporting_mta=clean(report.reporting_mta),
+    )
+
+
+def _recipient(recipient: ReportRecipient) -> envelope_pb2.ReportRecipient:
+    return envelope_pb2.ReportRecipient(
+        final_recipient=clean(recipient.final_recipient),
+        original_recipient=clean(recipient.original_recipient),
+        action=envelope_pb2.DeliveryAction.ValueType(recipient.action),
+        status=clean(recipient.status),
+        diagnostic=clean(recipient.diagnostic),
+        remote_mta=clean(recipient.remote_mta),
     )
 
 

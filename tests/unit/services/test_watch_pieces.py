@@ -9,7 +9,7 @@ from mailsync_grpc.services.tokens import Position, Reach
 from mailsync_grpc.services.watch_cut import LINGER, MAX_EVENTS, cut, linger
 from mailsync_grpc.services.watch_feed import Ring
 from mailsync_grpc.services.watch_filter import Filter, part
-from mailsync_grpc.store.base import LogRecord
+from mailsync_grpc.store.values import LogRecord
 from mailsync_grpc.v1 import event_pb2
 from mailsync_grpc.v1.event_service_pb2 import WatchEventsResponse
 

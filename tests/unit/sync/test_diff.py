@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailsync_grpc.store import flagblocks
-from mailsync_grpc.store.base import FlagBlock
+from mailsync_grpc.store.values import FlagBlock
 from mailsync_grpc.sync import diff
 
 states = st.dictionaries(st.integers(1, 400), st.integers(0, 3), max_size=60)

@@ -12,8 +12,9 @@ from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import AccountChanged
 from mailsync_grpc.model.ids import Revision
-from mailsync_grpc.store.base import Batch, LogSlice
+from mailsync_grpc.store.base import Batch
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.store.values import LogSlice
 from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.worker import Worker, end_with
 from tests.support.store import account_of
