@@ -37,6 +37,11 @@ SYNC_ERRORS = Counter(
     "Syncs of accounts or folders that failed, by reason of the contract.",
     ["reason"],
 )
+SYNC_BRAKE_LOOKS = Counter(
+    "mailsync_sync_brake_looks_total",
+    "Looks that missed much of a folder at once, by result (held: nothing removed yet, confirmed, released).",
+    ["result"],
+)
 DETECTION_DELAY = Histogram(
     "mailsync_sync_detection_delay_seconds",
     "Time from a message's arrival at the mail server (INTERNALDATE, whole seconds) to its commit here.",

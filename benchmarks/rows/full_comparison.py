@@ -26,6 +26,7 @@ from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.sync.commit import Committer
 from mailsync_grpc.sync.folder import FolderSync
+from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.worker import relax_collector
 from tests.support.mail import Mailbox
 from tests.support.mirror import POLICY, Mirror
@@ -109,7 +110,9 @@ def _connected(user: str, password: str, store: Store) -> Iterator[Callable[[], 
         def look() -> Usage:
             stored = store.folders(account.no)
             folder, progress = next(pair for pair in stored if pair[0].display_name == "INBOX")
-            state = Committer(store, connection, account, folder, progress, _now, os.urandom)
+            state = Committer(
+                store, connection, account, folder, progress, FolderNotes(), time.monotonic, _now, os.urandom
+            )
             return timed(lambda: FolderSync(state).look(full=True))
 
         yield look

@@ -128,7 +128,11 @@ class AccountSync:
         except ImapError as error:
             return self._failed(account, keeper, error), Lane.POLL
         self.backoff.clear()
-        return (self.env.clock(), Lane.BACKFILL) if more else (self.next_poll, Lane.POLL)
+        return (self.env.clock(), Lane.BACKFILL) if more else (self._next_look(), Lane.POLL)
+
+    def _next_look(self) -> float:
+        own = [notes.look_due for notes in self.notes.values() if notes.look_due is not None]
+        return min([self.next_poll, *own])
 
     def _failed(self, account: Account, keeper: RunKeeper, error: ImapError) -> float:
         self.close()
@@ -174,6 +178,8 @@ class AccountSync:
         return Visit(self.env, account, connection, keeper, self.notes, self.as_of, self.next_poll).run(due)
 
     def _connected(self, account: Account) -> Connection:
+        if any(notes.distrusts(self.connection, self.env.clock()) for notes in self.notes.values()):
+            self.close()
         if self.connection is None or self.connection.closed:
             self.connection = self.env.connect(account)
         return self.connection

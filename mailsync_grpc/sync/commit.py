@@ -27,6 +27,7 @@ from mailsync_grpc.model.ids import ID_BYTES, RandomBytes
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import Batch, ConflictError, Store
+from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.runs import ActiveRun
 
 T = TypeVar("T")
@@ -41,9 +42,9 @@ class RenumberedError(MailsyncError):
 
 @dataclass(slots=True)
 class Committer:
-    """One folder over one connection: its record and progress as last committed, and what commits need.
+    """One folder over one connection: its record and progress as last committed, `notes` of it, and what commits need.
 
-    `now` returns milliseconds since 1970; `random` makes envelope ids. With a `run` that covers the folder each
+    `clock` returns monotonic seconds, `now` milliseconds since 1970; `random` makes envelope ids. With a `run` that covers the folder each
     commit also writes the run's counts. `mode` labels the metrics; `changed` tells whether any event was committed.
     """
 
@@ -52,6 +53,8 @@ class Committer:
     account: Account
     folder: Folder
     progress: FolderProgress
+    notes: FolderNotes
+    clock: Callable[[], float]
     now: Callable[[], int]
     random: RandomBytes
     run: ActiveRun | None = None

@@ -123,7 +123,7 @@ class FolderSync:
         pending = self.state.progress.pending
         arrived = [uid for uid in found.unknown if uid not in pending]
         omitted = Removals(self.state).settle(found.missing, len(arrived))
-        if low == 1 and pending:
+        if low == 1 and pending and self.state.notes.suspicion is None:
             self._forget_pending(UidSet.of(listing.uids))
         Arrivals(self.state).announce(arrived)
         return omitted

@@ -1,17 +1,26 @@
-"""What a look did not show: asked for once more in a folder opened anew, and removed when it is gone."""
+"""What a look did not show: asked for once more in a folder opened anew, and removed when it is gone.
+
+When that would be much of the folder at once, the brake holds it back until further looks agree (`brake`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
+from mailsync_grpc import metrics
 from mailsync_grpc.errors import ImapProtocolError
 from mailsync_grpc.model.changes import EnvelopesRemoved
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.sync import brake
 from mailsync_grpc.sync.commit import Committer, chunks
 
 KNOWN_LIMIT = 100
 """A removal of at most this many messages tells what was known of each."""
 REMOVAL_CHUNK = 5_000
 """UIDs removed in one commit, so that no commit holds the write lock for long."""
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -21,24 +30,43 @@ class Removals:
     state: Committer
 
     def settle(self, missing: UidSet, arrived: int) -> int:
-        """Remove those of `missing` that are gone and return how many are not; `arrived` messages came meanwhile.
+        """Remove those of `missing` that are gone and return how many stay; `arrived` messages came meanwhile.
 
         Raises ImapProtocolError when the server shows none of them, yet counts as many messages as before and cannot
         list that many others: an answer that was lost is not a mailbox that was emptied.
         """
-        if not missing:
-            return 0
+        expected = (self.state.progress.expected_exists or 0) + arrived
+        unshown = self._unshown(missing, expected) if missing else missing
+        gone = self._believed(missing, unshown, expected - self.state.connection.exists)
+        for chunk in chunks(list(gone), REMOVAL_CHUNK):
+            self._commit(chunk)
+        return len(missing) - len(gone)
+
+    def _unshown(self, missing: UidSet, expected: int) -> UidSet:
         self.state.reopen()
         present = UidSet.of(self.state.connection.fetch_flags(missing).uids)
-        expected = (self.state.progress.expected_exists or 0) + arrived
         if not (present or self.state.connection.exists < expected or self._complete_without(missing)):
             raise ImapProtocolError(
                 f"{self.state.folder.display_name!r} counts {self.state.connection.exists} messages"
                 f" but shows none of {len(missing)} that it held"
             )
-        for chunk in chunks(list(missing - present), REMOVAL_CHUNK):
-            self._commit(chunk)
-        return len(present)
+        return missing - present
+
+    def _believed(self, missing: UidSet, unshown: UidSet, shortfall: int) -> UidSet:
+        state = self.state
+        sight = brake.Sight(missing, unshown, shortfall, state.clock(), state.connection)
+        verdict = brake.judge(state.notes.suspicion, sight, state.progress.stored)
+        state.notes.suspicion = verdict.suspicion
+        if verdict.result is not brake.Result.UNTOUCHED:
+            metrics.SYNC_BRAKE_LOOKS.labels(result=verdict.result.value).inc()
+            log.warning(
+                "mass_disappearance",
+                folder=state.folder.name,
+                result=verdict.result.value,
+                missing=len(missing),
+                stored=state.progress.stored,
+            )
+        return verdict.gone
 
     def _complete_without(self, missing: UidSet) -> bool:
         """Whether EXISTS is made up of other messages: something arrived since the folder was listed."""

@@ -88,14 +88,17 @@ class Visit:
     def _wanted(self, folder: Folder, progress: FolderProgress, due: bool) -> bool:
         if self.keeper.wants(folder):
             return True
-        waits = self._notes(folder).backoff.waits(self.env.clock())
-        return not waits and (due or progress.expected_exists is None)
+        notes, now = self._notes(folder), self.env.clock()
+        own = notes.look_due is not None and notes.look_due <= now
+        return not notes.backoff.waits(now) and (due or own or progress.expected_exists is None)
 
     def _look_at(self, folder: Folder, progress: FolderProgress) -> None:
         state = self._committer(folder, progress)
         notes = self._notes(folder)
         try:
-            FolderSync(state).look(full=self.keeper.wants(folder) and self.keeper.full)
+            FolderSync(state).look(
+                full=notes.suspicion is not None or (self.keeper.wants(folder) and self.keeper.full)
+            )
         except RenumberedError:
             notes.backoff.until = self.next_poll
         except FOLDERS_OWN as error:
@@ -135,7 +138,7 @@ class Visit:
 
         for folder, progress in self._selected():
             notes = self._notes(folder)
-            if not progress.pending or notes.backoff.waits(self.env.clock()):
+            if not progress.pending or notes.suspicion or notes.backoff.waits(self.env.clock()):
                 continue
             if left and not more():
                 break
@@ -158,6 +161,8 @@ class Visit:
             self.account,
             folder,
             progress,
+            self._notes(folder),
+            self.env.clock,
             self.env.now,
             self.env.random,
             run,

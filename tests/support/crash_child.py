@@ -20,7 +20,7 @@ from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
-from mailsync_grpc.sync import account, removals, retry, visit, worker
+from mailsync_grpc.sync import account, brake, removals, retry, visit, worker
 from mailsync_grpc.sync.environment import Environment
 from tests.support.mirror import POLICY
 
@@ -34,6 +34,7 @@ def hurry() -> None:
     retry.NETWORK_BASE, retry.NETWORK_CAP = 0.01, 0.05
     worker.TOUCH_INTERVAL = 0.1
     removals.REMOVAL_CHUNK = 2
+    brake.COUNT, brake.PAUSE = 3, 0.05
 
 
 def purge_for_ever(store: Store) -> None:
