@@ -15,7 +15,7 @@ from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
 from tests.support.replay import Replayer, listed
 from tests.support.store import Mailbox, all_rows
-from tests.support.store_child import BATCH, kept_uids
+from tests.support.store_child import BATCH, kept_uids, moved_uid
 
 ROOT = Path(__file__).parents[2]
 RUNS = int(os.environ.get("MAILSYNC_CRASH_RUNS", "2"))
@@ -45,18 +45,22 @@ def expected_uids(lines: list[str]) -> dict[FolderNo, set[int]]:
     expected: dict[FolderNo, set[int]] = defaultdict(set)
     for line in lines:
         folder, first = map(int, line.split())
-        expected[FolderNo(folder)] |= kept_uids(first)
+        expected[FolderNo(folder)] |= kept_uids(first) - {first}
     return expected
 
 
 def check_whole(store: Store, acknowledged: dict[FolderNo, set[int]]) -> None:
     """Everything acknowledged is stored, each batch wholly or not at all, and the log folds to the store."""
     (account,) = store.accounts()
-    for folder, progress in store.folders(account.no):
+    *written, (target, _) = store.folders(account.no)
+    moved = set()
+    for folder, progress in written:
         stored = {row.uid for row in all_rows(store, folder)}
         assert acknowledged[folder.no] <= stored
         firsts = range(1, progress.cursor, BATCH)
-        assert stored == set().union(*map(kept_uids, firsts))
+        assert stored == set().union(*map(kept_uids, firsts)) - set(firsts)
+        moved |= {moved_uid(folder.no, first) for first in firsts}
+    assert {row.uid for row in all_rows(store, target)} == moved
     assert Replayer(store).catch_up() == listed(store)
 
 

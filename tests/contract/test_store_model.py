@@ -20,17 +20,24 @@ from mailsync_grpc.model.changes import (
     Backfilled,
     Change,
     EnvelopeAdded,
+    EnvelopeMoved,
+    EnvelopesEvicted,
     EnvelopesRemoved,
+    EnvelopeUpdated,
     FlagsChanged,
     FolderChanged,
     FolderChangeKind,
     FolderRemoved,
     FolderReset,
+    FolderSynced,
+    Reported,
     SyncRunChanged,
 )
+from mailsync_grpc.model.evidence import MARK_BYTES, MoveEvidence
 from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import Revision
+from mailsync_grpc.model.report import Report, ReportKind
 from mailsync_grpc.model.run import RunState, SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import KEPT_LOG, Batch, Counter, RecordedAnswer, Store
@@ -153,6 +160,37 @@ class Engines(RuleBasedStateMachine):
         )
         self.commit_of(folder, *changes)
 
+    @rule(source=folders, to=folders, uid=uids, to_uid=uids, flags=flag_sets, text=texts)
+    def move(
+        self, source: Folder, to: Folder, uid: int, to_uid: int, flags: tuple[str, ...], text: str
+    ) -> None:
+        if source.account != to.account or source.no == to.no:
+            return  # no engine is asked to do that
+        self.seen.add(to)
+        message = message_of(uid, *flags, text=text)._replace(uid=to_uid)
+        self.commit_of(
+            source, EnvelopeMoved(source.key, uid, to.key, message, MoveEvidence.MESSAGE_ID_SIZE_DATE)
+        )
+
+    @rule(folder=folders, uid=uids, flags=flag_sets, told=texts, text=texts)
+    def repair(self, folder: Folder, uid: int, flags: tuple[str, ...], told: str, text: str) -> None:
+        envelope_id = message_of(uid, text=told).envelope_id
+        repaired = message_of(uid, *flags, text=text, envelope_id=envelope_id)
+        self.commit_of(folder, EnvelopeUpdated(folder.key, repaired))
+
+    @rule(folder=folders, chosen=uid_sets)
+    def evict(self, folder: Folder, chosen: tuple[int, ...]) -> None:
+        gone = UidSet.of(chosen)
+        self.commit_of(folder, EnvelopesEvicted(folder.key, gone), outside=((folder.key, gone),))
+
+    @rule(folder=folders, uid=uids, kind=st.sampled_from(ReportKind))
+    def report(self, folder: Folder, uid: int, kind: ReportKind) -> None:
+        self.commit_of(folder, Reported(folder.key, uid, message_of(uid).envelope_id, Report(kind)))
+
+    @rule(folder=folders)
+    def finish_first_sync(self, folder: Folder) -> None:
+        self.commit_of(folder, FolderSynced(folder.key, 1))
+
     @rule(folder=folders, first=uids, last=uids, again=uid_sets)
     def remove(self, folder: Folder, first: int, last: int, again: tuple[int, ...]) -> None:
         removed = EnvelopesRemoved(folder.key, UidSet.span(min(first, last), max(first, last)))
@@ -222,6 +260,9 @@ class Engines(RuleBasedStateMachine):
         account, mirror = folder.account.no, folder.mirror
         ids = [message_of(uid, text=text).envelope_id for uid in (1, 2, 128) for text in ("", "again")]
         return [
+            store.twins(account, [envelope_id[:MARK_BYTES] for envelope_id in ids]),
+            store.outside(account, mirror),
+            store.summaries(account, mirror, 1, 3),
             all_rows(store, folder),
             store.folder_by_no(account, folder.no),
             [store.locate(account, envelope_id) for envelope_id in ids],

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from mailsync_grpc.model.ids import EnvelopeRef, parse_envelope
 from mailsync_grpc.v1 import envelope_pb2, event_pb2
 
 _BEYOND = 1 << 32
@@ -24,22 +25,44 @@ class Telling:
     def fold(self, events: Iterable[event_pb2.Event]) -> None:
         """Take in the next events; AssertionError where they contradict what was told before."""
         for event in events:
-            match event.WhichOneof("payload"):
-                case "envelope_added":
-                    self._arrive(event, {event.envelope_added.envelope.uid}, self._new)
-                case "backfilled":
-                    self._arrive(event, _uids(event.backfilled.uids), self._history)
-                case "flags_changed":
-                    assert event.flags_changed.uid in self.present[event.folder], event
-                case "envelopes_removed":
-                    self._leave(event, _uids(event.envelopes_removed.uids))
-                case "folder_synced":
-                    assert event.folder not in self._synced, event
-                    self._synced.add(event.folder)
-                case "folder_reset" | "folder_removed":
-                    self._begin_anew(event.folder)
-                case "folder_changed" if event.folder_changed.change == event_pb2.FOLDER_CHANGE_DESELECTED:
-                    self._begin_anew(event.folder)
+            self._fold_folder(event)
+            self._fold_arrival(event)
+            self._fold_stored(event)
+
+    def _fold_folder(self, event: event_pb2.Event) -> None:
+        match event.WhichOneof("payload"):
+            case "folder_synced":
+                assert event.folder not in self._synced, event
+                self._synced.add(event.folder)
+            case "folder_reset" | "folder_removed":
+                self._begin_anew(event.folder)
+            case "folder_changed" if event.folder_changed.change == event_pb2.FOLDER_CHANGE_DESELECTED:
+                self._begin_anew(event.folder)
+
+    def _fold_arrival(self, event: event_pb2.Event) -> None:
+        match event.WhichOneof("payload"):
+            case "envelope_added":
+                self._arrive(event, {event.envelope_added.envelope.uid}, self._new)
+            case "envelope_moved":
+                self._leave(event, event.envelope_moved.from_folder, {event.envelope_moved.from_uid})
+                self._arrive(event, {event.envelope_moved.envelope.uid}, self._new)
+            case "backfilled":
+                self._arrive(event, _uids(event.backfilled.uids), self._history)
+
+    def _fold_stored(self, event: event_pb2.Event) -> None:
+        match event.WhichOneof("payload"):
+            case "flags_changed":
+                assert event.flags_changed.uid in self.present[event.folder], event
+            case "envelope_updated":
+                assert event.envelope_updated.envelope.uid in self.present[event.folder], event
+            case "bounce" | "complaint" | "auto_reply" as report:
+                ref = parse_envelope(getattr(event, report).envelope)
+                assert isinstance(ref, EnvelopeRef), event
+                assert ref.uid in self.present[event.folder], event
+            case "envelopes_removed":
+                self._leave(event, event.folder, _uids(event.envelopes_removed.uids))
+            case "envelopes_evicted":
+                self._evict(event, _uids(event.envelopes_evicted.uids))
 
     def _arrive(self, event: event_pb2.Event, uids: set[int], told: dict[str, set[int]]) -> None:
         history, new = self._history[event.folder], self._new[event.folder]
@@ -48,9 +71,15 @@ class Telling:
         assert max(history, default=0) < min(new, default=_BEYOND), event
         self.present[event.folder] |= uids
 
-    def _leave(self, event: event_pb2.Event, uids: set[int]) -> None:
-        assert uids <= self.present[event.folder], event
-        self.present[event.folder] -= uids
+    def _leave(self, event: event_pb2.Event, folder: str, uids: set[int]) -> None:
+        assert uids <= self.present[folder], event
+        self.present[folder] -= uids
+
+    def _evict(self, event: event_pb2.Event, uids: set[int]) -> None:
+        """What left the window may come again, as history, when the window is widened."""
+        self._leave(event, event.folder, uids)
+        self._history[event.folder] -= uids
+        self._new[event.folder] -= uids
 
     def _begin_anew(self, folder: str) -> None:
         for kept in (self.present, self._history, self._new):

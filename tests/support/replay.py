@@ -14,6 +14,7 @@ from mailsync_grpc.store.codec import account_message, folder_message, join_enve
 from mailsync_grpc.v1 import account_pb2, envelope_pb2, event_pb2, folder_pb2, sync_run_pb2
 from tests.support.store import EVERYTHING, all_rows
 
+_Report = event_pb2.Bounce | event_pb2.Complaint | event_pb2.AutoReply
 _PAGE = 500
 _LAST_UID = 0xFFFFFFFF
 
@@ -49,7 +50,7 @@ def _envelopes(
 
 def _without_progress(folder: folder_pb2.Folder) -> folder_pb2.Folder:
     """Progress is no event: it is compared nowhere."""
-    for name in ("counts", "as_of", "verified_at", "state"):
+    for name in ("counts", "as_of", "verified_at", "state", "uid_next", "highest_modseq"):
         folder.ClearField(name)
     return folder
 
@@ -85,15 +86,28 @@ class Replayer:
     def _envelope_added(self, event: event_pb2.Event, payload: event_pb2.EnvelopeAdded) -> None:
         self.state.envelopes[event.folder][payload.envelope.uid] = payload.envelope
 
+    def _envelope_updated(self, event: event_pb2.Event, payload: event_pb2.EnvelopeUpdated) -> None:
+        self.state.envelopes[event.folder][payload.envelope.uid] = payload.envelope
+
+    def _envelope_moved(self, event: event_pb2.Event, payload: event_pb2.EnvelopeMoved) -> None:
+        self.state.envelopes[payload.from_folder].pop(payload.from_uid, None)
+        self.state.envelopes[event.folder][payload.envelope.uid] = payload.envelope
+
     def _flags_changed(self, event: event_pb2.Event, payload: event_pb2.FlagsChanged) -> None:
         known = self.state.envelopes[event.folder].get(payload.uid)
         # An envelope that was listed after it had gone again is not there; its removal follows.
         if known is not None:
             known.flags.CopyFrom(payload.flags)
 
+    def _envelopes_evicted(self, event: event_pb2.Event, payload: event_pb2.EnvelopesEvicted) -> None:
+        self._drop(event.folder, payload.uids)
+
     def _envelopes_removed(self, event: event_pb2.Event, payload: event_pb2.EnvelopesRemoved) -> None:
-        envelopes = self.state.envelopes[event.folder]
-        for uid in [uid for uid in envelopes if _within(uid, payload.uids)]:
+        self._drop(event.folder, payload.uids)
+
+    def _drop(self, folder: str, uids: Iterable[envelope_pb2.UidRange]) -> None:
+        envelopes, ranges = self.state.envelopes[folder], list(uids)
+        for uid in [uid for uid in envelopes if _within(uid, ranges)]:
             del envelopes[uid]
 
     def _backfilled(self, event: event_pb2.Event, payload: event_pb2.Backfilled) -> None:
@@ -116,6 +130,12 @@ class Replayer:
 
     def _folder_synced(self, event: event_pb2.Event, _: event_pb2.FolderSynced) -> None:
         assert event.folder in self.state.folders
+
+    def _bounce(self, event: event_pb2.Event, payload: _Report) -> None:
+        """A report changes nothing: the message that it is has its own event."""
+        assert payload.envelope.startswith(event.folder)
+
+    _complaint = _auto_reply = _bounce
 
     def _account_changed(self, event: event_pb2.Event, payload: event_pb2.AccountChanged) -> None:
         self.state.accounts[event.account] = payload.account

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 
+from mailsync_grpc.model import evidence
 from mailsync_grpc.model.account import Account, AccountKey, Security
 from mailsync_grpc.model.changes import (
     AccountChanged,
@@ -59,8 +60,15 @@ def envelope_of(uid: int, text: str = "") -> Envelope:
 
 def message_of(uid: int, *flags: str, text: str = "", envelope_id: bytes | None = None) -> NewEnvelope:
     """A message to store; its id follows from UID and text unless given."""
-    drawn = random.Random(f"{uid} {text}").randbytes(ID_BYTES)
-    return NewEnvelope(uid, envelope_id or drawn, Flags.of(flags), envelope_of(uid, text))
+    envelope = envelope_of(uid, text)
+    drawn = evidence.envelope_id(envelope, random.Random(f"{uid} {text}").randbytes(ID_BYTES))
+    return NewEnvelope(uid, envelope_id or drawn, Flags.of(flags), envelope)
+
+
+def copy_of(message: NewEnvelope, uid: int, *flags: str) -> NewEnvelope:
+    """The same message at another UID, as a COPY makes it: with an id of its own."""
+    drawn = evidence.envelope_id(message.envelope, random.Random(f"copy {uid}").randbytes(ID_BYTES))
+    return NewEnvelope(uid, drawn, Flags.of(flags), message.envelope)
 
 
 def account_of(store: Store, account_id: str = "acme") -> Account:

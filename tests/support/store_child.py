@@ -1,6 +1,7 @@
 """A process that uses a store of its own accord: `python -m tests.support.store_child <what> <data directory> …`.
 
-`write` commits batches from several threads until it is killed and prints one line for each batch that was
+`write` commits batches to all folders but the last, which takes what is moved, from several threads until it is killed,
+and prints one line for each batch that was
 acknowledged: folder number, first and last UID. `commit` makes one commit and ends; `hold` opens the store as a server,
 says so and waits to be killed; `read` begins a read transaction, says so and waits likewise; `work` opens it as a
 worker, says so, and at each line it is sent writes and tells whether it could.
@@ -13,9 +14,19 @@ from itertools import count
 from pathlib import Path
 
 from mailsync_grpc.errors import StoreLockedError
-from mailsync_grpc.model.changes import Backfilled, Change, EnvelopeAdded, EnvelopesRemoved, FlagsChanged
+from mailsync_grpc.model.changes import (
+    Backfilled,
+    Change,
+    EnvelopeAdded,
+    EnvelopeMoved,
+    EnvelopesRemoved,
+    EnvelopeUpdated,
+    FlagsChanged,
+)
+from mailsync_grpc.model.evidence import MoveEvidence
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.ids import FolderNo
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import Batch, Counter, Store
 from mailsync_grpc.store.lmdb import open_store
@@ -30,12 +41,14 @@ def say(text: str) -> None:
 
 
 def changes_of(folder: Folder, first: int) -> tuple[Change, ...]:
-    """One batch of every kind: `first` to `first + 5` are stored, the last is flagged, the one before it removed."""
+    """One batch: `first` to `first + 5` are stored, the last is flagged and repaired, the one before it removed."""
     key, last = folder.key, message_of(first + BATCH - 1)
     history = tuple(message_of(uid) for uid in range(first, first + 3))
     new = tuple(EnvelopeAdded(key, message_of(uid)) for uid in range(first + 3, first + BATCH))
     flagged = FlagsChanged(key, last.uid, last.envelope_id, last.flags, Flags.of(["\\Flagged"]))
-    return (Backfilled(key, history), *new, flagged, EnvelopesRemoved(key, UidSet.of([last.uid - 1])))
+    repaired = message_of(last.uid, "\\Flagged", text="repaired", envelope_id=last.envelope_id)
+    removed = EnvelopesRemoved(key, UidSet.of([last.uid - 1]))
+    return (Backfilled(key, history), *new, flagged, EnvelopeUpdated(key, repaired), removed)
 
 
 def kept_uids(first: int) -> set[int]:
@@ -43,11 +56,23 @@ def kept_uids(first: int) -> set[int]:
     return set(range(first, first + BATCH)) - {first + BATCH - 2}
 
 
-def write_for_ever(store: Store, folder: Folder, progress: FolderProgress) -> None:
+def moved_uid(folder: FolderNo, first: int) -> int:
+    """The UID that the first message of a batch has in the folder that it is moved to."""
+    return folder * 1_000_000 + first
+
+
+def move_of(folder: Folder, first: int, target: Folder) -> EnvelopeMoved:
+    """The first message of a batch goes to another folder."""
+    moved = message_of(first)._replace(uid=moved_uid(folder.no, first))
+    return EnvelopeMoved(folder.key, first, target.key, moved, MoveEvidence.MESSAGE_ID_SIZE_DATE)
+
+
+def write_for_ever(store: Store, folder: Folder, progress: FolderProgress, target: Folder) -> None:
     """Commit batches and say so, beginning behind what was stored before."""
     for first in count(progress.cursor + 1, BATCH):
         after = FolderProgress(cursor=first + BATCH - 1)
-        store.apply(Batch(folder.account, changes_of(folder, first), ((folder.key, after),)))
+        changes = (*changes_of(folder, first), move_of(folder, first, target))
+        store.apply(Batch(folder.account, changes, ((folder.key, after),)))
         say(f"{folder.no} {first}")
 
 
@@ -71,8 +96,9 @@ def main(what: str, directory: str) -> None:
     folders = store.folders(account.no)
     match what:
         case "write":
-            for one in folders:
-                threading.Thread(target=write_for_ever, args=(store, *one)).start()
+            *written, (target, _) = folders
+            for one in written:
+                threading.Thread(target=write_for_ever, args=(store, *one, target)).start()
         case "commit":
             folder, progress = folders[0]
             store.apply(Batch(folder.account, changes_of(folder, progress.cursor + 1)))

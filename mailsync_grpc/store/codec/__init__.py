@@ -6,7 +6,12 @@ changes and decode what they stored.
 
 from mailsync_grpc.store.codec.envelope import encode_envelope, encode_flags
 from mailsync_grpc.store.codec.identity import View, identity, join_envelope, join_envelopes
-from mailsync_grpc.store.codec.messages import account_message, folder_message, run_message
+from mailsync_grpc.store.codec.messages import (
+    account_message,
+    folder_message,
+    report_message,
+    run_message,
+)
 
 __all__ = [
     "View",
@@ -17,5 +22,6 @@ __all__ = [
     "identity",
     "join_envelope",
     "join_envelopes",
+    "report_message",
     "run_message",
 ]

@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
-from mailsync_grpc.model.account import Account, AccountKey, AccountState, Security
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mailsync_grpc.model.account import Account, AccountKey, AccountState, Security, SyncSettings
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo, Selection
 from mailsync_grpc.model.ids import AccountNo, FolderNo, folder_name
 from mailsync_grpc.model.run import RunKind, RunState, SyncRun
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.model.window import SyncMode, Window
 from mailsync_grpc.store.codec import account_message, folder_message, run_message
 from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, PROGRESS, RUNS
 from mailsync_grpc.v1 import account_pb2, errors_pb2, folder_pb2, sync_run_pb2
@@ -67,6 +71,72 @@ def test_a_state_names_its_reason() -> None:
     assert failed.state == account_pb2.ACCOUNT_STATE_AUTH_FAILED
     assert failed.state_reason == errors_pb2.ERROR_REASON_IMAP_AUTH_FAILED
     assert account_message(replace(ACCOUNT, paused=True)).state == account_pb2.ACCOUNT_STATE_PAUSED
+
+
+@pytest.mark.parametrize(
+    ("window", "shown"),
+    [
+        (Window(), None),
+        (Window(newest=500), account_pb2.Window(newest=500)),
+        (Window(since=1_700_000_000), account_pb2.Window(since=Timestamp(seconds=1_700_000_000))),
+        (
+            Window(days=1, months=2, years=3),
+            account_pb2.Window(sliding=account_pb2.SlidingWindow(days=1, months=2, years=3)),
+        ),
+    ],
+    ids=["whole", "newest", "since", "sliding"],
+)
+def test_an_account_shows_its_window(window: Window, shown: account_pb2.Window | None) -> None:
+    message = account_message(replace(ACCOUNT, settings=SyncSettings(window=window)))
+    assert message.sync.HasField("window") == (shown is not None)
+    assert message.sync.window == (shown or account_pb2.Window())
+
+
+@pytest.mark.parametrize(
+    ("settings", "capabilities", "notices"),
+    [
+        (SyncSettings(window=Window(days=1)), (), []),
+        (SyncSettings(mode=SyncMode.MINIMAL), ("OBJECTID",), ["METADATA_ON_DEMAND", "BOUNCES_NOT_DETECTED"]),
+        (
+            SyncSettings(mode=SyncMode.MINIMAL, window=Window(newest=9)),
+            ("IDLE", "X-GM-EXT-1"),
+            ["METADATA_ON_DEMAND", "BOUNCES_NOT_DETECTED"],
+        ),
+        (
+            SyncSettings(mode=SyncMode.MINIMAL, window=Window(days=1)),
+            ("IDLE",),
+            ["METADATA_ON_DEMAND", "MOVES_NOT_DETECTED", "BOUNCES_NOT_DETECTED", "WINDOW_BY_SEARCH"],
+        ),
+    ],
+    ids=["full", "minimal", "newest", "by-date"],
+)
+def test_an_account_says_what_minimal_mode_cannot_do(
+    settings: SyncSettings, capabilities: tuple[str, ...], notices: list[str]
+) -> None:
+    message = account_message(replace(ACCOUNT, settings=settings, capabilities=capabilities))
+    assert message.sync.mode == settings.mode.value
+    found = [account_pb2.AccountNotice.Name(notice) for notice in message.notices]
+    assert found == [f"ACCOUNT_NOTICE_{name}" for name in notices]
+
+
+def test_a_folder_shows_what_its_server_said_of_it() -> None:
+    message = folder_message(
+        replace(FOLDER, mailbox_id="M\udcff"), FolderProgress(uid_next=9, modseq=1 << 60)
+    )
+    assert (message.mailbox_id, message.uid_next, message.highest_modseq) == ("M\ufffd", 9, 1 << 60)
+
+
+def test_a_running_run_tells_its_rate_and_what_that_leaves() -> None:
+    running = replace(RUN, state=RunState.RUNNING, rate=2.0, messages_done=1, messages_total=10)
+    message = run_message(running)
+    assert message.progress.messages_per_second == 2.0
+    assert message.progress.remaining.ToMilliseconds() == 4_500
+    for quiet in (
+        replace(running, rate=0.0),
+        replace(running, state=RunState.SUCCEEDED),
+        replace(running, messages_total=0),
+    ):
+        assert not run_message(quiet).progress.HasField("remaining")
 
 
 def test_a_folder_is_shown_with_its_place_and_purpose() -> None:

@@ -3,7 +3,10 @@
 from mailsync_grpc.model.account import AccountState, Security
 from mailsync_grpc.model.changes import EventKind, FolderChangeKind
 from mailsync_grpc.model.envelope import PartialReason
+from mailsync_grpc.model.evidence import MoveEvidence
+from mailsync_grpc.model.report import DeliveryAction, ReportKind
 from mailsync_grpc.model.run import RunKind, RunState
+from mailsync_grpc.model.window import SyncMode
 from mailsync_grpc.store import keys
 from mailsync_grpc.store.codec import View
 from mailsync_grpc.v1 import account_pb2, envelope_pb2, event_pb2, sync_run_pb2
@@ -54,6 +57,10 @@ def test_enumerations_of_the_model_have_the_numbers_of_the_contract() -> None:
         (PartialReason, envelope_pb2.PartialReason, "PARTIAL_REASON_"),
         (RunState, sync_run_pb2.SyncRunState, "SYNC_RUN_STATE_"),
         (RunKind, sync_run_pb2.SyncRunKind, "SYNC_RUN_KIND_"),
+        (SyncMode, account_pb2.SyncMode, "SYNC_MODE_"),
+        (ReportKind, envelope_pb2.ReportKind, "REPORT_KIND_"),
+        (DeliveryAction, envelope_pb2.DeliveryAction, "DELIVERY_ACTION_"),
+        (MoveEvidence, event_pb2.MoveEvidence, "MOVE_EVIDENCE_"),
         (View, envelope_pb2.EnvelopeView, "ENVELOPE_VIEW_"),
     ):
         for member in model:
