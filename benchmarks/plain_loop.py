@@ -16,9 +16,9 @@ from tests.support.mail import Mailbox
 BATCH = 1_000
 _ITEMS = (
     *"UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE".split(),
-    "BODY.PEEK[HEADER.FIELDS (REFERENCES)]",
+    "BODY.PEEK[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]",
 )
-_REFERENCES = b"BODY[HEADER.FIELDS (REFERENCES)]"
+_FIELDS = b"BODY[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]"
 _TABLE = "CREATE TABLE messages (uid INTEGER PRIMARY KEY, flags, date, size, subject, sender, receivers, id, structure, refs)"
 
 
@@ -64,7 +64,7 @@ def _row(uid: int, found: dict[bytes, Any]) -> tuple[object, ...]:
         _people(envelope.to),
         envelope.message_id,
         str(found[b"BODYSTRUCTURE"]),
-        found[_REFERENCES],
+        found[_FIELDS],
     )
 
 

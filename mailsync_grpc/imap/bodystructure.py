@@ -20,7 +20,8 @@ from typing import NamedTuple, cast
 
 from mailsync_grpc.imap.answer import MalformedError, Node, parse_nodes
 from mailsync_grpc.imap.fetch import number_of
-from mailsync_grpc.imap.header_text import header_text, parameter
+from mailsync_grpc.imap.header_text import header_text, message_id, parameter
+from mailsync_grpc.imap.report import Child, Reporting, reporting
 from mailsync_grpc.model.envelope import Attachment, BodyPart
 
 MAX_DEPTH = 100
@@ -59,11 +60,15 @@ class TooDeepError(MalformedError):
 
 
 class Parts(NamedTuple):
-    """The text parts and attachments of one message; `truncated` when it has more parts than are kept."""
+    """The text parts and attachments of one message; `truncated` when it has more parts than are kept.
+
+    `report` tells of its first multipart/report, when that is a bounce or a complaint.
+    """
 
     text_parts: tuple[BodyPart, ...]
     attachments: tuple[Attachment, ...]
     truncated: bool
+    report: Reporting | None = None
 
 
 class _Layout(NamedTuple):
@@ -76,6 +81,7 @@ class _Layout(NamedTuple):
     texts: tuple[tuple[tuple[str, ...], int, int], ...]
     attachments: tuple[tuple[tuple[str, ...], int, tuple[str | bool, ...]], ...]
     truncated: bool
+    report: Reporting | None
     fixed: tuple[int, ...]
 
     def filled(self, counts: list[int]) -> Parts:
@@ -83,7 +89,7 @@ class _Layout(NamedTuple):
         counts += self.fixed
         texts = [_text_part((*fields, counts[size], counts[lines])) for fields, size, lines in self.texts]
         attachments = [_attachment((*head, counts[size], *tail)) for head, size, tail in self.attachments]
-        return Parts(tuple(texts), tuple(attachments), self.truncated)
+        return Parts(tuple(texts), tuple(attachments), self.truncated, self.report)
 
 
 def read_parts(text: str, literals: list[bytes]) -> Parts:
@@ -118,6 +124,7 @@ def _layout(pieces: tuple[str, ...], taken: tuple[int | None, ...]) -> _Layout:
         tuple((part[:5], index_of(part.size), index_of(part.lines)) for part in parts.text_parts),
         tuple((part[:4], index_of(part.size), part[5:]) for part in parts.attachments),
         parts.truncated,
+        parts.report,
         tuple(fixed),
     )
 
@@ -158,19 +165,20 @@ def parts_of(structure: Node) -> Parts:
     """Return the parts of a message. Raises TooDeepError, or MalformedError when the structure is none."""
     texts: list[BodyPart] = []
     attachments: list[Attachment] = []
-    leaves = _leaves(structure)
+    leaves, report = _leaves(structure)
     for section, body in leaves[:MAX_PARTS]:
         part = _part(section, body)
         if isinstance(part, BodyPart):
             texts.append(part)
         else:
             attachments.append(part)
-    return Parts(tuple(texts), tuple(attachments), len(leaves) > MAX_PARTS)
+    return Parts(tuple(texts), tuple(attachments), len(leaves) > MAX_PARTS, report)
 
 
-def _leaves(structure: Node) -> list[tuple[str, list[Node]]]:
-    """Return each part that is no multipart with its section number, in the message's order."""
+def _leaves(structure: Node) -> tuple[list[tuple[str, list[Node]]], Reporting | None]:
+    """Return each part that is no multipart with its section number, in the message's order, and what it reports."""
     found: list[tuple[str, list[Node]]] = []
+    report: Reporting | None = None
     stack: list[tuple[str, Node, int]] = [("", structure, 0)]
     while stack and len(found) <= MAX_PARTS:
         section, body, depth = stack.pop()
@@ -186,7 +194,29 @@ def _leaves(structure: Node) -> list[tuple[str, list[Node]]]:
         children = takewhile(_is_list, body)
         numbered = [(f"{prefix}{number}", child, depth + 1) for number, child in enumerate(children, 1)]
         stack.extend(reversed(numbered))
-    return found
+        if report is None and _word(_field(body, len(numbered))) == "report":
+            report = _reporting(numbered, _field(body, len(numbered) + 1))
+    return found, report
+
+
+def _reporting(numbered: list[tuple[str, Node, int]], parameters: Node) -> Reporting | None:
+    report_type = parameter(_pairs(_flat(parameters)), "report-type").lower()
+    return reporting(report_type, [_child(section, body) for section, body, _ in numbered[:MAX_PARTS]])
+
+
+def _child(section: str, body: Node) -> Child:
+    if not isinstance(body, list) or not body or isinstance(body[0], list):
+        return Child(section, "multipart", "")
+    match _field(body, 7):
+        case [_, _, _, _, _, _, _, _, _, str(attached), *_]:
+            identifier = message_id(attached)
+        case _:
+            identifier = ""
+    return Child(section, f"{_word(body[0])}/{_word(_field(body, 1))}", _word(_field(body, 5)), identifier)
+
+
+def _field(body: list[Node], index: int) -> Node:
+    return body[index] if index < len(body) else None
 
 
 def _is_list(node: Node) -> bool:

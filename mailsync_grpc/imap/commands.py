@@ -23,7 +23,7 @@ _UNSAFE = re.compile(rb"[\r\n\0]")
 _SECTION = re.compile(r"|HEADER|TEXT|[1-9]\d*(?:\.[1-9]\d*)*(?:\.(?:MIME|HEADER|TEXT))?")
 
 METADATA_ITEMS = b"UID FLAGS INTERNALDATE RFC822.SIZE"
-STRUCTURE_ITEMS = b"ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES)]"
+STRUCTURE_ITEMS = b"ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]"
 MAX_RANGES = 350
 """Ranges in one command line: at most 22 octets each, so that a line stays below the 8,000 that servers take."""
 

@@ -11,6 +11,7 @@ socket (UnsafeArgumentError); every other error has closed the connection. One t
 import contextlib
 import re
 import time
+from collections.abc import Sequence
 from typing import Self
 
 from mailsync_grpc import __version__
@@ -165,6 +166,20 @@ class Connection:
             raise ImapRefusedError(f"the folder holds no message with UID {uid}")
         return found
 
+    def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> list[bytes | None]:
+        """Return the first `length` octets of each (UID, section), None where the server refuses or has none.
+
+        About one round trip in all.
+        """
+        found: list[bytes | None] = []
+        for start in range(0, len(wanted), _PIPELINED):
+            piece = wanted[start : start + _PIPELINED]
+            items = (commands.section_item(section, 0, length) for _, section in piece)
+            lines = [b"UID FETCH %d (%s)" % (uid, item) for (uid, _), item in zip(piece, items, strict=True)]
+            tags = self._channel.send(lines)
+            found += [self._read_section(tag, uid) for tag, (uid, _) in zip(tags, piece, strict=True)]
+        return found
+
     def fetch_structure(self, uid: int) -> Envelope | None:
         """Return the metadata of one message, None when the folder does not hold it."""
         found = self.fetch_metadata(UidSet.span(uid, uid))
@@ -229,6 +244,12 @@ class Connection:
     def _fetch(self, uids: UidSet, items: bytes) -> PendingFetch:
         pieces = (str(piece).encode("ascii") for piece in uids.chunks(commands.MAX_RANGES))
         return PendingFetch(self._channel, uids, [b"UID FETCH %s (%s)" % (piece, items) for piece in pieces])
+
+    def _read_section(self, tag: bytes, uid: int) -> bytes | None:
+        try:
+            return parse_section(self._channel.finish(tag), uid)
+        except ImapRefusedError:
+            return None
 
     def _status_line(self, raw_name: bytes) -> bytes:
         more = b" HIGHESTMODSEQ" if "CONDSTORE" in self._capabilities else b""

@@ -16,9 +16,11 @@ from urllib.parse import unquote_to_bytes
 
 MAX_TEXT = 16_384
 """Characters of one header text that are kept."""
+_MAX_IDS = 1_000
 
 _MEMO_SIZE = 400
 
+_MESSAGE_ID = re.compile(r"<([^<>\x00-\x20\x7f]+)>")
 _ENCODED_WORD = re.compile(r"=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bBqQ])\?([^?]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)\s+(?==\?[^?\s]+\?[bBqQ]\?)")
 _FOLD = re.compile(r"\r?\n[ \t]*")
@@ -60,6 +62,19 @@ def _readable(raw: str) -> str:
     if "=?" in text:
         text = decode_words(text)
     return clean(text)[:MAX_TEXT]
+
+
+def message_ids(text: str) -> tuple[str, ...]:
+    """Return the message ids in a header value, without their brackets (RFC 5322 section 3.6.4)."""
+    if "<" not in text:
+        return ()
+    return tuple(_MESSAGE_ID.findall(text if text.isascii() else header_text(text))[:_MAX_IDS])
+
+
+def message_id(text: str) -> str:
+    """Return a Message-ID without its brackets; one without brackets is taken as it stands."""
+    ids = message_ids(text)
+    return ids[0] if ids else header_text(text).strip()
 
 
 def clean(text: str) -> str:
@@ -116,8 +131,11 @@ class _Held(NamedTuple):
 
 def _word_octets(encoding: str, payload: str) -> bytes:
     data = payload.encode("utf-8", "replace")
-    if encoding in "qQ":
-        return binascii.a2b_qp(data, header=True)
+    return binascii.a2b_qp(data, header=True) if encoding in "qQ" else base64_octets(data)
+
+
+def base64_octets(data: bytes) -> bytes:
+    """Return what base64 stands for; what is none of it is skipped, and it may be cut anywhere."""
     data = _NOT_BASE64.sub(b"", data)
     # A single left-over character carries no octet; the rest is padded as a tolerant reader does.
     data = data[:-1] if len(data) % 4 == 1 else data

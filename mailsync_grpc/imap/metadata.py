@@ -18,7 +18,8 @@ from mailsync_grpc.imap.answer import (
 )
 from mailsync_grpc.imap.bodystructure import MAX_DEPTH, Parts, TooDeepError, parts_of, read_parts
 from mailsync_grpc.imap.fetch import MAX_UID, fetch_attributes, flags_in, flags_of, number_of, uid_of
-from mailsync_grpc.imap.header_text import header_text, parse_date
+from mailsync_grpc.imap.header_text import header_text, message_id, message_ids, parse_date
+from mailsync_grpc.imap.report import auto_submitted, first_report
 from mailsync_grpc.model.envelope import (
     MAX_ADDRESSES,
     Address,
@@ -30,7 +31,6 @@ from mailsync_grpc.model.envelope import (
 from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.uidset import UidSet
 
-_MAX_IDS = 1_000
 _MAX_RAW_DATE = 256
 _MEMO_SIZE = 400
 """Characters of text that is worth remembering, and small enough to remember a lot of."""
@@ -42,11 +42,13 @@ _ENVELOPE = rf"\(({_NSTRING}) ({_NSTRING}) {' '.join([_ADDRESSES] * 6)} ({_NSTRI
 _REGULAR = re.compile(
     r'\* \d+ FETCH \(UID (\d{1,10}) FLAGS \(([^()"]*)\) INTERNALDATE "([^"\\]*)" RFC822\.SIZE (\d{1,18})'
     rf"(?: EMAILID \(([^()\"]*)\))? ENVELOPE {_ENVELOPE} BODYSTRUCTURE (\(.*\))"
-    rf' BODY\[HEADER\.FIELDS \("?REFERENCES"?\)\] ({_NSTRING})\)'
+    rf' BODY\[HEADER\.FIELDS \("?REFERENCES"? "?AUTO-SUBMITTED"?\)\] ({_NSTRING})\)'
 )
 _ONE_ADDRESS = re.compile(_ADDRESS)
 _UNREADABLE_UID = re.compile(r"\* \d+ FETCH \([^\"]*?\bUID (\d{1,10})\b", re.IGNORECASE)
-_MESSAGE_ID = re.compile(r"<([^<>\x00-\x20\x7f]+)>")
+_AUTO_SUBMITTED = re.compile(
+    r"^auto-submitted[ \t]*:([^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+)", re.IGNORECASE | re.MULTILINE
+)
 _HEADER_FIELDS = "BODY[HEADER.FIELDS"
 _METADATA = {"ENVELOPE", "BODYSTRUCTURE", "RFC822.SIZE", "INTERNALDATE"}
 
@@ -97,10 +99,12 @@ def _merged(uid: int, known: FetchedMessage | None, attributes: dict[str, Node])
         return known._replace(flags=flags_in(attributes) or known.flags)
     if not attributes.keys() & _METADATA:
         return None
-    return FetchedMessage(uid, flags_in(attributes) or NO_FLAGS, _irregular_envelope(attributes))
+    return _irregular_message(uid, flags_in(attributes) or NO_FLAGS, attributes)
 
 
-def _envelope(
+def _message(
+    uid: int,
+    flags: Flags,
     internal_date: str,
     size: int,
     email_id: str,
@@ -108,15 +112,20 @@ def _envelope(
     subject: str,
     lists: list[_Addresses],
     in_reply_to: str,
-    message_id: str,
-    references: str,
+    identifier: str,
+    fields: str,
     parts: Parts,
     partial: Partial | None,
-) -> Envelope:
-    """Return the envelope of a message of which a response said this, literals in place but nothing decoded."""
+) -> FetchedMessage:
+    """Return the message of which a response said this, literals in place but nothing decoded."""
     too_long = max(map(len, lists)) > MAX_ADDRESSES
     from_, sender, reply_to, to, cc, bcc = [found[:MAX_ADDRESSES] for found in lists] if too_long else lists
-    return Envelope(
+    references, submitted = _split_fields(fields)
+    answered = message_ids(in_reply_to)
+    report, report_parts = None, None
+    if parts.report or submitted:
+        report, report_parts = first_report(parts.report, auto_submitted(submitted[:_MEMO_SIZE]), answered)
+    envelope = Envelope(
         parse_date(internal_date),
         size,
         header_text(subject),
@@ -126,25 +135,29 @@ def _envelope(
         to,
         cc,
         bcc,
-        _first_id(message_id),
-        _ids(in_reply_to),
+        message_id(identifier),
+        answered,
         parse_date(date),
         header_text(date)[:_MAX_RAW_DATE],
         email_id,
-        _ids(references),
+        message_ids(references),
         parts.text_parts,
         parts.attachments,
         partial,
         parts.truncated or too_long,
+        report,
     )
+    return FetchedMessage(uid, flags, envelope, report_parts)
 
 
 def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMessage:
     groups = regular.groups()
     uid, flags, internal_date, size, email_id, date, subject = groups[:7]
-    in_reply_to, message_id, structure, references = groups[13:]
+    in_reply_to, identifier, structure, fields = groups[13:]
     parts, partial = _parts(lambda: read_parts(structure, literals))
-    envelope = _envelope(
+    return _message(
+        int(uid),
+        _flags(flags),
         internal_date,
         int(size),
         email_id or "",
@@ -152,12 +165,11 @@ def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMe
         unquote(subject, literals),
         [_addresses(addresses, literals) for addresses in groups[7:13]],
         unquote(in_reply_to, literals),
-        unquote(message_id, literals),
-        unquote(references, literals),
+        unquote(identifier, literals),
+        unquote(fields, literals),
         parts,
         partial,
     )
-    return FetchedMessage(int(uid), _flags(flags), envelope)
 
 
 def _flags(wire: str) -> Flags:
@@ -213,37 +225,35 @@ def _parts(read: Callable[[], Parts]) -> tuple[Parts, Partial | None]:
         return _NO_PARTS, _BAD_STRUCTURE
 
 
-def _ids(text: str) -> tuple[str, ...]:
-    if "<" not in text:
-        return ()
-    return tuple(_MESSAGE_ID.findall(text if text.isascii() else header_text(text))[:_MAX_IDS])
+def _split_fields(text: str) -> tuple[str, str]:
+    """Return the header fields that were asked for without Auto-Submitted, and the value of that one."""
+    if text[:1] not in "Aa" and "\nA" not in text and "\na" not in text:
+        return text, ""
+    found = _AUTO_SUBMITTED.search(text)
+    return (text[: found.start()] + text[found.end() :], found[1]) if found else (text, "")
 
 
-def _first_id(text: str) -> str:
-    """Return a Message-ID without its brackets; one without brackets is taken as it stands."""
-    ids = _ids(text)
-    return ids[0] if ids else header_text(text).strip()
-
-
-def _irregular_envelope(attributes: dict[str, Node]) -> Envelope:
+def _irregular_message(uid: int, flags: Flags, attributes: dict[str, Node]) -> FetchedMessage:
     parts, partial = _parts(lambda: parts_of(attributes.get("BODYSTRUCTURE")))
-    fields = attributes.get("ENVELOPE")
-    fields = fields if isinstance(fields, list) else []
-    if len(fields) < 10:
+    told = attributes.get("ENVELOPE")
+    told = told if isinstance(told, list) else []
+    if len(told) < 10:
         partial = _BAD_ENVELOPE
-    fields = [*fields, *[None] * 10]
+    told = [*told, *[None] * 10]
     internal_date = attributes.get("INTERNALDATE")
-    date, subject, in_reply_to, message_id = (_string(fields[index]) for index in (0, 1, 8, 9))
-    return _envelope(
+    date, subject, in_reply_to, identifier = (_string(told[index]) for index in (0, 1, 8, 9))
+    return _message(
+        uid,
+        flags,
         internal_date if isinstance(internal_date, str) else "",
         number_of(attributes.get("RFC822.SIZE")) or 0,
         _email_id(attributes),
         date,
         subject,
-        [_node_addresses(field) for field in fields[2:8]],
+        [_node_addresses(field) for field in told[2:8]],
         in_reply_to,
-        message_id,
-        _references(attributes),
+        identifier,
+        _header_fields(attributes),
         parts,
         partial,
     )
@@ -271,7 +281,7 @@ def _email_id(attributes: dict[str, Node]) -> str:
     return ""
 
 
-def _references(attributes: dict[str, Node]) -> str:
+def _header_fields(attributes: dict[str, Node]) -> str:
     for name, value in attributes.items():
         if name.startswith(_HEADER_FIELDS) and isinstance(value, str):
             return value

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from mailsync_grpc.model.flags import Flags
-from mailsync_grpc.model.report import Report
+from mailsync_grpc.model.report import Report, ReportParts
 
 MAX_ADDRESSES = 1_000
 """Longer address lists are cut to this and `Envelope.truncated` is set."""
@@ -95,8 +95,12 @@ class Envelope(NamedTuple):
 
 
 class FetchedMessage(NamedTuple):
-    """One message of a FETCH answer: its UID, its flags and, when asked for, its metadata."""
+    """One message of a FETCH answer: its UID, its flags and its metadata.
+
+    With `report_parts` the envelope's report lacks what these parts say.
+    """
 
     uid: int
     flags: Flags
     envelope: Envelope
+    report_parts: ReportParts | None = None

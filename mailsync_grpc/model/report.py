@@ -46,3 +46,17 @@ class Report(NamedTuple):
     feedback_type: str = ""
     auto_submitted: str = ""
     reporting_mta: str = ""
+
+
+class ReportPart(NamedTuple):
+    """A part of a report message: its section (RFC 3501 section 6.4.5) and its transfer encoding, lower case."""
+
+    section: str
+    transfer_encoding: str
+
+
+class ReportParts(NamedTuple):
+    """Where a message says what it reports: the part for programs, and the original unless its Message-ID is known."""
+
+    status: ReportPart | None
+    original: ReportPart | None

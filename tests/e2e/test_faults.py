@@ -62,7 +62,7 @@ READS_ONLY = re.compile(
     rb"CAPABILITY|NOOP|LOGOUT|NAMESPACE|AUTHENTICATE PLAIN|LOGIN \"[^\r\n]*\"|ID \([^\r\n]*\)|ENABLE CONDSTORE"
     rb'|LIST "" "\*"(?: RETURN \([A-Z -]+\))?|EXAMINE "[^\r\n]*"|STATUS "[^\r\n]*" \([A-Z ]+\)'
     rb"|UID FETCH [\d:,*]+ \((?:(?:UID|FLAGS|INTERNALDATE|RFC822\.SIZE|ENVELOPE|BODYSTRUCTURE"
-    rb"|BODY\.PEEK\[HEADER\.FIELDS \(REFERENCES\)\]) ?)+\)"
+    rb"|BODY\.PEEK\[HEADER\.FIELDS \(REFERENCES AUTO-SUBMITTED\)\]|BODY\.PEEK\[[\d.]+\]<0\.65536>) ?)+\)"
 )
 
 

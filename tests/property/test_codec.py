@@ -15,6 +15,7 @@ from mailsync_grpc.model.envelope import Address, Attachment, BodyPart, Envelope
 from mailsync_grpc.model.flags import SYSTEM_FLAGS, Flags
 from mailsync_grpc.model.folder import FolderKey, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, encode_id, envelope_name
+from mailsync_grpc.model.report import DeliveryAction, Report, ReportKind, ReportRecipient
 from mailsync_grpc.store.codec import (
     View,
     encode_envelope,
@@ -41,6 +42,18 @@ flags = st.builds(
 )
 uids = st.integers(1, MAX_UID)
 ids = st.binary(min_size=10, max_size=10)
+reports = st.builds(
+    Report,
+    st.sampled_from(ReportKind),
+    texts,
+    st.lists(
+        st.builds(ReportRecipient, texts, texts, st.sampled_from(DeliveryAction), texts, texts, texts),
+        max_size=3,
+    ).map(tuple),
+    texts,
+    texts,
+    texts,
+)
 envelopes = st.builds(
     Envelope,
     internal_date=seconds,
@@ -67,6 +80,7 @@ envelopes = st.builds(
     ).map(tuple),
     partial=st.none() | st.builds(Partial, st.sampled_from(PartialReason), texts),
     truncated=st.booleans(),
+    report=st.none() | reports,
 )
 folders = st.builds(
     FolderKey,
@@ -128,9 +142,15 @@ def _detail(envelope: Envelope) -> envelope_pb2.Envelope:
         references=map(clean, envelope.references),
         body_meta=[envelope_pb2.BodyMeta(**_fields(part)) for part in envelope.text_parts],
         attachments=[envelope_pb2.Attachment(**_fields(part)) for part in envelope.attachments],
+        report=_report(envelope.report) if envelope.report else None,
         partial=envelope_pb2.Partial(**_fields(partial)) if partial else None,
         truncated=envelope.truncated,
     )
+
+
+def _report(report: Report) -> envelope_pb2.Report:
+    recipients = [envelope_pb2.ReportRecipient(**_fields(recipient)) for recipient in report.recipients]
+    return envelope_pb2.Report(**(_fields(report) | {"recipients": recipients}))
 
 
 def _flags(value: Flags) -> envelope_pb2.Flags:

@@ -5,6 +5,7 @@ as it stands in the message, encoded words undecoded, as servers do.
 """
 
 import re
+from collections.abc import Collection
 from email import message_from_bytes
 from email.message import Message
 from email.utils import getaddresses
@@ -34,12 +35,12 @@ def body_structure(raw: bytes) -> bytes:
     return _structure(message_from_bytes(raw))
 
 
-def header_fields(raw: bytes, name: str) -> bytes:
-    """The literal of BODY[HEADER.FIELDS (name)]: the fields as they stand, and the empty line."""
+def header_fields(raw: bytes, names: Collection[str]) -> bytes:
+    """The literal of BODY[HEADER.FIELDS (names)]: the fields as they stand, and the empty line."""
     fields = [
         b"%s: %s\r\n" % (key.encode("ascii"), _octets(value))
         for key, value in message_from_bytes(raw).raw_items()
-        if key.lower() == name.lower()
+        if key.lower() in names
     ]
     told = b"".join(fields) + b"\r\n"
     return b"{%d}\r\n%s" % (len(told), told)

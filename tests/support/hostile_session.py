@@ -199,7 +199,11 @@ def _item(name: str, uid: int, message: HeldMessage) -> bytes:
 
 def _section(name: str, raw: bytes) -> bytes:
     if name.startswith("BODY.PEEK[HEADER.FIELDS"):
-        return b"BODY[HEADER.FIELDS (REFERENCES)] " + hostile_message.header_fields(raw, "References")
+        names = name.partition("(")[2].partition(")")[0]
+        return b"BODY[HEADER.FIELDS (%s)] %s" % (
+            names.encode("ascii"),
+            hostile_message.header_fields(raw, names.lower().split()),
+        )
     wanted = _SECTION.fullmatch(name)
     assert wanted is not None, name
     header, _, text = raw.partition(b"\r\n\r\n")

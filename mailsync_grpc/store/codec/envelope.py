@@ -10,6 +10,7 @@ from functools import lru_cache
 from mailsync_grpc.model.envelope import Address, Attachment, BodyPart, Envelope, Partial, PartialReason
 from mailsync_grpc.model.evidence import Evidence, evidence_of
 from mailsync_grpc.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, Flags
+from mailsync_grpc.store.codec.messages import report_message
 from mailsync_grpc.store.codec.wire import (
     bytes_tag,
     chunk,
@@ -30,7 +31,7 @@ _TO, _CC, _BCC = bytes_tag(16), bytes_tag(17), bytes_tag(18)
 _MESSAGE_ID, _IN_REPLY_TO, _HEADER_DATE = bytes_tag(19), bytes_tag(20), bytes_tag(21)
 _HEADER_DATE_RAW, _EMAIL_ID, _HAS_ATTACHMENT = bytes_tag(22), bytes_tag(23), varint_tag(24)
 _REFERENCES, _BODY_META, _ATTACHMENTS = bytes_tag(30), bytes_tag(31), bytes_tag(32)
-_PARTIAL, _TRUNCATED = bytes_tag(34), varint_tag(35)
+_REPORT, _PARTIAL, _TRUNCATED = bytes_tag(33), bytes_tag(34), varint_tag(35)
 _TEXT = tuple(bytes_tag(field) for field in range(10))
 _NUMBER = tuple(varint_tag(field) for field in range(10))
 _BODY_SIZE, _BODY_LINES = _NUMBER[6], _NUMBER[7]
@@ -77,6 +78,8 @@ def _detail(envelope: Envelope) -> bytes:
     parts = [_repeated_text(_REFERENCES, text) for text in envelope.references]
     parts.extend([chunk(_BODY_META, _body_meta(part)) for part in envelope.text_parts])
     parts.extend([chunk(_ATTACHMENTS, _attachment(part)) for part in envelope.attachments])
+    if envelope.report is not None:
+        parts.append(chunk(_REPORT, report_message(envelope.report).SerializeToString()))
     if envelope.partial is not None:
         parts.append(chunk(_PARTIAL, _partial(envelope.partial)))
     if envelope.truncated:

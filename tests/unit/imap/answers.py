@@ -13,7 +13,7 @@ ATTRIBUTES = {
         ' "<first@mail.example> <second@mail.example>" "<B27397-0100000@cac.washington.edu>")'
     ),
     "BODYSTRUCTURE": ('("text" "plain" ("charset" "US-ASCII") NIL NIL "7BIT" 3028 92 NIL NIL NIL NIL)'),
-    "BODY[HEADER.FIELDS (REFERENCES)]": "{44}\r\nReferences: <r1@mail.example>\r\n <r2@x.y>\r\n\r\n",
+    "BODY[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]": "{44}\r\nReferences: <r1@mail.example>\r\n <r2@x.y>\r\n\r\n",
 }
 
 
