@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from mailsync_grpc.errors import ImapError, ImapProtocolError, ImapRefusedError, ImapUnreachableError
-from mailsync_grpc.model.changes import EnvelopeAdded, NewEnvelope
+from mailsync_grpc.model.changes import NewEnvelope
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.sync.bounce import announced
 from mailsync_grpc.sync.commit import Committer, chunks
 
 
@@ -21,7 +22,7 @@ class Arrivals:
             messages, breach = self._fetched(UidSet.of(chunk))
             left = UidSet.of(chunk) - UidSet.of(message.uid for message in messages)
             state.commit(
-                [EnvelopeAdded(state.folder.key, message) for message in messages],
+                [change for message in messages for change in announced(state.folder.key, message)],
                 cursor=max(state.progress.cursor, chunk[-1]),
                 pending=state.progress.pending | left,
                 arriving=state.progress.arriving | left,

@@ -7,18 +7,22 @@ caller wants the connection for something else, so that a long history holds up 
 A message that the server lists but does not give, or gives as a husk, stays pending until the end of the slice, is
 asked for once more, and then is stored, is gone, or is stored as a PARTIAL record: it must not be fetched for ever.
 A message that fails the whole batch it is in is found by `doubt` and ends the same way.
+
+A batch with messages that report something is held until no answer is under way and their parts can be read. One whose
+parts break the connection is found by a doubt of its own and kept without what they say.
 """
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError, ImapUnreachableError
 from mailsync_grpc.imap.connection import PendingFetch
 from mailsync_grpc.imap.metadata import parse_metadata
-from mailsync_grpc.model.changes import Backfilled, Change, EnvelopeAdded, FolderSynced, NewEnvelope
+from mailsync_grpc.model.changes import Backfilled, Change, FolderSynced, NewEnvelope
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage, Partial, PartialReason
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.sync.bounce import announced
 from mailsync_grpc.sync.commit import Committer, is_husk
 from mailsync_grpc.sync.doubt import Doubt
 
@@ -29,11 +33,16 @@ _REFUSED = Partial(PartialReason.REFUSED, "the server lists this message but doe
 
 @dataclass(slots=True)
 class Backfill:
-    """A slice of one folder's backfill. `doubt` outlives it; `skipped` are the UIDs that were asked for and not given."""
+    """A slice of one folder's backfill. `doubt` and `report_doubt` outlive it.
+
+    `skipped` are the UIDs that were asked for and not given, `held` a batch with report parts still to be read.
+    """
 
     state: Committer
     doubt: Doubt
+    report_doubt: Doubt
     skipped: UidSet = UidSet()
+    held: list[FetchedMessage] = field(default_factory=list)
     given: bool = False
 
     def run(self, more: Callable[[], bool]) -> None:
@@ -46,10 +55,12 @@ class Backfill:
         request = self._ask(UidSet())
         while request is not None:
             answer = self._read(request)
+            self._settle_held()
             ahead = self._ask(request.uids if answer is not None else UidSet()) if more() else None
             if answer is not None:
                 self._store(request.uids, answer)
             request = ahead
+        self._settle_held()
         self._settle_skipped()
         self._settle_poison()
 
@@ -77,13 +88,31 @@ class Backfill:
 
     def _store(self, asked: UidSet, answer: bytes) -> None:
         with self.state.timed("parse"):
-            messages = self.state.identified(
-                [message for message in parse_metadata(answer) if not is_husk(message.envelope)]
-            )
+            messages = [message for message in parse_metadata(answer) if not is_husk(message.envelope)]
         messages = [message for message in messages if message.uid in self.state.progress.pending]
         self.given = self.given or bool(messages)
         self.skipped |= asked - UidSet.of(message.uid for message in messages)
-        self._commit(messages, UidSet.of(message.uid for message in messages))
+        self.held = messages
+        if not any(message.report_parts for message in messages):
+            self._settle_held()
+
+    def _settle_held(self) -> None:
+        while self.held:
+            group = self.held[: self.report_doubt.limit]
+            found = self.state.identified(self._detailed(group))
+            self._commit(found, UidSet.of(message.uid for message in found))
+            del self.held[: len(group)]
+
+    def _detailed(self, group: list[FetchedMessage]) -> list[FetchedMessage]:
+        uids, poison = UidSet.of(message.uid for message in group), self.report_doubt.poison
+        try:
+            detailed = self.state.detailed(group, poison)
+        except (ImapProtocolError, ImapUnreachableError):
+            self.report_doubt.failed(uids - poison)
+            raise
+        self.report_doubt.succeeded()
+        self.report_doubt.forgive(uids)
+        return detailed
 
     def _commit(self, messages: list[NewEnvelope], settled: UidSet, gone: int = 0) -> None:
         progress = self.state.progress
@@ -107,15 +136,18 @@ class Backfill:
         arriving = self.state.progress.arriving
         history = tuple(message for message in messages if message.uid not in arriving)
         changes: list[Change] = [Backfilled(self.state.folder.key, history)] if history else []
-        return changes + [
-            EnvelopeAdded(self.state.folder.key, message) for message in messages if message.uid in arriving
-        ]
+        for message in messages:
+            if message.uid in arriving:
+                changes += announced(self.state.folder.key, message)
+        return changes
 
     def _settle_skipped(self) -> None:
         """Ask once more in a folder opened anew, where what is not listed has gone."""
         if self.skipped:
             self.state.reopen()
-        while batch := self.skipped.highest(self.state.account.settings.batch_size):
+        while batch := self.skipped.highest(
+            min(self.state.account.settings.batch_size, self.report_doubt.limit)
+        ):
             messages = self.state.connection.fetch_metadata(batch)
             self.given = self.given or bool(messages)
             self._settle(batch, messages)
@@ -140,7 +172,7 @@ class Backfill:
             raise ImapProtocolError(
                 f"{self.state.folder.display_name!r} lists messages but gives none of them"
             )
-        self._commit(self.state.identified(found), uids, len(uids) - len(found))
+        self._commit(self.state.identified(self._detailed(found)), uids, len(uids) - len(found))
 
     def _gives_others(self) -> bool:
         """Whether the server gives a stored message, so that those it withholds are to blame and not the server."""

@@ -5,21 +5,28 @@ that a message was delivered (RFC 3464), a message that is no spam (RFC 6430) or
 bounce and no complaint. Where a report's details could not be had, what its sender calls it counts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from mailsync_grpc.imap.report import whole_report
 from mailsync_grpc.model.changes import Change, EnvelopeAdded, NewEnvelope, Reported
 from mailsync_grpc.model.envelope import FetchedMessage
 from mailsync_grpc.model.folder import FolderKey
-from mailsync_grpc.model.report import DeliveryAction, Report, ReportKind, ReportParts, ReportRecipient
+from mailsync_grpc.model.report import DeliveryAction, Report, ReportKind, ReportRecipient
+from mailsync_grpc.model.uidset import UidSet
 
 _ARRIVED = {DeliveryAction.DELIVERED, DeliveryAction.RELAYED, DeliveryAction.EXPANDED}
 _NO_COMPLAINTS = {"not-spam", "auth-failure"}
 
 
-def wanted(messages: Sequence[FetchedMessage]) -> list[tuple[int, str]]:
-    """Return UID and section of each part that is needed to know what `messages` report."""
-    return [(message.uid, section) for message in messages for section in _sections(message.report_parts)]
+def wanted(messages: Sequence[FetchedMessage], unreadable: UidSet) -> list[tuple[int, str]]:
+    """Return UID and section of each part that is needed to know what `messages` but the `unreadable` ones report."""
+    return [
+        (message.uid, part.section)
+        for message in messages
+        if message.report_parts is not None and message.uid not in unreadable
+        for part in message.report_parts
+        if part is not None
+    ]
 
 
 def completed(
@@ -38,12 +45,6 @@ def _completed(message: FetchedMessage, octets: dict[tuple[int, str], bytes | No
     )
     report = whole_report(report, parts, status, original)
     return message._replace(envelope=message.envelope._replace(report=report), report_parts=None)
-
-
-def _sections(parts: ReportParts | None) -> Iterator[str]:
-    for part in parts or ():
-        if part is not None:
-            yield part.section
 
 
 def announced(folder: FolderKey, message: NewEnvelope) -> list[Change]:

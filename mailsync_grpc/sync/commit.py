@@ -9,6 +9,7 @@ from mailsync_grpc import metrics
 from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.imap.fetch import FlagListing
+from mailsync_grpc.imap.report import MAX_OCTETS
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import (
     Backfilled,
@@ -27,6 +28,7 @@ from mailsync_grpc.model.ids import ID_BYTES, RandomBytes
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import Batch, ConflictError, Store
+from mailsync_grpc.sync import bounce
 from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.runs import ActiveRun
 
@@ -34,6 +36,9 @@ T = TypeVar("T")
 
 LATEST_ARRIVAL = 3_600.0
 """Seconds; mail announced later than this after its INTERNALDATE did not arrive just now."""
+_REPORTS_AT_ONCE = 100
+"""Messages whose parts are in memory at a time: two of 64 KiB each at the worst."""
+_NOTHING = UidSet()
 
 
 class RenumberedError(MailsyncError):
@@ -84,7 +89,22 @@ class Committer:
         """Return those of `uids` that the server gives, with new ids, ascending; without husks."""
         with self.timed("fetch"):
             messages = self.connection.fetch_metadata(uids)
-        return self.identified([message for message in messages if not is_husk(message.envelope)])
+        return self.identified(
+            self.detailed([message for message in messages if not is_husk(message.envelope)])
+        )
+
+    def detailed(self, messages: list[FetchedMessage], unreadable: UidSet = _NOTHING) -> list[FetchedMessage]:
+        """Return `messages` with what their parts report, except where the server refuses a part or it is `unreadable`.
+
+        A round trip where there is anything to read; no answer may be under way meanwhile.
+        """
+        found: list[FetchedMessage] = []
+        for chunk in chunks(messages, _REPORTS_AT_ONCE):
+            wanted = bounce.wanted(chunk, unreadable)
+            with self.timed("fetch"):
+                octets = self.connection.fetch_sections(wanted, MAX_OCTETS)
+            found += bounce.completed(chunk, dict(zip(wanted, octets, strict=True)))
+        return found
 
     def identified(self, messages: list[FetchedMessage]) -> list[NewEnvelope]:
         """Return the messages with an id each, drawn at once because a system call a message would show."""

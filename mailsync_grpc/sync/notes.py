@@ -16,6 +16,7 @@ class FolderNotes:
 
     backoff: Backoff = field(default_factory=Backoff)
     doubt: Doubt = field(default_factory=Doubt)
+    report_doubt: Doubt = field(default_factory=Doubt)
     suspicion: Suspicion | None = None
 
     @property

@@ -144,7 +144,7 @@ class Visit:
                 break
             state = self._committer(folder, progress)
             try:
-                Backfill(state, notes.doubt).run(more)
+                Backfill(state, notes.doubt, notes.report_doubt).run(more)
             except RenumberedError:
                 notes.backoff.until = self.next_poll
                 continue

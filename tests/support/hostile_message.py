@@ -46,6 +46,23 @@ def header_fields(raw: bytes, names: Collection[str]) -> bytes:
     return b"{%d}\r\n%s" % (len(told), told)
 
 
+def section(raw: bytes, number: str) -> bytes:
+    """The octets of BODY[number] (RFC 3501 section 6.4.5), encoded as they stand."""
+    part: object = message_from_bytes(raw)
+    for step in number.split("."):
+        assert isinstance(part, Message), number
+        payload = part.get_payload()
+        children = payload if part.get_content_maintype() == "multipart" else [part]
+        part = children[int(step) - 1]
+    assert isinstance(part, Message), number
+    return _content(part)
+
+
+def _content(part: Message) -> bytes:
+    payload = part.get_payload()
+    return _octets(payload) if isinstance(payload, str) else _inner(part)
+
+
 def _envelope(message: Message) -> bytes:
     from_ = _addresses(message, "From")
     parts = [
@@ -96,7 +113,7 @@ def _structure(part: Message) -> bytes:
             subtype,
             _parameters(part, "content-type"),
         )
-    content = _octets(payload) if isinstance(payload, str) else _inner(part)
+    content = _content(part)
     fields = [
         nstring(part.get_content_maintype().encode()),
         subtype,

@@ -21,7 +21,7 @@ FULL = "IMAP4rev1 AUTH=PLAIN ID ENABLE NAMESPACE CONDSTORE ESEARCH SPECIAL-USE L
 BAD = Reply(completion=b"BAD not understood")
 ABSENT = Reply(completion=b"NO [NONEXISTENT] no such folder")
 _ITEM = re.compile(r"BODY\.PEEK\[[^\]]*\](?:<\d+\.\d+>)?|[A-Z0-9.]+")
-_SECTION = re.compile(r"BODY\.PEEK\[(HEADER|TEXT|)\]<(\d+)\.(\d+)>")
+_SECTION = re.compile(r"BODY\.PEEK\[(HEADER|TEXT|[\d.]*)\]<(\d+)\.(\d+)>")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
@@ -207,6 +207,7 @@ def _section(name: str, raw: bytes) -> bytes:
     wanted = _SECTION.fullmatch(name)
     assert wanted is not None, name
     header, _, text = raw.partition(b"\r\n\r\n")
-    whole = {"": raw, "HEADER": header + b"\r\n\r\n", "TEXT": text}[wanted[1]]
+    named = {"": raw, "HEADER": header + b"\r\n\r\n", "TEXT": text}
+    whole = named[wanted[1]] if wanted[1] in named else hostile_message.section(raw, wanted[1])
     octets = whole[int(wanted[2]) :][: int(wanted[3])]
     return b"BODY[%s]<%s> {%d}\r\n%s" % (wanted[1].encode(), wanted[2].encode(), len(octets), octets)
