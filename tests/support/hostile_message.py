@@ -52,8 +52,8 @@ def section(raw: bytes, number: str) -> bytes:
     for step in number.split("."):
         assert isinstance(part, Message), number
         payload = part.get_payload()
-        several = part.get_content_maintype() == "multipart" and isinstance(payload, list)
-        part = payload[int(step) - 1] if several else part
+        if isinstance(payload, list) and part.get_content_maintype() == "multipart":
+            part = payload[int(step) - 1]
     assert isinstance(part, Message), number
     return _content(part)
 
