@@ -113,7 +113,7 @@ def _connected(user: str, password: str, store: Store) -> Iterator[Callable[[], 
             state = Committer(
                 store, connection, account, folder, progress, FolderNotes(), time.monotonic, _now, os.urandom
             )
-            return timed(lambda: FolderSync(state).look(full=True))
+            return timed(lambda: FolderSync(state, lambda _: True).look(full=True))
 
         yield look
 

@@ -22,6 +22,7 @@ from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.channel import Channel, PendingFetch
 from mailsync_grpc.imap.endpoint import Endpoint, Policy
 from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, parse_flags, parse_section
+from mailsync_grpc.imap.folder_names import INBOX
 from mailsync_grpc.imap.listing import (
     FolderStatus,
     ListedFolder,
@@ -124,11 +125,21 @@ class Connection:
         self._channel.reset(selected.exists)
         return selected
 
+    def leave(self) -> None:
+        """Let go of the open folder: by UNSELECT (RFC 3691), else for INBOX, which no other mailbox can become."""
+        if "UNSELECT" in self._capabilities:
+            with contextlib.suppress(ImapRefusedError):
+                self._channel.run(b"UNSELECT")
+            self._channel.reset(0)
+        else:
+            self.examine(INBOX.encode())
+
     def namespaces(self) -> Namespaces | None:
-        """Return the server's namespaces, None when it has no NAMESPACE (RFC 2342)."""
-        if "NAMESPACE" not in self._capabilities:
-            return None
-        return parse_namespaces(self._channel.run(b"NAMESPACE"))
+        """Return the server's namespaces (RFC 2342), None when it has no NAMESPACE or does not answer it."""
+        if "NAMESPACE" in self._capabilities:
+            with contextlib.suppress(ImapRefusedError):
+                return parse_namespaces(self._channel.run(b"NAMESPACE"))
+        return None
 
     # Messages of the selected folder.
 

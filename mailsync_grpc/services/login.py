@@ -9,15 +9,15 @@ from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.connecting import policy_of
 from mailsync_grpc.imap.connection import connect
 from mailsync_grpc.imap.endpoint import Endpoint
-from mailsync_grpc.imap.listing import ListedFolder
+from mailsync_grpc.sync.naming import Naming, known_as
 
 
 @dataclass(frozen=True, slots=True)
 class Greeted:
-    """What a login showed: capabilities in upper case, sorted, and the folders as listed."""
+    """What a login showed: capabilities in upper case, sorted, and the folders as listed and as users know them."""
 
     capabilities: tuple[str, ...]
-    folders: tuple[ListedFolder, ...] = field(repr=False)
+    folders: tuple[Naming, ...] = field(repr=False)
 
 
 TryLogin = Callable[[Endpoint, Password], Greeted]
@@ -30,7 +30,8 @@ def try_login(config: ImapConfig) -> TryLogin:
     def attempt(endpoint: Endpoint, credentials: Password) -> Greeted:
         try:
             with connect(endpoint, policy_of(config), credentials) as connection:
-                return Greeted(tuple(sorted(connection.capabilities)), tuple(connection.list_folders()))
+                folders = known_as(connection.list_folders(), connection.namespaces())
+                return Greeted(tuple(sorted(connection.capabilities)), tuple(folders))
         except EndpointForbiddenError as error:
             raise InvalidFieldError({"account.imap.host": str(error)}) from None
         except UnsafeArgumentError as error:

@@ -32,7 +32,7 @@ from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.retry import Backoff
 from mailsync_grpc.sync.run_keeper import RunKeeper
 from mailsync_grpc.sync.scheduler import Lane
-from mailsync_grpc.sync.visit import Visit
+from mailsync_grpc.sync.visit import ElsewhereError, Visit
 
 LISTING_INTERVAL = 300.0
 """Seconds between two listings of an account's folders."""
@@ -175,7 +175,14 @@ class AccountSync:
         due = self.env.clock() >= self.next_poll
         if due:
             self.next_poll = self.env.clock() + retry.jittered(account.settings.poll_interval, self.env.draw)
-        return Visit(self.env, account, connection, keeper, self.notes, self.as_of, self.next_poll).run(due)
+        visit = Visit(
+            self.env, account, connection, keeper, self.notes, self.as_of, self._tree, self.next_poll
+        )
+        try:
+            return visit.run(due)
+        except ElsewhereError:
+            self._tree.refresh(connection)
+            return replace(visit, relisted=True).run(due)
 
     def _connected(self, account: Account) -> Connection:
         if any(notes.distrusts(self.connection, self.env.clock()) for notes in self.notes.values()):
@@ -185,7 +192,11 @@ class AccountSync:
         return self.connection
 
     def _list_when_due(self, connection: Connection, keeper: RunKeeper) -> None:
+        if self.env.clock() >= self.next_listing or self._tree.missing or keeper.waiting:
+            self._tree.refresh(connection)
+            self.next_listing = self.env.clock() + LISTING_INTERVAL
+
+    @property
+    def _tree(self) -> FolderTree:
         assert self.tree is not None
-        if self.env.clock() >= self.next_listing or keeper.waiting:
-            self.tree.refresh(connection)
-            self.next_listing = self.env.clock() + (0.0 if self.tree.missing else LISTING_INTERVAL)
+        return self.tree

@@ -42,7 +42,7 @@ _NOTHING = UidSet()
 
 
 class RenumberedError(MailsyncError):
-    """The folder got another UIDVALIDITY since its look, so that its UIDs mean other messages; the next look resets it."""
+    """The folder's name shows another UIDVALIDITY, so that UIDs mean other messages: renumbered, or another mailbox."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ resumes without loss or repetition. History found by a folder's first look goes 
 first by `backfill`; what arrives later is new mail and is announced message by message.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from mailsync_grpc.errors import FolderNotSelectableError, ImapProtocolError
@@ -30,7 +30,7 @@ from mailsync_grpc.store.base import Counter
 from mailsync_grpc.store.values import FlagBlock
 from mailsync_grpc.sync import diff, plan
 from mailsync_grpc.sync.arrivals import Arrivals
-from mailsync_grpc.sync.commit import Committer, chunks
+from mailsync_grpc.sync.commit import Committer, RenumberedError, chunks
 from mailsync_grpc.sync.removals import Removals
 
 BLOCKS_PER_READ = 1_024
@@ -38,14 +38,18 @@ BLOCKS_PER_READ = 1_024
 
 @dataclass(slots=True)
 class FolderSync:
-    """The looks at one folder; `state` follows what was committed."""
+    """The looks at one folder; `state` follows what was committed.
+
+    `may_reset` tells whether a UIDVALIDITY other than the known one is that of a mailbox that nobody else's record is of.
+    """
 
     state: Committer
+    may_reset: Callable[[int], bool]
 
     def look(self, full: bool) -> bool:
         """Look at the folder, in full when asked or due, and commit what differs; True when it was a full look.
 
-        Raises the errors of the connection and of the store; what was committed before stays.
+        Raises the errors of the connection and of the store, and RenumberedError; what was committed before stays.
         """
         state = self.state
         self._settle_validity(state.connection.examine(state.folder.raw_name).uid_validity)
@@ -67,6 +71,10 @@ class FolderSync:
             case plan.Validity.FIRST:
                 state.renew(FolderChanged(_numbered(folder, answered, folder.mirror), FolderChangeKind.STATE))
             case plan.Validity.RESET:
+                if not self.may_reset(answered or 0):
+                    raise RenumberedError(
+                        f"{folder.name} is renumbered, or its name is another mailbox's now"
+                    )
                 mirror = MirrorNo(state.store.allocate(Counter.MIRROR))
                 state.renew(FolderReset(_numbered(folder, answered, mirror), folder.key), FolderProgress())
             case plan.Validity.UNUSABLE:

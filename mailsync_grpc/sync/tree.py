@@ -1,30 +1,39 @@
-"""How an account's folder records follow from what LIST answered.
+r"""How an account's folder records follow from a listing in which each name is recognised (`rename`, `naming`); pure.
 
-A folder is known by its raw name, so a rename shows as one folder missing and one created. A listing may be empty,
-cut or wrong once: a folder that is not shown is only *missing*, and the caller removes it after two complete listings
-in a row agree. The Sent folder is the one marked so by the server (RFC 6154), else the one named so in some language.
+The Sent folder is the one marked so by the server (RFC 6154), else the one named so in some language; INBOX and Sent are
+selected by default, and what the user chose goes before. A rename alone never drops a mirror: a folder that was selected
+for its name stays so under another one. Folders of other users and shared ones are never taken for the account's own.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mailsync_grpc.imap.folder_names import SENT, special_use_of
-from mailsync_grpc.imap.listing import ListedFolder
+from mailsync_grpc.imap.listing import FolderStatus
 from mailsync_grpc.model.account import AccountKey
-from mailsync_grpc.model.folder import Folder, MirrorNo
+from mailsync_grpc.model.folder import Folder, MirrorNo, Selection
 from mailsync_grpc.model.ids import FolderNo
+from mailsync_grpc.sync.naming import Naming
 
 MOMENTARY = frozenset({"\\Marked", "\\Unmarked"})
 """Attributes that tell whether mail came lately (RFC 3501 section 7.2.2), not what the folder is."""
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A listed name, what users call it, the stored folder that it holds (None: it is new) and its STATUS, if asked."""
+
+    naming: Naming
+    folder: Folder | None = None
+    status: FolderStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TreeDelta:
-    """Folders to be created, records to be replaced (next version), and folders that the listing did not show."""
+    """Folders to be created, and records to be replaced (next version)."""
 
     created: tuple[Folder, ...]
     updated: tuple[Folder, ...]
-    missing: tuple[Folder, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,69 +45,60 @@ class NewNumbers:
     id: bytes
 
 
-def reconcile(
-    account: AccountKey,
-    listed: Sequence[ListedFolder],
-    stored: Sequence[Folder],
-    number: Callable[[], NewNumbers],
-) -> TreeDelta:
+def reconcile(account: AccountKey, seen: Sequence[Seen], number: Callable[[], NewNumbers]) -> TreeDelta:
     """Return what the listing changes; `number` is called once for each folder that is new."""
-    known = {folder.raw_name: folder for folder in stored}
-    by_name = not any(entry.special_use == SENT for entry in listed)
+    seen = sorted(seen, key=lambda one: one.naming.path)
+    by_name = not any(one.naming.own and one.naming.entry.special_use == SENT for one in seen)
+    folders = [_described(one.folder or _new(account, one, number()), one, by_name) for one in seen]
+    ids = {folder.path: folder.id for folder in folders}
+    sent = _sent(folders)
     created: list[Folder] = []
-    kept: dict[bytes, Folder] = {}
-    for entry in sorted(listed, key=lambda entry: entry.name):
-        folder = known.get(entry.raw_name)
-        if folder is None:
-            folder = _new(account, entry, number())
-            created.append(folder)
-        kept[entry.raw_name] = _described(folder, entry, by_name)
-    kept = _with_parents(kept)
-    kept = _with_default_selection(kept)
-    new_names = {folder.raw_name for folder in created}
-    return TreeDelta(
-        created=tuple(folder for name, folder in kept.items() if name in new_names),
-        updated=tuple(
-            replace(folder, version=folder.version + 1)
-            for name, folder in kept.items()
-            if name not in new_names and folder != known[name]
-        ),
-        missing=tuple(folder for name, folder in known.items() if name not in kept),
-    )
+    updated: list[Folder] = []
+    for folder, one in zip(folders, seen, strict=True):
+        by_default = folder.path == ("INBOX",) or folder is sent
+        parent = ids.get(folder.path[:-1], b"")
+        after = _selection_kept(replace(folder, by_default=by_default, parent_id=parent), one.folder)
+        if one.folder is None:
+            created.append(after)
+        elif after != one.folder:
+            updated.append(replace(after, version=after.version + 1))
+    return TreeDelta(tuple(created), tuple(updated))
 
 
-def _new(account: AccountKey, entry: ListedFolder, numbers: NewNumbers) -> Folder:
-    return Folder(account, numbers.folder, numbers.id, numbers.mirror, 1, entry.raw_name, entry.name)
+def _new(account: AccountKey, one: Seen, numbers: NewNumbers) -> Folder:
+    entry = one.naming.entry
+    return Folder(account, numbers.folder, numbers.id, numbers.mirror, 1, entry.raw_name, one.naming.path)
 
 
-def _named_use(entry: ListedFolder) -> str:
+def _named_use(naming: Naming) -> str:
     """Return the use that the folder's own name, without those above it, stands for in some language."""
-    return special_use_of(entry.name.rsplit(entry.delimiter, 1)[-1] if entry.delimiter else entry.name)
+    delimiter = naming.entry.delimiter
+    return special_use_of(naming.path.rsplit(delimiter, 1)[-1] if delimiter else naming.path)
 
 
-def _described(folder: Folder, entry: ListedFolder, by_name: bool) -> Folder:
+def _described(folder: Folder, one: Seen, by_name: bool) -> Folder:
+    entry, path, own = one.naming
+    use = entry.special_use or (_named_use(one.naming) if by_name else "")
+    mailbox_id = one.status.mailbox_id if one.status else ""
     return replace(
         folder,
-        display_name=entry.name,
+        raw_name=entry.raw_name,
+        display_name=path,
         delimiter=entry.delimiter or "",
         attributes=tuple(sorted(entry.attributes - MOMENTARY)),
-        special_use=entry.special_use or (_named_use(entry) if by_name else ""),
+        special_use=use if own else "",
         selectable=entry.selectable,
+        mailbox_id=mailbox_id or folder.mailbox_id,
     )
 
 
-def _with_parents(folders: dict[bytes, Folder]) -> dict[bytes, Folder]:
-    ids = {folder.path: folder.id for folder in folders.values()}
-    return {
-        name: replace(folder, parent_id=ids.get(folder.path[:-1], b"")) for name, folder in folders.items()
-    }
+def _sent(folders: Sequence[Folder]) -> Folder | None:
+    """Return the Sent folder; where names alone make several candidates, the shortest path is the real one."""
+    candidates = [folder for folder in folders if folder.special_use == SENT and folder.selectable]
+    return min(candidates, key=lambda folder: (len(folder.path), folder.path), default=None)
 
 
-def _with_default_selection(folders: dict[bytes, Folder]) -> dict[bytes, Folder]:
-    """INBOX and one Sent folder; where names alone make several candidates, the shortest path is the real one."""
-    sent = [folder for folder in folders.values() if folder.special_use == SENT and folder.selectable]
-    chosen = min(sent, key=lambda folder: (len(folder.path), folder.path), default=None)
-    return {
-        name: replace(folder, by_default=folder.path == ("INBOX",) or folder is chosen)
-        for name, folder in folders.items()
-    }
+def _selection_kept(folder: Folder, before: Folder | None) -> Folder:
+    if before is None or before.raw_name == folder.raw_name or folder.selected or not before.selected:
+        return folder
+    return replace(folder, selection=Selection.SELECTED)

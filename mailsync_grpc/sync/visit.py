@@ -6,6 +6,7 @@ whole account (the connection, the credentials, the store) is raised.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -29,7 +30,7 @@ from mailsync_grpc.sync.backfill import Backfill
 from mailsync_grpc.sync.commit import Committer, RenumberedError
 from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.folder import FolderSync
-from mailsync_grpc.sync.folders import marked
+from mailsync_grpc.sync.folders import FolderTree, marked
 from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.run_keeper import RunKeeper
 
@@ -40,12 +41,20 @@ FOLDERS_OWN = (ImapRefusedError, ImapProtocolError, FolderNotSelectableError, Un
 
 log = structlog.get_logger()
 
+
+class ElsewhereError(MailsyncError):
+    """A folder's name is gone or holds another mailbox: list the folders, which shows renames, and visit again."""
+
+
 Selected = tuple[Folder, FolderProgress]
 
 
 @dataclass(slots=True)
 class Visit:
-    """A turn's work. `notes` and `as_of` are the account's and outlive it; the next poll is due at `next_poll`."""
+    """A turn's work. `notes`, `as_of` and `tree` are the account's and outlive it; the next poll is due at `next_poll`.
+
+    `relisted` tells that the folders were listed anew because of what a visit before met in this turn.
+    """
 
     env: Environment
     account: Account
@@ -53,10 +62,15 @@ class Visit:
     keeper: RunKeeper
     notes: dict[MirrorNo, FolderNotes]
     as_of: dict[FolderNo, int]
+    tree: FolderTree
     next_poll: float
+    relisted: bool = False
 
     def run(self, due: bool) -> bool:
-        """Look at the folders, all of them when `due`, and fetch what is pending; True when some of it is left."""
+        """Look at the folders, all of them when `due`, and fetch what is pending; True when some of it is left.
+
+        Raises ElsewhereError, once a turn, for a folder that may have another name now.
+        """
         folders = self._selected()
         self._forget_others(folders)
         self.keeper.begin(folders, self.account.settings)
@@ -71,7 +85,8 @@ class Visit:
         stored = {
             folder.no: (folder, progress) for folder, progress in self.env.store.folders(self.account.no)
         }
-        return [stored[folder.no] for folder in plan.order(f for f, _ in stored.values() if f.selected)]
+        there = (f for f, _ in stored.values() if f.selected and f.no not in self.tree.missing)
+        return [stored[folder.no] for folder in plan.order(there)]
 
     def _forget_others(self, folders: Iterable[Selected]) -> None:
         selected = {folder.mirror: folder.no for folder, _ in folders}
@@ -96,12 +111,15 @@ class Visit:
         state = self._committer(folder, progress)
         notes = self._notes(folder)
         try:
-            FolderSync(state).look(
+            FolderSync(state, partial(self.tree.vouches, folder, self.relisted)).look(
                 full=notes.suspicion is not None or (self.keeper.wants(folder) and self.keeper.full)
             )
-        except RenumberedError:
+        except RenumberedError as error:
+            self._seek(folder, error)
             notes.backoff.until = self.next_poll
         except FOLDERS_OWN as error:
+            if isinstance(error, ImapRefusedError) and not folder.error_reason:
+                self._seek(folder, error)
             self._folder_failed(state.folder, error)
         else:
             metrics.SYNC_POLLS.labels(result="changed" if state.changed else "unchanged").inc()
@@ -109,6 +127,10 @@ class Visit:
             notes.backoff.clear()
             self._mark(state.folder, "", "")
             self.keeper.compared(folder, len(state.progress.pending))
+
+    def _seek(self, folder: Folder, error: MailsyncError) -> None:
+        if not self.relisted:
+            raise ElsewhereError(f"{folder.name} may have another name now") from error
 
     def _folder_failed(self, folder: Folder, error: MailsyncError) -> None:
         metrics.SYNC_POLLS.labels(result="failed").inc()

@@ -22,6 +22,7 @@ from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import Greeted
 from mailsync_grpc.services.watch_feed import Feed
 from mailsync_grpc.store.base import Store
+from mailsync_grpc.sync.naming import known_as
 from mailsync_grpc.v1 import (
     account_service_pb2_grpc,
     content_service_pb2_grpc,
@@ -56,7 +57,7 @@ class FakeMailServer:
             raise self.fault
         if credentials.password != self.password and self.refusal is not None:
             raise self.refusal()
-        return Greeted(("IDLE", "IMAP4REV1"), tuple(self.folders))
+        return Greeted(("IDLE", "IMAP4REV1"), tuple(known_as(self.folders, None)))
 
 
 @dataclass(slots=True)

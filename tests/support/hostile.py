@@ -160,10 +160,10 @@ def _send(client: socket.socket, octets: bytes, pace: float | None) -> None:
 
 
 class HostileServer(FaultyServer):
-    """A faulty server with a mailbox of its own in memory."""
+    """A faulty server with a mailbox of its own in memory; `prefix` is that of its personal folders."""
 
-    def __init__(self, capabilities: str = FULL) -> None:
-        self.mail = HeldMail()
+    def __init__(self, capabilities: str = FULL, prefix: str = "") -> None:
+        self.mail = HeldMail(prefix)
         self.mailbox = HostileMailbox(self)
         super().__init__(lambda: Session(self.mail, self.mailbox.user, self.mailbox.password, capabilities))
 
@@ -192,6 +192,9 @@ class HostileMailbox:
 
     def delete_folder(self, folder: str) -> None:
         self.server.mail.delete_folder(folder)
+
+    def rename_folder(self, folder: str, name: str) -> None:
+        self.server.mail.rename_folder(folder, name)
 
     def deliver(self, messages: Iterable[bytes | Delivery], folder: str = "INBOX") -> int:
         return self.server.mail.deliver(messages, folder)

@@ -17,7 +17,10 @@ from tests.support.hostile_faults import After, Reply
 from tests.support.hostile_store import HeldFolder, HeldMail, HeldMessage
 
 PLAIN = "IMAP4rev1"
-FULL = "IMAP4rev1 AUTH=PLAIN ID ENABLE NAMESPACE CONDSTORE ESEARCH SPECIAL-USE LIST-EXTENDED LITERAL+"
+FULL = (
+    "IMAP4rev1 AUTH=PLAIN ID ENABLE NAMESPACE CONDSTORE ESEARCH SPECIAL-USE LIST-EXTENDED LITERAL+ UNSELECT"
+)
+OBJECT_IDS = FULL + " OBJECTID"
 BAD = Reply(completion=b"BAD not understood")
 ABSENT = Reply(completion=b"NO [NONEXISTENT] no such folder")
 _ITEM = re.compile(r"BODY\.PEEK\[[^\]]*\](?:<\d+\.\d+>)?|[A-Z0-9.]+")
@@ -43,10 +46,11 @@ class Session:
             "LOGIN ": self._login,
             "ID ": lambda _: Reply((b'* ID ("name" "hostile")',)),
             "ENABLE ": lambda names: Reply((b"* ENABLED " + names.encode(),)),
-            "NAMESPACE": lambda _: Reply((b'* NAMESPACE (("" "/")) NIL NIL',)),
+            "NAMESPACE": lambda _: Reply((self._mail.namespaces,)),
             "LIST ": self._list,
             "STATUS ": self._status,
             "EXAMINE ": self._examine,
+            "UNSELECT": self._unselect,
             "UID FETCH ": self._fetch,
             "UID SEARCH ": self._search,
         }
@@ -92,11 +96,12 @@ class Session:
         return Reply(tuple(self._listed(name, folder) for name, folder in self._mail.folders.items()))
 
     def _listed(self, name: str, folder: HeldFolder) -> bytes:
-        inner = any(other.startswith(name + "/") for other in self._mail.folders)
+        inner = any(other.startswith(name + self._mail.delimiter) for other in self._mail.folders)
         attributes = ["\\HasChildren" if inner else "\\HasNoChildren"]
         if folder.special_use and "SPECIAL-USE" in self._capabilities:
             attributes.append(folder.special_use)
-        return b'* LIST (%s) "/" %s' % (" ".join(attributes).encode(), _quoted(name))
+        told = (" ".join(attributes).encode(), self._mail.delimiter.encode(), _quoted(name))
+        return b'* LIST (%s) "%s" %s' % told
 
     def _named(self, argument: str) -> HeldFolder | None:
         found = _QUOTED.match(argument)
@@ -109,7 +114,9 @@ class Session:
             return ABSENT
         counters = (len(folder.messages), folder.uid_next, folder.uid_validity, folder.modseq)
         told = b"MESSAGES %d UIDNEXT %d UIDVALIDITY %d HIGHESTMODSEQ %d" % counters
-        return Reply((b"* STATUS %s (%s)" % (arguments.partition(" (")[0].encode("latin-1"), told),))
+        if "MAILBOXID" in arguments.rpartition(" (")[2]:
+            told += b" MAILBOXID (%s)" % folder.mailbox_id.encode()
+        return Reply((b"* STATUS %s (%s)" % (arguments.rpartition(" (")[0].encode("latin-1"), told),))
 
     def _examine(self, argument: str) -> Reply:
         self._folder, self._view = self._named(argument), []
@@ -124,6 +131,10 @@ class Session:
         flags = rb"* FLAGS (\Answered \Flagged \Deleted \Seen \Draft)"
         counts = (b"* %d EXISTS" % len(self._view), b"* 0 RECENT")
         return Reply((flags, *counts, *(b"* OK [%s] ok" % code for code in codes)), b"OK [READ-ONLY] opened")
+
+    def _unselect(self, _: str) -> Reply:
+        self._folder = None
+        return Reply()
 
     def _news(self) -> list[bytes]:
         """EXPUNGE and EXISTS for what changed since the last command; the view then is what was told."""

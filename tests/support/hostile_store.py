@@ -15,6 +15,7 @@ from mailsync_grpc.cli.demo.second_client import Delivery
 
 SPECIAL_USES = ("Sent", "Drafts", "Trash", "Junk", "Archive")
 FIRST_VALIDITY = 1_700_000_000
+_mailbox_ids = count(1)
 _CHANGE = re.compile(r"([+-]?)FLAGS(?:\.SILENT)? \((.*)\)")
 
 
@@ -27,10 +28,14 @@ class HeldMessage:
 
 @dataclass(slots=True)
 class HeldFolder:
-    r"""A folder; `special_use` is a LIST attribute such as `\Sent`, `messages` are by ascending UID."""
+    r"""A folder; `special_use` is a LIST attribute such as `\Sent`, `mailbox_id` is RFC 8474's.
+
+    `messages` are by ascending UID.
+    """
 
     uid_validity: int
     special_use: str = ""
+    mailbox_id: str = field(default_factory=lambda: f"M{next(_mailbox_ids)}")
     uid_next: int = 1
     modseq: int = 1
     messages: dict[int, HeldMessage] = field(default_factory=dict)
@@ -51,21 +56,26 @@ class HeldFolder:
 
 
 class HeldMail:
-    """All folders of one user, by display name with `/` between levels."""
+    """All folders of one user, by display name with `/` between levels.
 
-    def __init__(self) -> None:
+    With a `prefix` such as `INBOX.` personal folders are below it, and its last character is between levels.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
         self.lock = threading.RLock()
+        self.delimiter = prefix[-1:] or "/"
+        self.namespaces = f'* NAMESPACE (("{prefix}" "{self.delimiter}")) NIL NIL'.encode()
         self._validities = count(FIRST_VALIDITY)
         self.folders = {"INBOX": HeldFolder(next(self._validities))}
         for name in SPECIAL_USES:
-            self.folders[name] = HeldFolder(next(self._validities), f"\\{name}")
+            self.folders[prefix + name] = HeldFolder(next(self._validities), f"\\{name}")
 
     def create_folders(self, names: Iterable[str]) -> None:
         with self.lock:
             for name in names:
-                levels = name.split("/")
+                levels = name.split(self.delimiter)
                 for depth in range(1, len(levels) + 1):
-                    path = "/".join(levels[:depth])
+                    path = self.delimiter.join(levels[:depth])
                     if path not in self.folders:
                         self.folders[path] = HeldFolder(next(self._validities))
 
@@ -73,11 +83,21 @@ class HeldMail:
         with self.lock:
             del self.folders[name]
 
+    def rename_folder(self, name: str, new: str) -> None:
+        """Give the folder and those below it other names; a special use stays with the name, as on Dovecot."""
+        with self.lock:
+            assert new not in self.folders, new
+            for old in [
+                old for old in self.folders if (old + self.delimiter).startswith(name + self.delimiter)
+            ]:
+                held = self.folders[new + old.removeprefix(name)] = self.folders.pop(old)
+                held.special_use = ""
+
     def renumber(self, name: str, uid_validity: int) -> None:
         """Give all messages new UIDs under another UIDVALIDITY, as a repaired index does."""
         with self.lock:
             old = self.folders[name]
-            self.folders[name] = new = HeldFolder(uid_validity, old.special_use)
+            self.folders[name] = new = HeldFolder(uid_validity, old.special_use, old.mailbox_id)
             for message in old.messages.values():
                 new.add(message)
 

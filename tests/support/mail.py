@@ -25,6 +25,7 @@ class AnyMailbox(Protocol):
     def with_password(self, password: str) -> Self: ...
     def create_folders(self, *folders: str) -> None: ...
     def delete_folder(self, folder: str) -> None: ...
+    def rename_folder(self, folder: str, name: str) -> None: ...
     def deliver(self, messages: Iterable[bytes | Delivery], folder: str = "INBOX") -> int: ...
     def store(self, uids: str, change: str, folder: str = "INBOX") -> None: ...
     def expunge(self, uids: str, folder: str = "INBOX") -> None: ...
@@ -65,9 +66,11 @@ class Mailbox:
 
     def delete_folder(self, folder: str) -> None:
         with self.connect() as client:
-            status, answer = client.delete(mailbox_argument(folder))
-            if status != "OK":
-                raise imaplib.IMAP4.error(f"DELETE: {answer!r}")
+            _accepted("DELETE", *client.delete(mailbox_argument(folder)))
+
+    def rename_folder(self, folder: str, name: str) -> None:
+        with self.connect() as client:
+            _accepted("RENAME", *client.rename(mailbox_argument(folder), mailbox_argument(name)))
 
     def deliver(self, messages: Iterable[bytes | Delivery], folder: str = "INBOX") -> int:
         return self.server.deliver(self.user, folder, messages)
@@ -105,6 +108,9 @@ class Mailbox:
     def _in(self, folder: str, command: str, *arguments: str) -> None:
         with self.connect() as client:
             client.select(mailbox_argument(folder))
-            status, answer = client.uid(command, *arguments)
-            if status != "OK":
-                raise imaplib.IMAP4.error(f"UID {command}: {answer!r}")
+            _accepted(f"UID {command}", *client.uid(command, *arguments))
+
+
+def _accepted(command: str, status: str, answer: object) -> None:
+    if status != "OK":
+        raise imaplib.IMAP4.error(f"{command}: {answer!r}")
