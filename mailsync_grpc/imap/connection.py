@@ -69,6 +69,11 @@ class Connection:
         return self._enabled
 
     @property
+    def has_lasting_ids(self) -> bool:
+        """Whether the server has ids of messages that stay when they move (RFC 8474, Gmail)."""
+        return not self._capabilities.isdisjoint({"OBJECTID", "X-GM-EXT-1"})
+
+    @property
     def exists(self) -> int:
         """Messages in the selected folder as last announced."""
         return self._channel.exists
@@ -163,7 +168,13 @@ class Connection:
 
         So the next request can be on its way before the last answer is parsed.
         """
-        return self._fetch(uids, self._metadata_items())
+        return self._fetch(
+            uids, b" ".join((commands.METADATA_ITEMS, *self._id_items(), commands.STRUCTURE_ITEMS))
+        )
+
+    def request_minimal(self, uids: UidSet) -> PendingFetch:
+        """Send a FETCH of flags and lasting ids only, for `parse_minimal(pending.read(), uids)`."""
+        return self._fetch(uids, b" ".join((b"UID FLAGS", *self._id_items())))
 
     def fetch_section(self, uid: int, section: str, offset: int, length: int) -> bytes:
         """Return at most `length` octets of a body section from `offset`, empty at its end.
@@ -244,13 +255,13 @@ class Connection:
             return frozenset(untagged_text(known[-1]).upper().split())
         return parse_words(self._channel.run(b"CAPABILITY"), "CAPABILITY") or frozenset()
 
-    def _metadata_items(self) -> bytes:
-        items = [commands.METADATA_ITEMS]
+    def _id_items(self) -> list[bytes]:
+        items = []
         if "OBJECTID" in self._capabilities:
             items.append(b"EMAILID")
         if "X-GM-EXT-1" in self._capabilities:
             items.append(b"X-GM-MSGID X-GM-LABELS")
-        return b" ".join((*items, commands.STRUCTURE_ITEMS))
+        return items
 
     def _fetch(self, uids: UidSet, items: bytes) -> PendingFetch:
         pieces = (str(piece).encode("ascii") for piece in uids.chunks(commands.MAX_RANGES))

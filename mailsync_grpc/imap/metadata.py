@@ -247,7 +247,7 @@ def _irregular_message(uid: int, flags: Flags, attributes: dict[str, Node]) -> F
         flags,
         internal_date if isinstance(internal_date, str) else "",
         number_of(attributes.get("RFC822.SIZE")) or 0,
-        _email_id(attributes),
+        email_id_of(attributes),
         date,
         subject,
         [_node_addresses(field) for field in told[2:8]],
@@ -272,7 +272,8 @@ def _node_addresses(node: Node) -> _Addresses:
     return tuple(found[: MAX_ADDRESSES + 1])
 
 
-def _email_id(attributes: dict[str, Node]) -> str:
+def email_id_of(attributes: dict[str, Node]) -> str:
+    """Return EMAILID (RFC 8474) or Gmail's X-GM-MSGID among `attributes`, empty when there is neither."""
     match attributes.get("EMAILID"), attributes.get("X-GM-MSGID"):
         case [str(email_id)], _:
             return header_text(email_id)

@@ -15,6 +15,7 @@ from mailsync_grpc.config import ImapConfig
 from mailsync_grpc.errors import InvalidFieldError, NotImplementedYetError
 from mailsync_grpc.model.account import Account, Security, SyncSettings
 from mailsync_grpc.model.ids import AccountNo
+from mailsync_grpc.model.window import SyncMode
 from mailsync_grpc.services.fields import Violations, seconds
 from mailsync_grpc.store.codec.messages import account_message
 from mailsync_grpc.v1 import account_pb2 as pb
@@ -129,7 +130,6 @@ def refuse_unbuilt(message: pb.Account) -> None:
     for present, what in (
         (message.auth.HasField("oauth"), "auth.oauth"),
         (message.auth.HasField("secret_ref"), "auth.secret_ref"),
-        (message.sync.mode == pb.SYNC_MODE_MINIMAL, "sync.mode MINIMAL"),
         (message.sync.HasField("window"), "sync.window"),
         (bool(message.imap.proxy_url), "imap.proxy_url"),
         (bool(message.imap.tls.client_certificate_pem), "imap.tls.client_certificate_pem"),
@@ -223,4 +223,10 @@ def _settings(sync: pb.SyncSettings, faults: Violations) -> SyncSettings:
     faults.unless(600 <= full <= 366 * 86_400, "account.sync.full_interval", "10 min to 366 days")
     faults.unless(100 <= batch <= 5_000, "account.sync.batch_size", "100 to 5000, or 0 for 1000")
     faults.unless(flags_window <= 10_000, "account.sync.flags_window", "0 to 10000")
-    return SyncSettings(poll, full, batch, flags_window)
+    return SyncSettings(poll, full, batch, flags_window, _mode(sync.mode, faults))
+
+
+def _mode(asked: pb.SyncMode.ValueType, faults: Violations) -> SyncMode:
+    known = not asked or asked in {int(mode) for mode in SyncMode}
+    faults.unless(known, "account.sync.mode", "a value of SyncMode")
+    return SyncMode(asked) if asked and known else SyncMode.FULL_METADATA

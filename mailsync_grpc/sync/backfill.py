@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 
 from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError, ImapUnreachableError
 from mailsync_grpc.imap.connection import PendingFetch
-from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.model.changes import Backfilled, Change, FolderSynced, NewEnvelope
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage, Partial, PartialReason
 from mailsync_grpc.model.uidset import UidSet
@@ -70,7 +69,7 @@ class Backfill:
             return None  # it is rather the server that is ill
         waiting = self.state.progress.pending - under_way - self.skipped - poison
         batch = waiting.highest(min(self.state.account.settings.batch_size, self.doubt.limit))
-        return self.state.connection.request_metadata(batch) if batch else None
+        return self.state.request(batch) if batch else None
 
     def _read(self, request: PendingFetch) -> bytes | None:
         """Return the answer, None when the server refuses it."""
@@ -88,7 +87,9 @@ class Backfill:
 
     def _store(self, asked: UidSet, answer: bytes) -> None:
         with self.state.timed("parse"):
-            messages = [message for message in parse_metadata(answer) if not is_husk(message.envelope)]
+            messages = [
+                message for message in self.state.read(answer, asked) if not is_husk(message.envelope)
+            ]
         messages = [message for message in messages if message.uid in self.state.progress.pending]
         self.given = self.given or bool(messages)
         self.skipped |= asked - UidSet.of(message.uid for message in messages)
@@ -148,7 +149,7 @@ class Backfill:
         while batch := self.skipped.highest(
             min(self.state.account.settings.batch_size, self.report_doubt.limit)
         ):
-            messages = self.state.connection.fetch_metadata(batch)
+            messages = self.state.read(self.state.request(batch).read(), batch)
             self.given = self.given or bool(messages)
             self._settle(batch, messages)
             self.skipped -= batch
@@ -185,7 +186,8 @@ class Backfill:
 
     def _gives(self, uid: int) -> bool:
         with contextlib.suppress(ImapRefusedError):
-            return bool(self.state.connection.fetch_metadata(UidSet.span(uid, uid)))
+            alone = UidSet.span(uid, uid)
+            return bool(self.state.read(self.state.request(alone).read(), alone))
         return False
 
     def _listed(self, uids: UidSet) -> list[FetchedMessage]:

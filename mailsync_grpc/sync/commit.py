@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import MailsyncError
-from mailsync_grpc.imap.connection import Connection
+from mailsync_grpc.imap.connection import Connection, PendingFetch
 from mailsync_grpc.imap.fetch import FlagListing
+from mailsync_grpc.imap.metadata import parse_metadata
+from mailsync_grpc.imap.minimal import NOT_FETCHED, listed_messages, parse_minimal
 from mailsync_grpc.imap.report import MAX_OCTETS
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import (
@@ -27,6 +29,7 @@ from mailsync_grpc.model.folder import Folder, FolderProgress
 from mailsync_grpc.model.ids import ID_BYTES, RandomBytes
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.model.window import SyncMode
 from mailsync_grpc.store.base import Batch, ConflictError, Store
 from mailsync_grpc.sync import bounce
 from mailsync_grpc.sync.notes import FolderNotes
@@ -50,7 +53,8 @@ class Committer:
     """One folder over one connection: its record and progress as last committed, `notes` of it, and what commits need.
 
     `clock` returns monotonic seconds, `now` milliseconds since 1970; `random` makes envelope ids. With a `run` that covers the folder each
-    commit also writes the run's counts. `mode` labels the metrics; `changed` tells whether any event was committed.
+    commit also writes the run's counts. `mode` labels the metrics; `changed` tells whether any event was committed;
+    `listing` is the last list of flags, kept where it says all that is stored of a message.
     """
 
     store: Store
@@ -65,6 +69,7 @@ class Committer:
     run: ActiveRun | None = None
     mode: str = "incremental"
     changed: bool = False
+    listing: FlagListing | None = None
 
     def reopen(self) -> None:
         """Open the folder again for what its look found. Raises RenumberedError."""
@@ -83,12 +88,31 @@ class Committer:
     def list_flags(self, span: str) -> FlagListing:
         """Return UID and flags of the messages in `span`, `n:*`."""
         with self.timed("fetch"):
-            return self.connection.fetch_flags(span)
+            listing = self.connection.fetch_flags(span)
+        if self.minimal and not self.connection.has_lasting_ids:
+            self.listing = listing
+        return listing
+
+    @property
+    def minimal(self) -> bool:
+        """Whether metadata is left to be fetched when someone asks for it."""
+        return self.account.settings.mode is SyncMode.MINIMAL
+
+    def request(self, uids: UidSet) -> PendingFetch:
+        """Send the FETCH of what is stored of messages; `read` makes them of its answer."""
+        connection = self.connection
+        return connection.request_minimal(uids) if self.minimal else connection.request_metadata(uids)
+
+    def read(self, answer: bytes, asked: UidSet) -> list[FetchedMessage]:
+        """Return the messages of an answer to `request`, by ascending UID."""
+        return parse_minimal(answer, asked) if self.minimal else parse_metadata(answer, asked)
 
     def fetch(self, uids: UidSet) -> list[NewEnvelope]:
         """Return those of `uids` that the server gives, with new ids, ascending; without husks."""
+        if self.listing is not None:
+            return self.identified(listed_messages(self.listing, uids))
         with self.timed("fetch"):
-            messages = self.connection.fetch_metadata(uids)
+            messages = self.read(self.request(uids).read(), uids)
         return self.identified(
             self.detailed([message for message in messages if not is_husk(message.envelope)])
         )
@@ -165,7 +189,7 @@ def is_husk(envelope: Envelope) -> bool:
 
     What has a husk is asked for once more in a folder opened anew: there it is gone, or truly as empty as that.
     """
-    return not (
+    return envelope.partial is not NOT_FETCHED and not (
         envelope.internal_date
         or envelope.header_date_raw
         or envelope.subject

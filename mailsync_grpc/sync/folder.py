@@ -31,6 +31,7 @@ from mailsync_grpc.store.values import FlagBlock
 from mailsync_grpc.sync import diff, plan
 from mailsync_grpc.sync.arrivals import Arrivals
 from mailsync_grpc.sync.commit import Committer, RenumberedError, chunks
+from mailsync_grpc.sync.listed import store_listed
 from mailsync_grpc.sync.removals import Removals
 
 BLOCKS_PER_READ = 1_024
@@ -120,6 +121,7 @@ class FolderSync:
             expected_exists=len(listing.uids),
             verified_at=self.state.now(),
         )
+        store_listed(self.state)
 
     # What the answer means
 
