@@ -60,6 +60,17 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class HostLimits(_Section):
+    """What one host is asked for at most, by all processes together; what is not set stays as it is known."""
+
+    connections: int | None = Field(default=None, ge=2)
+    """Connections of one mailbox at a time."""
+    host_connections: int | None = Field(default=None, ge=2)
+    """Connections of all mailboxes together."""
+    bytes_per_day: int | None = Field(default=None, ge=0)
+    """Octets received of one mailbox in 24 hours, 0 for any number."""
+
+
 class ImapConfig(_Section):
     """What is allowed and how patient we are toward mail servers."""
 
@@ -71,6 +82,8 @@ class ImapConfig(_Section):
     """Seconds to connect and to finish TLS."""
     command_timeout: float = Field(default=120.0, gt=0, le=3600)
     """Seconds that one command may take from its first to its last octet."""
+    limits: dict[str, HostLimits] = Field(default_factory=dict)
+    """Limits by domain (`gmail.com` holds for `imap.gmail.com`), `*` for every domain that is not named."""
 
 
 class TlsConfig(_Section):

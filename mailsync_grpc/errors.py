@@ -196,6 +196,18 @@ class QuotaExceededError(MailsyncError):
     reason = "QUOTA"
 
 
+class BudgetSpentError(QuotaExceededError):
+    """What a mail server puts up with is used up for now: nothing is wrong, ask again after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ConnectionsSpentError(BudgetSpentError):
+    """As many connections as a mail server puts up with are open."""
+
+
 class WatchLimitError(MailsyncError):
     """The server holds as many watch streams as it may; try again later."""
 

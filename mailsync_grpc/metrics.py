@@ -72,6 +72,13 @@ IMAP_ERRORS = Counter(
     ["reason"],
 )
 
+IMAP_BUDGET_WAITS = Counter(
+    "mailsync_imap_budget_waits_total",
+    "Times that something waited because a mail server's budget was used up, by use (poll, backfill, content) and"
+    " resource (mailbox_connections, host_connections, bytes).",
+    ["use", "resource"],
+)
+
 # Content
 
 CONTENT_CACHE_REQUESTS = Counter(

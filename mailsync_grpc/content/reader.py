@@ -42,7 +42,9 @@ from mailsync_grpc.errors import (
     StoreFullError,
     UidValidityChangedError,
 )
+from mailsync_grpc.imap.budget import Use
 from mailsync_grpc.imap.connecting import connector
+from mailsync_grpc.imap.ledger import Ledger
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.metrics import CONTENT_CACHE_REQUESTS
 from mailsync_grpc.model.account import Account
@@ -240,12 +242,12 @@ class ContentReader:
             await asyncio.sleep(CLEAN_SECONDS)
 
 
-def open_reader(config: Config, vault: Vault) -> ContentReader:
+def open_reader(config: Config, vault: Vault, books: Ledger) -> ContentReader:
     """Return a reader over the cache in the data directory, to be entered once on the event loop it serves."""
     settings = config.content
     limits = Limits(settings.max_bytes, settings.max_disk_use)
     cache = Cache(config.data_dir / "content", vault.subkey("content cache"), limits)
-    source = ImapSource(Sessions(connector(config.imap, vault)))
+    source = ImapSource(Sessions(connector(config.imap, vault, books, Use.CONTENT)))
     return ContentReader(source, cache, vault.subkey("content names"), settings.chunk_size)
 
 

@@ -1,18 +1,21 @@
-"""From an account as stored to a connection: its endpoint, the operator's policy, its opened credentials."""
+"""From an account as stored to a connection: its endpoint, the operator's policy, its budget, its opened credentials."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from mailsync_grpc import metrics
-from mailsync_grpc.config import ImapConfig
+from mailsync_grpc.config import Config, ImapConfig
 from mailsync_grpc.errors import ImapError
 from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.budget import Mailbox, Process, Use
 from mailsync_grpc.imap.connection import Connection, connect
 from mailsync_grpc.imap.endpoint import Endpoint, Policy
+from mailsync_grpc.imap.ledger import Lease, Ledger, ledger
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.vault import Vault
 
 Connector = Callable[[Account], Connection]
-"""Opens a logged-in connection. Raises ImapError and CredentialsNeededError."""
+"""Opens a logged-in connection. Raises ImapError, CredentialsNeededError and BudgetSpentError."""
 
 
 def policy_of(config: ImapConfig) -> Policy:
@@ -25,19 +28,39 @@ def policy_of(config: ImapConfig) -> Policy:
     )
 
 
+def ledger_of(config: Config, process: Process) -> Ledger:
+    """Return this process's share of what mail servers put up with."""
+    overrides = {
+        domain.lower(): limits.model_dump(exclude_none=True) for domain, limits in config.imap.limits.items()
+    }
+    return ledger(overrides, process, config.workers)
+
+
 def endpoint_of(account: Account) -> Endpoint:
     """Return where the account's mail is."""
     return Endpoint(account.host, account.port, account.security, account.ca_pem)
 
 
-def connector(config: ImapConfig, vault: Vault) -> Connector:
+@contextmanager
+def leased(books: Ledger, host: str, username: str, use: Use) -> Iterator[Lease]:
+    """Hold a place for a connection that is opened in the block, which then holds it. Raises BudgetSpentError."""
+    lease = books.lease(Mailbox(host.lower(), username), use)
+    try:
+        yield lease
+    except BaseException:
+        lease.release()
+        raise
+
+
+def connector(config: ImapConfig, vault: Vault, books: Ledger, use: Use) -> Connector:
     """Return a function that connects and logs in an account; the password lives only as long as the call."""
     policy = policy_of(config)
 
     def connect_account(account: Account) -> Connection:
         credentials = Password(account.username, vault.open_password(account.no, account.sealed_credentials))
         try:
-            return connect(endpoint_of(account), policy, credentials)
+            with leased(books, account.host, account.username, use) as lease:
+                return connect(endpoint_of(account), policy, credentials, lease=lease)
         except ImapError as error:
             metrics.IMAP_ERRORS.labels(reason=error.reason).inc()
             raise

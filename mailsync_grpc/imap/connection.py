@@ -23,6 +23,7 @@ from mailsync_grpc.imap.channel import Channel, PendingFetch
 from mailsync_grpc.imap.endpoint import Endpoint, Policy
 from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, parse_flags, parse_section
 from mailsync_grpc.imap.folder_names import INBOX
+from mailsync_grpc.imap.ledger import UNMETERED, Lease
 from mailsync_grpc.imap.listing import (
     FolderStatus,
     ListedFolder,
@@ -87,6 +88,11 @@ class Connection:
     def closed(self) -> bool:
         """Whether the connection can no longer be used."""
         return self._channel.wire.closed
+
+    @property
+    def lease(self) -> Lease:
+        """What the connection may still ask of its host."""
+        return self._channel.wire.lease
 
     @property
     def bytes_received(self) -> int:
@@ -290,9 +296,16 @@ class Connection:
 
 
 def connect(
-    endpoint: Endpoint, policy: Policy, credentials: Password, clock: Clock = time.monotonic
+    endpoint: Endpoint,
+    policy: Policy,
+    credentials: Password,
+    clock: Clock = time.monotonic,
+    lease: Lease = UNMETERED,
 ) -> Connection:
-    """Return a connection that is logged in. Raises EndpointForbiddenError, UnsafeArgumentError and any ImapError."""
-    connection = Connection(open_session(endpoint, policy, credentials, clock))
+    """Return a connection that is logged in. Raises EndpointForbiddenError, UnsafeArgumentError and any ImapError.
+
+    `lease` is the connection's until it closes; where none could be opened it is still the caller's.
+    """
+    connection = Connection(open_session(endpoint, policy, credentials, clock, lease))
     connection.introduce()
     return connection

@@ -14,6 +14,7 @@ from mailsync_grpc.errors import ImapError, ImapProtocolError, ImapTlsError, Mai
 from mailsync_grpc.imap.answer import untagged_text
 from mailsync_grpc.imap.auth import Password, check_credentials, log_in
 from mailsync_grpc.imap.endpoint import Address, Endpoint, Policy, Security, resolve
+from mailsync_grpc.imap.ledger import Lease
 from mailsync_grpc.imap.refusal import farewell
 from mailsync_grpc.imap.wire import Clock, Wire, tls_context
 
@@ -24,9 +25,9 @@ class GuardedClient(IMAPClient):  # type: ignore[misc]  # IMAPClient has no type
     wire: Wire
 
     def __init__(
-        self, endpoint: Endpoint, addresses: tuple[Address, ...], policy: Policy, clock: Clock
+        self, endpoint: Endpoint, addresses: tuple[Address, ...], policy: Policy, clock: Clock, lease: Lease
     ) -> None:
-        self._make_wire = partial(Wire, endpoint, addresses, policy, clock)
+        self._make_wire = partial(Wire, endpoint, addresses, policy, clock, lease)
         super().__init__(endpoint.host, endpoint.port, ssl=endpoint.security == Security.IMPLICIT_TLS)
         # IMAPClient turns imaplib's debugging up; it would format every line and hand the login to a logger.
         self.wire.debug = 0
@@ -36,10 +37,12 @@ class GuardedClient(IMAPClient):  # type: ignore[misc]  # IMAPClient has no type
         return self.wire
 
 
-def open_session(endpoint: Endpoint, policy: Policy, credentials: Password, clock: Clock) -> Wire:
+def open_session(
+    endpoint: Endpoint, policy: Policy, credentials: Password, clock: Clock, lease: Lease
+) -> Wire:
     """Return an authenticated wire. Raises EndpointForbiddenError, UnsafeArgumentError and every ImapError."""
     check_credentials(credentials)
-    client = _connected(endpoint, resolve(endpoint, policy), policy, clock)
+    client = _connected(endpoint, resolve(endpoint, policy), policy, clock, lease)
     try:
         _secure_and_log_in(client, endpoint, credentials)
     except imaplib.IMAP4.error:
@@ -56,10 +59,10 @@ def open_session(endpoint: Endpoint, policy: Policy, credentials: Password, cloc
 
 
 def _connected(
-    endpoint: Endpoint, addresses: tuple[Address, ...], policy: Policy, clock: Clock
+    endpoint: Endpoint, addresses: tuple[Address, ...], policy: Policy, clock: Clock, lease: Lease
 ) -> GuardedClient:
     try:
-        return GuardedClient(endpoint, addresses, policy, clock)
+        return GuardedClient(endpoint, addresses, policy, clock, lease)
     except imaplib.IMAP4.error as fault:
         raise _greeting_fault(fault) from None
     except (ValueError, TypeError):

@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from mailsync_grpc.errors import (
+    ConnectionsSpentError,
     EnvelopeNotFoundError,
     ImapError,
     ImapProtocolError,
@@ -27,6 +28,8 @@ from mailsync_grpc.errors import (
     ServerDrainingError,
     UidValidityChangedError,
 )
+from mailsync_grpc.imap.budget import Use
+from mailsync_grpc.imap.ledger import Lease
 from mailsync_grpc.imap.listing import Selected
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.envelope import Envelope
@@ -42,6 +45,11 @@ class Reading(Protocol):
     @property
     def closed(self) -> bool:
         """Whether the connection can no longer be used."""
+        ...
+
+    @property
+    def lease(self) -> Lease:
+        """What the connection may still ask of its host."""
         ...
 
     def examine(self, raw_name: bytes) -> Selected:
@@ -74,6 +82,7 @@ class _Session:
 
     def __init__(self, account: Account, connection: Reading) -> None:
         self.belongs = (account.no, account.version)
+        self.host, self.username = account.host, account.username
         self.connection = connection
         self.raw_name: bytes | None = None
         self.idle_since = 0.0
@@ -81,6 +90,7 @@ class _Session:
 
     def read(self, folder: Folder, act: Act[T]) -> T:
         """Return what `act` reads in `folder`; what an old view does not show is looked for in a new one."""
+        self.connection.lease.check(Use.CONTENT)
         viewed = self.raw_name == folder.raw_name
         if not viewed:
             self._examine(folder)
@@ -133,7 +143,7 @@ class Sessions:
         """Return what `act` reads on a connection that has `folder` open.
 
         Raises what `act` does, UidValidityChangedError when the folder's numbering is not `folder.uid_validity`,
-        ImapError, CredentialsNeededError. To be awaited to its end: the thread cannot be cancelled.
+        ImapError, CredentialsNeededError, BudgetSpentError. To be awaited to its end: the thread cannot be cancelled.
         """
         loop = asyncio.get_running_loop()
         turns = self._turns.setdefault(account.no, asyncio.Semaphore(self._per_account))
@@ -164,7 +174,26 @@ class Sessions:
             ):  # the server has hung up on an idle connection
                 return self._use(session, folder, act)
         self._check_open()
-        return self._use(_Session(account, self._connect(account)), folder, act)
+        return self._use(_Session(account, self._connected(account)), folder, act)
+
+    def _connected(self, account: Account) -> Reading:
+        try:
+            return self._connect(account)
+        except ConnectionsSpentError:
+            if not self._make_room(account):
+                raise
+        return self._connect(account)
+
+    def _make_room(self, account: Account) -> bool:
+        """Close the connection to the account's host that idles longest, one of its mailbox before others."""
+        with self._lock:
+            idle = [session for session in self._idling if session.host == account.host]
+            idle.sort(key=lambda session: (session.username != account.username, session.idle_since))
+            for session in idle[:1]:
+                self._idling.remove(session)
+        for session in idle[:1]:
+            _log_out(session)
+        return bool(idle)
 
     def _use(self, session: _Session, folder: Folder, act: Act[T]) -> T:
         with self._lock:

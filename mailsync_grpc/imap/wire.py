@@ -26,6 +26,7 @@ from mailsync_grpc.errors import (
 from mailsync_grpc.imap import commands
 from mailsync_grpc.imap.answer import untagged_text
 from mailsync_grpc.imap.endpoint import Address, Endpoint, Policy, Security
+from mailsync_grpc.imap.ledger import UNMETERED, Lease
 from mailsync_grpc.imap.receive import Answer, ReceiveBuffer
 from mailsync_grpc.imap.refusal import farewell
 
@@ -39,14 +40,20 @@ _Taken = TypeVar("_Taken")
 class Wire(imaplib.IMAP4):
     """A connected, not yet authenticated IMAP connection to one of `addresses`.
 
-    Any fault closes it; faults of the socket, of TLS and of the caps are raised as the error tree's, only what the
+    It ends `lease`, and counts there what it receives. Any fault closes it; faults of the socket, of TLS and of the caps are raised as the error tree's, only what the
     server answers reaches imaplib. Counters are octets inside TLS.
     """
 
     def __init__(
-        self, endpoint: Endpoint, addresses: tuple[Address, ...], policy: Policy, clock: Clock
+        self,
+        endpoint: Endpoint,
+        addresses: tuple[Address, ...],
+        policy: Policy,
+        clock: Clock,
+        lease: Lease = UNMETERED,
     ) -> None:
         self._endpoint = endpoint
+        self.lease = lease
         self._addresses = addresses
         self._policy = policy
         self._clock = clock
@@ -91,6 +98,7 @@ class Wire(imaplib.IMAP4):
     def shutdown(self) -> None:
         """Close the socket, also under a thread that waits for it; harmless when it is closed."""
         was_closed, self.closed = self.closed, True
+        self.lease.release()
         if isinstance(getattr(self, "sock", None), socket.socket):
             if not was_closed:
                 metrics.IMAP_CONNECTIONS.dec()
@@ -156,6 +164,7 @@ class Wire(imaplib.IMAP4):
             raise farewell(self._last_words())
         self.bytes_received += len(data)
         _RECEIVED.inc(len(data))
+        self.lease.received(len(data))
         self._deadline += len(data) / self._policy.min_bytes_per_second
         self._received.feed(data)
 

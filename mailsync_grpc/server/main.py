@@ -18,6 +18,8 @@ from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.content.reader import open_reader
 from mailsync_grpc.errors import ConfigError
+from mailsync_grpc.imap.budget import Process
+from mailsync_grpc.imap.connecting import ledger_of
 from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.server import api, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
@@ -82,12 +84,13 @@ class _Served(NamedTuple):
 @asynccontextmanager
 async def _api(config: Config, store: Store, vault: Vault, supervisor: Supervisor) -> AsyncIterator[_Served]:
     """Serve the API while the context lasts."""
-    reader = open_reader(config, vault)
+    books = ledger_of(config, Process.API)
+    reader = open_reader(config, vault, books)
     core = Core(store, vault, config)
     feed = Feed(core)
     server = api.make_server(config)
     about = About("lmdb", SCHEMA, lambda: supervisor.alive)
-    services = assemble(core, reader, feed, try_login(config.imap), about)
+    services = assemble(core, reader, feed, try_login(config.imap, books), about)
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
         await stack.enter_async_context(reader)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from mailsync_grpc.config import ImapConfig
 from mailsync_grpc.errors import EndpointForbiddenError, InvalidFieldError, UnsafeArgumentError
 from mailsync_grpc.imap.auth import Password
-from mailsync_grpc.imap.connecting import policy_of
+from mailsync_grpc.imap.budget import Use
+from mailsync_grpc.imap.connecting import leased, policy_of
 from mailsync_grpc.imap.connection import connect
 from mailsync_grpc.imap.endpoint import Endpoint
+from mailsync_grpc.imap.ledger import Ledger
 from mailsync_grpc.sync.naming import Naming, known_as
 
 
@@ -21,15 +23,18 @@ class Greeted:
 
 
 TryLogin = Callable[[Endpoint, Password], Greeted]
-"""Logs in and lists folders. Raises InvalidFieldError for what may not be connected to, and any ImapError."""
+"""Logs in and lists folders. Raises InvalidFieldError for what may not be connected to, BudgetSpentError, and any ImapError."""
 
 
-def try_login(config: ImapConfig) -> TryLogin:
-    """Return the function that tries logins under the operator's rules; it blocks."""
+def try_login(config: ImapConfig, books: Ledger) -> TryLogin:
+    """Return the function that tries logins under the operator's rules and budgets; it blocks."""
 
     def attempt(endpoint: Endpoint, credentials: Password) -> Greeted:
         try:
-            with connect(endpoint, policy_of(config), credentials) as connection:
+            with (
+                leased(books, endpoint.host, credentials.username, Use.CONTENT) as lease,
+                connect(endpoint, policy_of(config), credentials, lease=lease) as connection,
+            ):
                 folders = known_as(connection.list_folders(), connection.namespaces())
                 return Greeted(tuple(sorted(connection.capabilities)), tuple(folders))
         except EndpointForbiddenError as error:

@@ -5,6 +5,7 @@ call is bounded by HTTP/2 peers (8 KiB by default, base64 for binary values), an
 caller as RESOURCE_EXHAUSTED instead of the error; so message and details together stay under 3 KiB.
 """
 
+import math
 from collections.abc import Mapping
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
@@ -121,6 +122,8 @@ def _details(error: MailsyncError) -> list[Message]:
     if isinstance(error, errors.AccountExistsError):
         details.append(ResourceInfo(resource_type="account", resource_name=error.name))
     retry = _lookup(RETRY_SECONDS, error)
+    if isinstance(error, errors.BudgetSpentError):
+        retry = math.ceil(error.retry_after)
     if retry is not None and not isinstance(error, errors.ImapTlsError):
         details.append(RetryInfo(retry_delay=Duration(seconds=retry)))
     return details

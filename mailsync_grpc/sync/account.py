@@ -13,12 +13,14 @@ import structlog
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import (
     AccountNotFoundError,
+    BudgetSpentError,
     CredentialsNeededError,
     FolderNotFoundError,
     ImapAuthError,
     ImapError,
     StoreFullError,
 )
+from mailsync_grpc.imap.budget import Use
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account, AccountState
 from mailsync_grpc.model.changes import AccountChanged
@@ -31,7 +33,7 @@ from mailsync_grpc.sync.folders import FolderTree
 from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.retry import Backoff
 from mailsync_grpc.sync.run_keeper import RunKeeper
-from mailsync_grpc.sync.scheduler import Lane
+from mailsync_grpc.sync.scheduler import Lane, Plan
 from mailsync_grpc.sync.visit import ElsewhereError, Visit
 
 LISTING_INTERVAL = 300.0
@@ -64,8 +66,8 @@ class AccountSync:
     tree: FolderTree | None = None
     keeper: RunKeeper | None = None
 
-    def turn(self, nudged: bool) -> tuple[float, Lane] | None:
-        """Do what is due; return when the next turn is wanted and in which lane, None when the account is gone.
+    def turn(self, nudged: bool, lane: Lane = Lane.BACKFILL) -> Plan | None:
+        """Do what is due in `lane`; return when the next turn is wanted, None when the account is gone.
 
         `nudged` says that the account, its folders or its runs were changed by an API call.
         """
@@ -73,15 +75,27 @@ class AccountSync:
         if account is None:
             self.close()
             return None
+        try:
+            return self._turn(account, nudged, lane)
+        except AccountNotFoundError:
+            self.close()
+            return None
+        except (ConflictError, FolderNotFoundError):
+            return Plan(self.env.clock() + CONFLICT_DELAY)
+        except StoreFullError as error:
+            log.warning("sync_stopped", account=account.name, reason=error.reason, detail=str(error))
+            return Plan(self.env.clock() + STORE_FULL_DELAY)
+
+    def _turn(self, account: Account, nudged: bool, lane: Lane) -> Plan:
         if account.paused:
             self.close()
             self.as_of.clear()
-            return self.env.clock() + IDLE, Lane.POLL
+            return Plan(self.env.clock() + IDLE)
         self._follow_edits(account)
         keeper = self._keeper(account, nudged)
         if self.backoff.waits(self.env.clock()) and not (keeper.requested and self.backoff.failures < 2):
-            return self.backoff.until, Lane.POLL
-        return self._guarded(account, keeper)
+            return Plan(self.backoff.until)
+        return self._guarded(account, keeper, lane)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -92,12 +106,24 @@ class AccountSync:
     # Preparation
 
     def _follow_edits(self, account: Account) -> None:
-        login = (account.host, account.port, account.security, account.ca_pem, account.sealed_credentials)
+        login = (
+            *(account.host, account.port, account.security, account.ca_pem),
+            *(account.username, account.sealed_credentials),
+        )
         resumed = self.failed and account.state is AccountState.ACTIVE
         if login != self.login or resumed:
             self.close()
             self.backoff.clear()
+            if not self.login:
+                self._take_up_breaker(account)
             self.login, self.next_poll = login, 0.0
+
+    def _take_up_breaker(self, account: Account) -> None:
+        """Go on waiting where a process before us found the credentials refused: restarts must lock nobody out."""
+        if account.state is AccountState.AUTH_FAILED:
+            self.failed = True
+            age = max(0, self.env.now() - account.state_since) / 1_000
+            self.backoff = retry.auth_resumed(age, self.env.clock())
 
     def _keeper(self, account: Account, nudged: bool) -> RunKeeper:
         if self.keeper is None:
@@ -106,35 +132,34 @@ class AccountSync:
             nudged = True
         if nudged:
             self.keeper.refresh()
+            if self.keeper.cancelled:
+                self.keeper.settle([])
         return self.keeper
 
     # Failures
 
-    def _guarded(self, account: Account, keeper: RunKeeper) -> tuple[float, Lane] | None:
+    def _guarded(self, account: Account, keeper: RunKeeper, lane: Lane) -> Plan:
         try:
-            more = self._work(account, keeper)
+            more = self._work(account, keeper, lane)
             self._settle_state(account, AccountState.ACTIVE)
-        except AccountNotFoundError:
-            self.close()
-            return None
-        except (ConflictError, FolderNotFoundError):
-            return self.env.clock() + CONFLICT_DELAY, Lane.POLL
         except CredentialsNeededError as error:
+            keeper.fail(error)
             self._settle_state(account, AccountState.CREDENTIALS_NEEDED, error.reason, str(error))
-            return self.env.clock() + IDLE, Lane.POLL
-        except StoreFullError as error:
-            log.warning("sync_stopped", account=account.name, reason=error.reason, detail=str(error))
-            return self.env.clock() + STORE_FULL_DELAY, Lane.POLL
+            return Plan(self.env.clock() + IDLE)
+        except BudgetSpentError as error:
+            log.info("account_waits", account=account.name, detail=str(error))
+            return Plan(self.env.clock() + retry.jittered(error.retry_after, self.env.draw))
         except ImapError as error:
-            return self._failed(account, keeper, error), Lane.POLL
+            return self._failed(account, keeper, error)
         self.backoff.clear()
-        return (self.env.clock(), Lane.BACKFILL) if more else (self._next_look(), Lane.POLL)
+        self._make_room()
+        return Plan(self._next_look(), self.env.clock() if more else None)
 
     def _next_look(self) -> float:
         own = [notes.look_due for notes in self.notes.values() if notes.look_due is not None]
         return min([self.next_poll, *own])
 
-    def _failed(self, account: Account, keeper: RunKeeper, error: ImapError) -> float:
+    def _failed(self, account: Account, keeper: RunKeeper, error: ImapError) -> Plan:
         self.close()
         metrics.SYNC_ERRORS.labels(reason=error.reason).inc()
         delay = retry.auth_delay if isinstance(error, ImapAuthError) else retry.network_delay
@@ -143,14 +168,16 @@ class AccountSync:
         self.next_poll = self.backoff.until
         state = AccountState.AUTH_FAILED if isinstance(error, ImapAuthError) else AccountState.UNREACHABLE
         log.warning("account_failed", account=account.name, reason=error.reason, detail=str(error))
-        try:
-            keeper.fail(error)
-            # One refused connection is no outage: the state is told when the second try fails too.
-            if state is AccountState.AUTH_FAILED or self.backoff.failures > 1:
-                self._settle_state(account, state, error.reason, str(error))
-        except (AccountNotFoundError, ConflictError, StoreFullError):
-            return self.env.clock() + CONFLICT_DELAY
-        return self.backoff.until
+        keeper.fail(error)
+        # One refused connection is no outage: the state is told when the second try fails too.
+        if state is AccountState.AUTH_FAILED or self.backoff.failures > 1:
+            self._settle_state(account, state, error.reason, str(error))
+        return Plan(self.backoff.until)
+
+    def _make_room(self) -> None:
+        if self.connection is not None and self.connection.lease.wanted:
+            self.connection.logout()
+            self.connection = None
 
     def _settle_state(
         self, account: Account, state: AccountState, reason: str = "", message: str = ""
@@ -168,15 +195,17 @@ class AccountSync:
 
     # Work
 
-    def _work(self, account: Account, keeper: RunKeeper) -> bool:
+    def _work(self, account: Account, keeper: RunKeeper, lane: Lane) -> bool:
         """Do one turn's work; True when pending messages are left."""
         connection = self._connected(account)
+        connection.lease.check(Use.POLL)
         self._list_when_due(connection, keeper)
         due = self.env.clock() >= self.next_poll
         if due:
             self.next_poll = self.env.clock() + retry.jittered(account.settings.poll_interval, self.env.draw)
         visit = Visit(
-            self.env, account, connection, keeper, self.notes, self.as_of, self._tree, self.next_poll
+            *(self.env, account, connection, keeper, self.notes, self.as_of, self._tree),
+            *(self.next_poll, lane),
         )
         try:
             return visit.run(due)

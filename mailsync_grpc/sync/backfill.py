@@ -6,14 +6,14 @@ caller wants the connection for something else, so that a long history holds up 
 
 A message that the server lists but does not give, or gives as a husk, stays pending until the end of the slice, is
 asked for once more, and then is stored, is gone, or is stored as a PARTIAL record: it must not be fetched for ever.
-A message that fails the whole batch it is in is found by `doubt` and ends the same way.
+A message that fails the whole batch it is in is found by `batching` and ends the same way.
 
 A batch with messages that report something is held until no answer is under way and their parts can be read. One whose
-parts break the connection is found by a doubt of its own and kept without what they say.
+parts break the connection is found by a search of its own and kept without what they say.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError, ImapUnreachableError
@@ -21,9 +21,9 @@ from mailsync_grpc.imap.connection import PendingFetch
 from mailsync_grpc.model.changes import Backfilled, Change, FolderSynced, NewEnvelope
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage, Partial, PartialReason
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.sync.batching import Batching
 from mailsync_grpc.sync.bounce import announced
 from mailsync_grpc.sync.commit import Committer, is_husk
-from mailsync_grpc.sync.doubt import Doubt
 
 _ENOUGH = 3
 """Messages that tell a server which is ill from a message that is."""
@@ -32,14 +32,16 @@ _REFUSED = Partial(PartialReason.REFUSED, "the server lists this message but doe
 
 @dataclass(slots=True)
 class Backfill:
-    """A slice of one folder's backfill. `doubt` and `report_doubt` outlive it.
+    """A slice of one folder's backfill. `batching` and `report_batching` outlive it.
 
-    `skipped` are the UIDs that were asked for and not given, `held` a batch with report parts still to be read.
+    `skipped` are the UIDs that were asked for and not given, `held` a batch with report parts still to be read. Without
+    `history` only what arrived since the folder's first look is fetched.
     """
 
     state: Committer
-    doubt: Doubt
-    report_doubt: Doubt
+    batching: Batching
+    report_batching: Batching
+    history: bool = True
     skipped: UidSet = UidSet()
     held: list[FetchedMessage] = field(default_factory=list)
     given: bool = False
@@ -57,32 +59,46 @@ class Backfill:
             self._settle_held()
             ahead = self._ask(request.uids if answer is not None else UidSet()) if more() else None
             if answer is not None:
-                self._store(request.uids, answer)
+                with self._unread(ahead):
+                    self._store(request.uids, answer)
             request = ahead
         self._settle_held()
         self._settle_skipped()
         self._settle_poison()
 
+    @contextlib.contextmanager
+    def _unread(self, ahead: PendingFetch | None) -> Iterator[None]:
+        """Close the connection when what is done meanwhile fails: nobody would read the answer to `ahead`."""
+        try:
+            yield
+        except BaseException:
+            if ahead is not None:
+                self.state.connection.close()
+            raise
+
     def _ask(self, under_way: UidSet) -> PendingFetch | None:
-        poison = self.doubt.poison
+        poison = self.batching.poison
         if len(poison) >= _ENOUGH and not self.given:
             return None  # it is rather the server that is ill
-        waiting = self.state.progress.pending - under_way - self.skipped - poison
-        batch = waiting.highest(min(self.state.account.settings.batch_size, self.doubt.limit))
+        progress = self.state.progress
+        wanted = progress.pending if self.history else progress.arriving
+        waiting = wanted - under_way - self.skipped - poison
+        batch = waiting.highest(min(self.state.account.settings.batch_size, self.batching.limit))
         return self.state.request(batch) if batch else None
 
     def _read(self, request: PendingFetch) -> bytes | None:
         """Return the answer, None when the server refuses it."""
+        began = self.state.clock()
         try:
             with self.state.timed("fetch"):
                 answer = request.read()
         except ImapRefusedError:
-            self.doubt.failed(request.uids)
+            self.batching.failed(request.uids)
             return None
         except (ImapProtocolError, ImapUnreachableError):
-            self.doubt.failed(request.uids)
+            self.batching.failed(request.uids)
             raise
-        self.doubt.succeeded()
+        self.batching.answered(len(request.uids), self.state.clock() - began)
         return answer
 
     def _store(self, asked: UidSet, answer: bytes) -> None:
@@ -99,20 +115,21 @@ class Backfill:
 
     def _settle_held(self) -> None:
         while self.held:
-            group = self.held[: self.report_doubt.limit]
+            group = self.held[: self.report_batching.limit]
             found = self.state.identified(self._detailed(group))
             self._commit(found, UidSet.of(message.uid for message in found))
             del self.held[: len(group)]
 
     def _detailed(self, group: list[FetchedMessage]) -> list[FetchedMessage]:
-        uids, poison = UidSet.of(message.uid for message in group), self.report_doubt.poison
+        uids, poison = UidSet.of(message.uid for message in group), self.report_batching.poison
+        began = self.state.clock()
         try:
             detailed = self.state.detailed(group, poison)
         except (ImapProtocolError, ImapUnreachableError):
-            self.report_doubt.failed(uids - poison)
+            self.report_batching.failed(uids - poison)
             raise
-        self.report_doubt.succeeded()
-        self.report_doubt.forgive(uids)
+        self.report_batching.answered(len(group), self.state.clock() - began)
+        self.report_batching.forgive(uids)
         return detailed
 
     def _commit(self, messages: list[NewEnvelope], settled: UidSet, gone: int = 0) -> None:
@@ -147,7 +164,7 @@ class Backfill:
         if self.skipped:
             self.state.reopen()
         while batch := self.skipped.highest(
-            min(self.state.account.settings.batch_size, self.report_doubt.limit)
+            min(self.state.account.settings.batch_size, self.report_batching.limit)
         ):
             messages = self.state.read(self.state.request(batch).read(), batch)
             self.given = self.given or bool(messages)
@@ -155,8 +172,8 @@ class Backfill:
             self.skipped -= batch
 
     def _settle_poison(self) -> None:
-        poison = self.doubt.poison
-        self.doubt.forgive(poison)
+        poison = self.batching.poison
+        self.batching.forgive(poison)
         waiting = poison - (poison - self.state.progress.pending)
         if waiting:
             self._settle(waiting, [])

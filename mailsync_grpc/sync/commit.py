@@ -158,7 +158,7 @@ class Committer:
         self, folder: Folder, changes: Sequence[Change], progress: FolderProgress, arrived: int
     ) -> SyncRun | None:
         while True:
-            run = self.run.advanced(folder, arrived, len(progress.pending)) if self.run else None
+            run = self.run.advanced(folder, arrived, len(progress.pending), self.now()) if self.run else None
             batch = Batch(
                 self.account.key,
                 tuple(changes),

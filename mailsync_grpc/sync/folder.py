@@ -48,13 +48,13 @@ class FolderSync:
     may_reset: Callable[[int], bool]
 
     def look(self, full: bool) -> bool:
-        """Look at the folder, in full when asked or due, and commit what differs; True when it was a full look.
+        """Look at the folder, in full when asked for or never done, and commit what differs; True when it was a full look.
 
         Raises the errors of the connection and of the store, and RenumberedError; what was committed before stays.
         """
         state = self.state
         self._settle_validity(state.connection.examine(state.folder.raw_name).uid_validity)
-        full = full or plan.full_due(state.progress, state.account.settings, state.now())
+        full = full or state.progress.expected_exists is None
         if not full:
             self._incremental()
             full = plan.count_differs(state.progress, state.connection.exists)

@@ -1,10 +1,18 @@
 """What a worker remembers of a folder between two turns; all of it can be lost with the process."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from mailsync_grpc.sync.batching import Batching
 from mailsync_grpc.sync.brake import Suspicion
-from mailsync_grpc.sync.doubt import Doubt
 from mailsync_grpc.sync.retry import Backoff
+
+
+class Verified(NamedTuple):
+    """The last full comparison by both clocks: `verified_at` as stored (ms since 1970), and monotonic seconds."""
+
+    stored: int
+    at: float
 
 
 @dataclass(slots=True)
@@ -15,8 +23,9 @@ class FolderNotes:
     """
 
     backoff: Backoff = field(default_factory=Backoff)
-    doubt: Doubt = field(default_factory=Doubt)
-    report_doubt: Doubt = field(default_factory=Doubt)
+    batching: Batching = field(default_factory=Batching)
+    report_batching: Batching = field(default_factory=Batching)
+    verified: Verified | None = None
     suspicion: Suspicion | None = None
 
     @property

@@ -30,9 +30,14 @@ def validity(folder: Folder, answered: int | None) -> Validity:
     return Validity.SAME if answered == folder.uid_validity else Validity.RESET
 
 
-def full_due(progress: FolderProgress, settings: SyncSettings, now_ms: int) -> bool:
-    """Whether the folder was never compared whole, or not within the account's interval."""
-    return progress.expected_exists is None or now_ms - progress.verified_at >= settings.full_interval * 1_000
+def verified_age(verified_at: int, now_ms: int) -> float:
+    """Return the seconds since a folder was last compared whole; a time yet to come is a clock that was set back: now."""
+    return max(0, now_ms - verified_at) / 1_000
+
+
+def full_due(progress: FolderProgress, age: float, settings: SyncSettings) -> bool:
+    """Whether the folder was never compared whole, or not within the account's interval; `age` is in seconds."""
+    return progress.expected_exists is None or age >= settings.full_interval
 
 
 def count_differs(progress: FolderProgress, exists: int) -> bool:

@@ -52,6 +52,18 @@ def auth_delay(attempt: int, random: Random) -> float:
     return AUTH_DELAYS[min(attempt, len(AUTH_DELAYS)) - 1] * (0.9 + 0.2 * random())
 
 
+def auth_resumed(age: float, now: float) -> Backoff:
+    """Return the back-off of credentials that were first refused `age` seconds ago and not changed since.
+
+    Attempts before are taken to have come when they were due.
+    """
+    failures, due = 1, AUTH_DELAYS[0]
+    while due <= age:
+        failures += 1
+        due += AUTH_DELAYS[min(failures, len(AUTH_DELAYS)) - 1]
+    return Backoff(failures, now + due - age)
+
+
 def jittered(interval: float, random: Random) -> float:
     """Return `interval` ± 10 %, so that accounts registered together do not poll together."""
     return interval * (0.9 + 0.2 * random())

@@ -6,16 +6,19 @@ nothing pending, was failed, or the run was cancelled.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailsync_grpc.errors import MailsyncError
-from mailsync_grpc.model.account import AccountKey, SyncSettings
+from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.changes import SyncRunChanged
 from mailsync_grpc.model.folder import Folder, FolderProgress
 from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.store.base import Batch, Counter, Store
-from mailsync_grpc.sync import plan, runs
+from mailsync_grpc.sync import runs
 from mailsync_grpc.sync.runs import ActiveRun
+
+Due = Callable[[Folder, FolderProgress], bool]
+"""Whether a folder is due for its full comparison."""
 
 
 @dataclass(slots=True)
@@ -27,6 +30,7 @@ class RunKeeper:
     now: Callable[[], int]
     active: ActiveRun | None = None
     next: SyncRun | None = None
+    known: dict[int, SyncRun] = field(default_factory=dict)
 
     @property
     def waiting(self) -> bool:
@@ -51,6 +55,7 @@ class RunKeeper:
     def refresh(self) -> None:
         """Read what API calls changed: new runs, a cancellation of the active one, which may be kept no more."""
         kept = {run.no: run for run in self.store.runs(self.account.no)}
+        self.known = dict(kept)
         if self.active is not None:
             record = kept.pop(self.active.record.no, None)
             if record is None:
@@ -59,11 +64,11 @@ class RunKeeper:
                 self.active.record = record
         self.next = runs.next_run(kept.values())
 
-    def begin(self, folders: list[tuple[Folder, FolderProgress]], settings: SyncSettings) -> None:
-        """Start the waiting run, or a scheduled one when a synced folder is due for its full comparison."""
+    def begin(self, folders: list[tuple[Folder, FolderProgress]], due: Due) -> None:
+        """Start the waiting run, or a scheduled one when a folder that was looked at is due to be compared whole."""
         if self.active is not None:
             return
-        if self.next is None and self._full_due(folders, settings):
+        if self.next is None and self._full_due(folders, due):
             number = self.store.allocate(Counter.SYNC_RUN)
             self.next = SyncRun(self.account, number, 0, RunKind.SCHEDULED, create_time=self.now())
         if self.next is not None:
@@ -71,12 +76,16 @@ class RunKeeper:
             self.active = ActiveRun(self._tell(runs.started(self.next, covered, self.now())))
             self.next = None
 
-    def _full_due(self, folders: list[tuple[Folder, FolderProgress]], settings: SyncSettings) -> bool:
+    def _full_due(self, folders: list[tuple[Folder, FolderProgress]], due: Due) -> bool:
         # A folder that fails catches up by itself; it would only fail one run after the other.
         return any(
-            progress.synced and not folder.error_reason and plan.full_due(progress, settings, self.now())
+            progress.expected_exists is not None and not folder.error_reason and due(folder, progress)
             for folder, progress in folders
         )
+
+    def held(self, folder: Folder, interval: float) -> bool:
+        """Whether the folder's history and full comparison wait because their run was cancelled; seconds."""
+        return runs.held(self.known.values(), folder, interval * 1_000, self.now())
 
     def wants(self, folder: Folder) -> bool:
         """Whether the active run still has to look at the folder."""
@@ -119,4 +128,5 @@ class RunKeeper:
 
     def _tell(self, run: SyncRun) -> SyncRun:
         self.store.apply(Batch(self.account, (SyncRunChanged(run),)))
+        self.known[run.no] = run
         return run

@@ -9,6 +9,7 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 from mailsync_grpc.model.ids import AccountNo
 
@@ -20,26 +21,42 @@ class Lane(IntEnum):
     BACKFILL = 1
 
 
+class Plan(NamedTuple):
+    """When an account's next poll is due, and its next slice of backfill if it has any to do; monotonic seconds."""
+
+    poll: float
+    backfill: float | None = None
+
+
 @dataclass(slots=True)
 class Scheduler:
-    """A heap of (due time, account) for each lane. Superseded entries stay and are passed over when they surface."""
+    """A heap of (due time, account) for each lane. Superseded entries stay and are passed over when they surface.
+
+    An account that waits for its next slice of backfill is also due for its poll, whichever comes first.
+    """
 
     room: dict[Lane, int]
-    _due: dict[AccountNo, tuple[float, Lane]] = field(default_factory=dict)
+    _due: dict[AccountNo, dict[Lane, float]] = field(default_factory=dict)
     _heaps: dict[Lane, list[tuple[float, AccountNo]]] = field(
         default_factory=lambda: {lane: [] for lane in Lane}
     )
     _running: dict[AccountNo, Lane] = field(default_factory=dict)
     _nudged: set[AccountNo] = field(default_factory=set)
 
-    def put(self, account: AccountNo, due: float, lane: Lane = Lane.POLL) -> None:
-        """Make the account due at `due`, whatever was planned before; ends its running."""
+    def put(self, account: AccountNo, poll: float, backfill: float | None = None) -> None:
+        """Plan the account's next poll, and its next slice of backfill if it has any, whatever was planned before.
+
+        Ends its running.
+        """
         self._running.pop(account, None)
         if account in self._nudged:
             self._nudged.discard(account)
-            due, lane = 0.0, Lane.POLL
-        self._due[account] = (due, lane)
-        heapq.heappush(self._heaps[lane], (due, account))
+            poll, backfill = 0.0, None
+        self._due[account] = {Lane.POLL: poll}
+        if backfill is not None:
+            self._due[account][Lane.BACKFILL] = backfill
+        for lane, due in self._due[account].items():
+            heapq.heappush(self._heaps[lane], (due, account))
 
     def nudge(self, account: AccountNo) -> None:
         """Make the account due at once, after its present job if one runs. A new account becomes known by it."""
@@ -54,14 +71,14 @@ class Scheduler:
         self._running.pop(account, None)
         self._nudged.discard(account)
 
-    def take(self, now: float) -> AccountNo | None:
-        """Return an account that is due and whose lane has room, polls first, now running; None when there is none."""
+    def take(self, now: float) -> tuple[AccountNo, Lane] | None:
+        """Return an account that is due in a lane with room, polls first, now running; None when there is none."""
         for lane in self._with_room():
             account = self._pop(lane, now)
             if account is not None:
                 del self._due[account]
                 self._running[account] = lane
-                return account
+                return account, lane
         return None
 
     def next_due(self) -> float | None:
@@ -76,6 +93,6 @@ class Scheduler:
         heap = self._heaps[lane]
         while heap and heap[0][0] <= now:
             due, account = heapq.heappop(heap)
-            if self._due.get(account) == (due, lane):
+            if self._due.get(account, {}).get(lane) == due:
                 return account
         return None

@@ -19,6 +19,7 @@ from mailsync_grpc.errors import (
     MailsyncError,
     UnsafeArgumentError,
 )
+from mailsync_grpc.imap.budget import Use
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind
@@ -31,8 +32,9 @@ from mailsync_grpc.sync.commit import Committer, RenumberedError
 from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.folder import FolderSync
 from mailsync_grpc.sync.folders import FolderTree, marked
-from mailsync_grpc.sync.notes import FolderNotes
+from mailsync_grpc.sync.notes import FolderNotes, Verified
 from mailsync_grpc.sync.run_keeper import RunKeeper
+from mailsync_grpc.sync.scheduler import Lane
 
 BACKFILL_SLICE = 5.0
 """Seconds of backfill in one turn."""
@@ -64,6 +66,7 @@ class Visit:
     as_of: dict[FolderNo, int]
     tree: FolderTree
     next_poll: float
+    lane: Lane
     relisted: bool = False
 
     def run(self, due: bool) -> bool:
@@ -73,11 +76,11 @@ class Visit:
         """
         folders = self._selected()
         self._forget_others(folders)
-        self.keeper.begin(folders, self.account.settings)
+        self.keeper.begin(folders, self._full_due)
         for folder, progress in folders:
             if self._wanted(folder, progress, due):
                 self._look_at(folder, progress)
-        more = self._backfill()
+        more = self._backfill() and self.connection.lease.allows(Use.BACKFILL)
         self.keeper.settle([folder for folder, _ in self._selected()])
         return more or self.keeper.waiting
 
@@ -111,9 +114,7 @@ class Visit:
         state = self._committer(folder, progress)
         notes = self._notes(folder)
         try:
-            FolderSync(state, partial(self.tree.vouches, folder, self.relisted)).look(
-                full=notes.suspicion is not None or (self.keeper.wants(folder) and self.keeper.full)
-            )
+            self._look(state, folder, progress)
         except RenumberedError as error:
             self._seek(folder, error)
             notes.backoff.until = self.next_poll
@@ -127,6 +128,24 @@ class Visit:
             notes.backoff.clear()
             self._mark(state.folder, "", "")
             self.keeper.compared(folder, len(state.progress.pending))
+
+    def _look(self, state: Committer, folder: Folder, progress: FolderProgress) -> None:
+        notes = self._notes(folder)
+        asked = self.keeper.wants(folder) and self.keeper.full
+        full = notes.suspicion is not None or asked or self._full_due(folder, progress)
+        FolderSync(state, partial(self.tree.vouches, folder, self.relisted)).look(full)
+        if state.progress.verified_at != progress.verified_at:
+            notes.verified = Verified(state.progress.verified_at, self.env.clock())
+
+    def _full_due(self, folder: Folder, progress: FolderProgress) -> bool:
+        """By the monotonic clock where this process knows: setting the machine's clock makes nothing due."""
+        notes, now = self._notes(folder), self.env.clock()
+        if notes.verified is None or notes.verified.stored != progress.verified_at:
+            age = plan.verified_age(progress.verified_at, self.env.now())
+            notes.verified = Verified(progress.verified_at, now - age)
+        if not plan.full_due(progress, now - notes.verified.at, self.account.settings):
+            return False
+        return not self.keeper.held(folder, self.account.settings.full_interval)
 
     def _seek(self, folder: Folder, error: MailsyncError) -> None:
         if not self.relisted:
@@ -152,28 +171,43 @@ class Visit:
 
     def _backfill(self) -> bool:
         """Fetch pending messages for one slice, folder by folder; True when some are left."""
-        end = min(self.env.clock() + BACKFILL_SLICE, self.next_poll)
+        # A poll takes one batch with it, so that a new account shows its newest mail at once, and no whole slice.
+        room = BACKFILL_SLICE if self.lane is Lane.BACKFILL else 0.0
+        end = min(self.env.clock() + room, self.next_poll)
         left = False
 
         def more() -> bool:
-            return self.env.clock() < end and not self.keeper.cancelled and not self.env.stopping()
+            return (
+                self.env.clock() < end
+                and not self.keeper.cancelled
+                and not self.env.stopping()
+                and self.connection.lease.allows(Use.BACKFILL)
+            )
 
         for folder, progress in self._selected():
-            notes = self._notes(folder)
-            if not progress.pending or notes.suspicion or notes.backoff.waits(self.env.clock()):
+            notes, history = self._notes(folder), self._history_wanted(folder, progress)
+            waiting = progress.pending if history else progress.arriving
+            if not waiting or notes.suspicion or notes.backoff.waits(self.env.clock()):
                 continue
             if left and not more():
                 break
             state = self._committer(folder, progress)
             try:
-                Backfill(state, notes.doubt, notes.report_doubt).run(more)
+                Backfill(state, notes.batching, notes.report_batching, history).run(more)
             except RenumberedError:
                 notes.backoff.until = self.next_poll
                 continue
             except FOLDERS_OWN as error:
                 self._folder_failed(state.folder, error)
-            left = left or bool(state.progress.pending)
+            left = left or bool(state.progress.pending if history else state.progress.arriving)
         return left
+
+    def _history_wanted(self, folder: Folder, progress: FolderProgress) -> bool:
+        """Whether old messages may be fetched: not when their run was cancelled or the server's budget is for polls."""
+        return bool(progress.pending) and not (
+            self.keeper.held(folder, self.account.settings.full_interval)
+            or not self.connection.lease.allows(Use.BACKFILL)
+        )
 
     def _committer(self, folder: Folder, progress: FolderProgress) -> Committer:
         run = self.keeper.covering(folder)

@@ -23,14 +23,15 @@ import structlog
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config
 from mailsync_grpc.errors import RevisionCompactedError, StoreFullError, places
-from mailsync_grpc.imap.connecting import connector
+from mailsync_grpc.imap.budget import Process, Use
+from mailsync_grpc.imap.connecting import connector, ledger_of
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.sync.account import AccountSync
 from mailsync_grpc.sync.environment import Environment
-from mailsync_grpc.sync.scheduler import Lane, Scheduler
+from mailsync_grpc.sync.scheduler import Lane, Plan, Scheduler
 from mailsync_grpc.vault import open_vault
 
 BEAT = 1.0
@@ -81,38 +82,37 @@ class Worker:
         with ThreadPoolExecutor(self.threads, thread_name_prefix="turn") as pool:
             while not self.stopping.is_set():
                 self.beat()
-                account = self._next()
-                if account is not None:
-                    pool.submit(self._turn, account)
+                job = self._next()
+                if job is not None:
+                    pool.submit(self._turn, *job)
         follower.join()
         for sync in self._syncs.values():
             sync.close()
-        with suppress(StoreFullError):
-            self._touch({})
+        self._touch({})
 
     # Turns
 
-    def _next(self) -> AccountNo | None:
+    def _next(self) -> tuple[AccountNo, Lane] | None:
         with self._wake:
-            account = self._scheduler.take(self.env.clock())
-            if account is None:
+            job = self._scheduler.take(self.env.clock())
+            if job is None:
                 due = self._scheduler.next_due()
                 wait = BEAT / 2 if due is None else min(max(due - self.env.clock(), 0.01), BEAT / 2)
                 self._wake.wait(wait)
-            return account
+            return job
 
-    def _turn(self, account: AccountNo) -> None:
+    def _turn(self, account: AccountNo, lane: Lane) -> None:
         sync = self._syncs.setdefault(account, AccountSync(self.env, account))
         with self._wake:
             nudged = account in self._nudged
             self._nudged.discard(account)
         try:
-            planned = sync.turn(nudged)
+            planned = sync.turn(nudged, lane)
         except Exception as error:  # noqa: BLE001 - a fault of ours in one account must not stop the others
             fault = type(error).__name__
             log.warning("turn_failed", account=account, error=fault, frames=places(error))
             sync.close()
-            planned = (self.env.clock() + FAULT_DELAY, Lane.POLL)
+            planned = Plan(self.env.clock() + FAULT_DELAY)
         with self._wake:
             if planned is None:
                 self._scheduler.forget(account)
@@ -184,10 +184,11 @@ class Worker:
         looks = {(sync.no, folder): as_of for sync in syncs for folder, as_of in dict(sync.as_of).items()}
         news = [(*key, as_of) for key, as_of in looks.items() if touched.get(key) != as_of]
         if looks:
-            metrics.FOLDER_STALENESS.set((self.env.now() - min(looks.values())) / 1_000)
+            metrics.FOLDER_STALENESS.set(max(0, self.env.now() - min(looks.values())) / 1_000)
         if news:
-            self.env.store.touch(news)
-            touched.update(looks)
+            with suppress(StoreFullError):  # the times are only shown, and told again in a minute
+                self.env.store.touch(news)
+                touched.update(looks)
 
 
 def run(config: Config, index: int, count: int, pipe: Pipe) -> None:
@@ -215,7 +216,7 @@ def relax_collector() -> None:
 def _environment(config: Config, store: Store, stopping: threading.Event) -> Environment:
     return Environment(
         store=store,
-        connect=connector(config.imap, open_vault(config)),
+        connect=connector(config.imap, open_vault(config), ledger_of(config, Process.SYNC), Use.POLL),
         clock=time.monotonic,
         now=lambda: time.time_ns() // 1_000_000,
         random=os.urandom,

@@ -50,7 +50,7 @@ def live(mirror: Mirror, seconds: float) -> None:
     while mirror.clock() < end:
         planned = mirror.sync.turn(nudged=False)
         assert planned is not None
-        mirror.clock.skipped += max(planned[0] - mirror.clock(), 0.0)
+        mirror.clock.skipped += max((planned.backfill or planned.poll) - mirror.clock(), 0.0)
 
 
 # A folder's

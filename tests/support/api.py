@@ -14,6 +14,8 @@ from mailsync_grpc.config import Config
 from mailsync_grpc.content.reader import open_reader
 from mailsync_grpc.errors import ImapError
 from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.budget import Process
+from mailsync_grpc.imap.connecting import ledger_of
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.server import api
@@ -98,7 +100,9 @@ async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterato
     mail = FakeMailServer()
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
-        reader = await stack.enter_async_context(open_reader(config, core.vault))
+        reader = await stack.enter_async_context(
+            open_reader(config, core.vault, ledger_of(config, Process.API))
+        )
         feed = Feed(core)
         feed.start()
         stack.push_async_callback(feed.close)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 
 from mailsync_grpc.imap.auth import Password
-from mailsync_grpc.imap.connecting import endpoint_of
+from mailsync_grpc.imap.budget import Limits, Use
+from mailsync_grpc.imap.connecting import endpoint_of, leased
 from mailsync_grpc.imap.connection import Connection, connect
 from mailsync_grpc.imap.endpoint import Policy
+from mailsync_grpc.imap.ledger import Ledger
 from mailsync_grpc.model.account import Account, Security, SyncSettings
 from mailsync_grpc.model.changes import AccountChanged, FolderChanged, FolderChangeKind, SyncRunChanged
 from mailsync_grpc.model.folder import Folder, FolderProgress, Selection
@@ -20,7 +22,6 @@ from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.store.values import LogRecord
 from mailsync_grpc.sync.account import AccountSync
 from mailsync_grpc.sync.environment import Environment
-from mailsync_grpc.sync.scheduler import Lane
 from mailsync_grpc.v1 import envelope_pb2, event_pb2
 from tests.support.mail import AnyMailbox
 
@@ -39,7 +40,7 @@ class SkippingClock:
 
 @dataclass(slots=True)
 class Mirror:
-    """One account mirrored from `mailbox` into `store`."""
+    """One account mirrored from `mailbox` into `store`. The machine's clock is set `wall_set` seconds ahead."""
 
     mailbox: AnyMailbox
     settings: SyncSettings = field(default_factory=SyncSettings)
@@ -47,6 +48,8 @@ class Mirror:
     clock: SkippingClock = field(default_factory=SkippingClock)
     policy: Policy = POLICY
     account_id: str = "test"
+    wall_set: float = 0.0
+    books: Ledger = field(default_factory=lambda: Ledger(lambda _: Limits()))
     account: Account = field(init=False)
     sync: AccountSync = field(init=False)
     connections: list[Connection] = field(default_factory=list)
@@ -81,7 +84,7 @@ class Mirror:
                 store=self.store,
                 connect=self._connect,
                 clock=self.clock,
-                now=lambda: int((time.time() + self.clock.skipped) * 1_000),
+                now=lambda: int((time.time() + self.clock.skipped + self.wall_set) * 1_000),
                 random=os.urandom,
                 draw=lambda: 0.5,
                 stopping=lambda: False,
@@ -91,7 +94,8 @@ class Mirror:
 
     def _connect(self, account: Account) -> Connection:
         credentials = Password(self.mailbox.user, self.mailbox.password)
-        connection = connect(endpoint_of(account), self.policy, credentials)
+        with leased(self.books, account.host, account.username, Use.POLL) as lease:
+            connection = connect(endpoint_of(account), self.policy, credentials, lease=lease)
         self.connections.append(connection)
         return connection
 
@@ -102,7 +106,7 @@ class Mirror:
         for _ in range(1_000):
             planned = self.sync.turn(nudged=True)
             assert planned is not None, "the account is gone"
-            if planned[1] is Lane.POLL and planned[0] > self.clock():
+            if planned.backfill is None and planned.poll > self.clock():
                 return
         raise AssertionError("the account never came to rest")
 

@@ -16,6 +16,7 @@ from mailsync_grpc.errors import (
     ServerDrainingError,
     UidValidityChangedError,
 )
+from mailsync_grpc.imap.ledger import UNMETERED, Lease
 from mailsync_grpc.imap.listing import Selected
 from mailsync_grpc.imap.sessions import Reading, Sessions
 from mailsync_grpc.model.account import Account
@@ -28,6 +29,7 @@ class FakeConnection:
     """A connection that shows a message only in folders examined after it came."""
 
     server: "FakeServer"
+    lease: Lease = UNMETERED
     closed: bool = False
     logged_out: threading.Event = field(default_factory=threading.Event)
     hung_up: threading.Event = field(default_factory=threading.Event)

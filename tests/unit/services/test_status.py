@@ -28,6 +28,8 @@ def made(kind: type[MailsyncError]) -> MailsyncError:
         return kind(5, 9)
     if issubclass(kind, errors.InvalidFieldError):
         return kind({"name": "something else"})
+    if issubclass(kind, errors.BudgetSpentError):
+        return kind("as much as a day allows", 7.5)
     return kind("accounts/x")
 
 
@@ -53,6 +55,12 @@ def test_what_passes_by_waiting_says_how_long(kind: type[MailsyncError]) -> None
     waits = found.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
     status = Status.FromString(found.details)
     assert any(each.Is(RetryInfo.DESCRIPTOR) for each in status.details) is waits
+
+
+def test_a_spent_budget_says_when_it_is_filled_again() -> None:
+    retry = RetryInfo()
+    Status.FromString(failure(errors.BudgetSpentError("spent", 4_321.5)).details).details[1].Unpack(retry)
+    assert retry.retry_delay.seconds == 4_322
 
 
 def test_an_unknown_exception_tells_nothing_of_itself() -> None:

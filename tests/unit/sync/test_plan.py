@@ -33,10 +33,15 @@ def test_no_uidvalidity_is_unusable_and_any_other_number_resets(
 
 def test_a_folder_is_compared_whole_first_and_after_the_interval() -> None:
     settings = SyncSettings(full_interval=100)
-    assert plan.full_due(FolderProgress(), settings, 0)
-    verified = FolderProgress(expected_exists=0, verified_at=50_000)
-    assert not plan.full_due(verified, settings, 149_999)
-    assert plan.full_due(verified, settings, 150_000)
+    assert plan.full_due(FolderProgress(), 0.0, settings)
+    verified = FolderProgress(expected_exists=0)
+    assert not plan.full_due(verified, 99.9, settings)
+    assert plan.full_due(verified, 100.0, settings)
+
+
+def test_a_comparison_of_a_time_yet_to_come_was_made_just_now() -> None:
+    assert plan.verified_age(50_000, 150_000) == 100.0
+    assert plan.verified_age(150_000, 50_000) == 0.0
 
 
 def test_an_empty_folder_that_stays_empty_is_quiet() -> None:
