@@ -5,16 +5,12 @@ from typing import Annotated
 
 import typer
 
-from mailsync_grpc.cli.terminal import plain, to_people_beside
+from mailsync_grpc.cli.local import ConfigOption, explained
 from mailsync_grpc.config import load
-from mailsync_grpc.errors import ConfigError, MailsyncError
 
 
 def serve(
-    config: Annotated[
-        Path | None,
-        typer.Option(help="TOML file with settings.", envvar="MAILSYNC_CONFIG", show_default=False),
-    ] = None,
+    config: ConfigOption = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Directory of the store, the cache and the key; made when missing.")
     ] = None,
@@ -24,13 +20,9 @@ def serve(
 ) -> None:
     """Run the service until it is told to stop. Settings: file, then MAILSYNC_* environment, then these options."""
     options = {"data_dir": data_dir, "listen": listen, "metrics": metrics, "workers": workers}
-    try:
+    with explained():
         settings = load(config, options)
         # Imported here: no other command should wait for the server's modules.
         from mailsync_grpc import server  # noqa: PLC0415
 
         server.run(settings)
-    except MailsyncError as error:
-        for line in str(error).splitlines():
-            to_people_beside().print(plain(f"mailsync: {line}"), soft_wrap=True)
-        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None

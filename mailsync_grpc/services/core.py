@@ -46,6 +46,15 @@ class Core:
             self.store_threads, lambda: work(*args, **kwargs)
         )
 
+    async def run_to_end(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, but a caller that is cancelled meanwhile leaves when the work has ended, with or without effect."""
+        running = asyncio.ensure_future(self.run(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+
     def now_ms(self) -> int:
         """Return milliseconds since 1970 UTC."""
         return int(self.clock() * 1000)

@@ -77,7 +77,8 @@ class Mutations:
                 record = record._replace(response=decision.response.SerializeToString())
             try:
                 batch = replace(decision.batch, request_id=request_id, answer=record)
-                await self._core.run(self._core.store.apply, batch)
+                # Until the commit is made or refused nobody else may look for this request's answer.
+                await self._core.run_to_end(self._core.store.apply, batch)
             except ConflictError:
                 continue
             return decision.response

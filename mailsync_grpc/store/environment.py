@@ -11,26 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import lmdb
 
 from mailsync_grpc.errors import (
     ConfigError,
-    StoreCorruptError,
     StoreFullError,
     StoreLockedError,
-    StoreSchemaError,
 )
 from mailsync_grpc.model.ids import RandomBytes
-from mailsync_grpc.store import keys
+from mailsync_grpc.store.databases import Databases, damaged, open_databases, term_of
 
 STORE_DIRECTORY = "store"
 RESERVE = 64 << 20
 """Octets of map and disk that only retention and deletes may use."""
 MAP_SIZE = 256 << 30
 _MAX_READERS = 1_024
-_EPOCH_BYTES = 16
 _NETWORK_FILE_SYSTEMS = frozenset(
     "9p afs beegfs ceph cifs coda davfs fuse.davfs2 fuse.glusterfs fuse.sshfs gfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 "
     "ocfs2 orangefs smb3 smbfs".split()
@@ -44,28 +40,6 @@ _DAMAGE = (
     lmdb.PanicError,
     lmdb.VersionMismatchError,
 )
-
-
-class Databases(NamedTuple):
-    """Handles of the named databases; `keys` says what each holds."""
-
-    meta: "lmdb._Database"
-    accounts: "lmdb._Database"
-    account_ids: "lmdb._Database"
-    folders: "lmdb._Database"
-    folder_ids: "lmdb._Database"
-    progress: "lmdb._Database"
-    mirrors: "lmdb._Database"
-    envelopes: "lmdb._Database"
-    places: "lmdb._Database"
-    blocks: "lmdb._Database"
-    flags: "lmdb._Database"
-    outside: "lmdb._Database"
-    runs: "lmdb._Database"
-    log: "lmdb._Database"
-    answers: "lmdb._Database"
-    answer_times: "lmdb._Database"
-    tombs: "lmdb._Database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +73,7 @@ class Environment:
 
     def require_own_term(self, txn: "lmdb.Transaction[bytes]") -> None:
         """Refuse to write once another server has opened the store: what this process decides upon is outdated."""
-        if _term(self.dbs, txn) != self.term:
+        if term_of(txn, self.dbs) != self.term:
             raise StoreLockedError(f"{self.path}: another server has taken over; this process writes no more")
 
     def used(self, txn: "lmdb.Transaction[bytes]") -> int:
@@ -138,13 +112,6 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreFullError(f"{path}: {error}; free disk space or raise store.max_bytes") from error
 
 
-def damaged(path: Path, fault: str) -> StoreCorruptError:
-    """Return the error that says what to do about a damaged store."""
-    return StoreCorruptError(
-        f"{path / 'data.mdb'} is damaged ({fault}); restore a backup, or move {path} away to mirror every account anew"
-    )
-
-
 def open_environment(
     data_dir: Path, max_bytes: int, map_size: int, random: RandomBytes, *, exclusive: bool
 ) -> Environment:
@@ -166,13 +133,13 @@ def open_environment(
             readahead=_fits_in_memory(path),
         )
         try:
-            _refuse_truncated(path, env)
-            dbs, epoch, term = _open_databases(path, env, random, exclusive=exclusive)
+            refuse_truncated(path, env)
+            opened = open_databases(path, env, random, exclusive=exclusive)
             env.reader_check()
         except BaseException:
             env.close()
             raise
-    return Environment(path, env, dbs, epoch, term, max_bytes, os.getpid())
+    return Environment(path, env, *opened, max_bytes, os.getpid())
 
 
 def _fits_in_memory(path: Path) -> bool:
@@ -183,45 +150,11 @@ def _fits_in_memory(path: Path) -> bool:
     return True
 
 
-def _refuse_truncated(path: Path, env: lmdb.Environment) -> None:
+def refuse_truncated(path: Path, env: lmdb.Environment) -> None:
+    """Raise StoreCorruptError when the file ends before its last page."""
     pages, size = env.info()["last_pgno"] + 1, (path / "data.mdb").stat().st_size
     if size < pages * env.stat()["psize"]:
         raise damaged(path, f"{size} octets hold fewer than its {pages} pages")
-
-
-def _open_databases(
-    path: Path, env: lmdb.Environment, random: RandomBytes, *, exclusive: bool
-) -> tuple[Databases, bytes, int]:
-    with env.begin(write=True) as txn:
-        is_new = not env.stat()["entries"]
-        dbs = Databases(*(env.open_db(name.encode(), txn=txn) for name in Databases._fields))
-        if is_new:
-            txn.put(keys.SCHEMA_KEY, keys.number.pack(keys.SCHEMA), db=dbs.meta)
-            txn.put(keys.EPOCH_KEY, random(_EPOCH_BYTES), db=dbs.meta)
-        schema, epoch = txn.get(keys.SCHEMA_KEY, db=dbs.meta), txn.get(keys.EPOCH_KEY, db=dbs.meta)
-        if schema is None or epoch is None:
-            raise damaged(path, "its schema version is missing")
-        _require_schema(path, keys.number.unpack(schema)[0])
-        term = _term(dbs, txn)
-        if exclusive:
-            term += 1
-            txn.put(keys.TERM_KEY, keys.wide.pack(term), db=dbs.meta)
-    return dbs, epoch, term
-
-
-def _term(dbs: Databases, txn: "lmdb.Transaction[bytes]") -> int:
-    stored = txn.get(keys.TERM_KEY, db=dbs.meta)
-    return int(keys.wide.unpack(stored)[0]) if stored else 0
-
-
-def _require_schema(path: Path, schema: int) -> None:
-    if schema == keys.SCHEMA:
-        return
-    age = "a newer" if schema > keys.SCHEMA else "an older"
-    raise StoreSchemaError(
-        f"{path} was written by {age} version of mailsync (schema {schema}, this one reads {keys.SCHEMA}); run that "
-        "version, or move the directory away to mirror every account anew"
-    )
 
 
 def refuse_network_file_system(path: Path, mounts: Path = _MOUNTS) -> None:

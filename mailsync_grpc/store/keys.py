@@ -22,7 +22,7 @@ mirror, stand together. One named database holds one kind of row:
     answer_times  time account digest      -> nothing
     tombs         account mirror           -> progress of the purge; mirror 0 stands for the whole account
 
-Any change of this needs a new SCHEMA and a migration.
+Any change of this needs a new SCHEMA and a step in `migrations`.
 """
 
 from hashlib import sha256
@@ -35,7 +35,7 @@ from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import RecordedAnswer
 from mailsync_grpc.store.values import EnvelopeRow, LogRecord
 
-SCHEMA = 1
+SCHEMA = 2
 
 SCHEMA_KEY, EPOCH_KEY, TERM_KEY, LOG_KEY = b"schema", b"epoch", b"term", b"log"
 _COUNTER = b"counter"

@@ -23,7 +23,7 @@ from mailsync_grpc.store.codec.envelope import (
     decode_partial,
     decode_summary,
 )
-from mailsync_grpc.store.environment import Databases
+from mailsync_grpc.store.databases import Databases
 from mailsync_grpc.store.values import BLOCK_SHIFT, EnvelopePage, EnvelopeRow, FlagBlock, Summary
 
 _BEYOND = b"\xff" * 9

@@ -18,7 +18,7 @@ from mailsync_grpc.store import keys
 from mailsync_grpc.store.base import RecordedAnswer
 from mailsync_grpc.store.codec.envelope import decode_evidence
 from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, PROGRESS, RUNS
-from mailsync_grpc.store.environment import Databases
+from mailsync_grpc.store.databases import Databases
 from mailsync_grpc.store.lmdb_answers import is_fresh
 from mailsync_grpc.store.values import EnvelopePlace, LogRecord, LogSlice, Twin
 

@@ -18,7 +18,7 @@ from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store import flagblocks, keys
 from mailsync_grpc.store.base import ConflictError
-from mailsync_grpc.store.environment import Databases
+from mailsync_grpc.store.databases import Databases
 from mailsync_grpc.store.prepare import PreparedRow
 from mailsync_grpc.store.values import BLOCK_SHIFT
 

@@ -17,7 +17,8 @@ import lmdb
 from mailsync_grpc.errors import StoreFullError
 from mailsync_grpc.store import failpoints, keys
 from mailsync_grpc.store.base import Clock
-from mailsync_grpc.store.environment import Databases, Environment, translated
+from mailsync_grpc.store.databases import Databases
+from mailsync_grpc.store.environment import Environment, translated
 
 T = TypeVar("T")
 

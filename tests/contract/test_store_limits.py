@@ -11,10 +11,8 @@ from mailsync_grpc.errors import (
     ConfigError,
     StoreCorruptError,
     StoreFullError,
-    StoreSchemaError,
 )
 from mailsync_grpc.model.changes import AccountRemoved
-from mailsync_grpc.store import keys
 from mailsync_grpc.store.base import KEPT_LOG, Batch
 from mailsync_grpc.store.environment import refuse_network_file_system
 from mailsync_grpc.store.lmdb import LmdbStore, open_store
@@ -122,17 +120,6 @@ def test_a_damaged_store_refuses_to_open_and_says_what_to_do(
     # The refusal let go of everything: once the damage is moved away a new store can be made.
     (data_dir / "store").rename(data_dir / "damaged")
     open_store(data_dir, exclusive=True).close()
-
-
-@pytest.mark.parametrize(("schema", "age"), [(keys.SCHEMA + 1, "newer"), (0, "older")])
-def test_a_store_of_another_schema_is_refused_with_what_to_do(data_dir: Path, schema: int, age: str) -> None:
-    open_store(data_dir, exclusive=True).close()
-    with lmdb.open(str(data_dir / "store"), max_dbs=20) as env, env.begin(write=True) as txn:
-        txn.put(keys.SCHEMA_KEY, keys.number.pack(schema), db=env.open_db(b"meta", txn=txn))
-    with pytest.raises(
-        StoreSchemaError, match=rf"{age} version .*schema {schema}, this one reads {keys.SCHEMA}"
-    ):
-        open_store(data_dir, exclusive=True)
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p"])

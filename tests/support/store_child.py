@@ -3,7 +3,8 @@
 `write` commits batches to all folders but the last, which takes what is moved, from several threads until it is killed,
 and prints one line for each batch that was
 acknowledged: folder number, first and last UID. `commit` makes one commit and ends; `hold` opens the store as a server,
-says so and waits to be killed; `read` begins a read transaction, says so and waits likewise; `work` opens it as a
+says so and waits to be killed; `open` only opens it as a
+server; `read` begins a read transaction, says so and waits likewise; `work` opens it as a
 worker, says so, and at each line it is sent writes and tells whether it could.
 """
 
@@ -88,7 +89,10 @@ def write_when_told(store: Store) -> None:
 
 def main(what: str, directory: str) -> None:
     """Do `what` on the store in `directory`."""
-    store = open_store(Path(directory), exclusive=what in {"write", "hold"})
+    store = open_store(Path(directory), exclusive=what in {"write", "hold", "open"})
+    if what == "open":
+        store.close()
+        return
     if what == "work":
         write_when_told(store)
         return
