@@ -42,9 +42,6 @@ from mailsync_grpc.errors import (
     StoreFullError,
     UidValidityChangedError,
 )
-from mailsync_grpc.imap.budget import Use
-from mailsync_grpc.imap.connecting import connector
-from mailsync_grpc.imap.ledger import Ledger
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.metrics import CONTENT_CACHE_REQUESTS
 from mailsync_grpc.model.account import Account
@@ -242,13 +239,15 @@ class ContentReader:
             await asyncio.sleep(CLEAN_SECONDS)
 
 
-def open_reader(config: Config, vault: Vault, books: Ledger) -> ContentReader:
-    """Return a reader over the cache in the data directory, to be entered once on the event loop it serves."""
+def open_reader(config: Config, vault: Vault, sessions: Sessions) -> ContentReader:
+    """Return a reader over the cache in the data directory, to be entered once on the event loop it serves.
+
+    It closes `sessions` at its end.
+    """
     settings = config.content
     limits = Limits(settings.max_bytes, settings.max_disk_use)
     cache = Cache(config.data_dir / "content", vault.subkey("content cache"), limits)
-    source = ImapSource(Sessions(connector(config.imap, vault, books, Use.CONTENT)))
-    return ContentReader(source, cache, vault.subkey("content names"), settings.chunk_size)
+    return ContentReader(ImapSource(sessions), cache, vault.subkey("content names"), settings.chunk_size)
 
 
 def _header(content: SharedContent, form: Form, etag: str, offset: int) -> ContentHeader:

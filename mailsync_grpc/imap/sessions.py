@@ -1,4 +1,4 @@
-"""Connections kept open between reads of content: a few per account, each with the folder it has examined.
+"""Connections kept open between reads on demand, of content and of metadata: a few per account.
 
 A login costs several round trips, a read one, so a connection is used again by the next read of its account, best by
 one of the same folder. A connection that idled may have been dropped by the server, and its view of the folder may be
@@ -13,7 +13,7 @@ only its own account.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol, TypeVar
@@ -32,15 +32,16 @@ from mailsync_grpc.imap.budget import Use
 from mailsync_grpc.imap.ledger import Lease
 from mailsync_grpc.imap.listing import Selected
 from mailsync_grpc.model.account import Account
-from mailsync_grpc.model.envelope import Envelope
+from mailsync_grpc.model.envelope import Envelope, FetchedMessage
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import AccountNo
+from mailsync_grpc.model.uidset import UidSet
 
 T = TypeVar("T")
 
 
 class Reading(Protocol):
-    """What reading content needs of `imap.connection.Connection`."""
+    """What reading on demand needs of `imap.connection.Connection`."""
 
     @property
     def closed(self) -> bool:
@@ -62,6 +63,14 @@ class Reading(Protocol):
 
     def fetch_structure(self, uid: int) -> Envelope | None:
         """Return a message's metadata, None when the folder does not hold it."""
+        ...
+
+    def fetch_metadata(self, uids: UidSet) -> list[FetchedMessage]:
+        """Return what the server tells of messages, those that it has, ascending."""
+        ...
+
+    def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> list[bytes | None]:
+        """Return the first octets of body sections, None where there is none."""
         ...
 
     def logout(self) -> None:

@@ -18,8 +18,9 @@ from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.content.reader import open_reader
 from mailsync_grpc.errors import ConfigError
-from mailsync_grpc.imap.budget import Process
-from mailsync_grpc.imap.connecting import ledger_of
+from mailsync_grpc.imap.budget import Process, Use
+from mailsync_grpc.imap.connecting import connector, ledger_of
+from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.server import api, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
@@ -85,12 +86,13 @@ class _Served(NamedTuple):
 async def _api(config: Config, store: Store, vault: Vault, supervisor: Supervisor) -> AsyncIterator[_Served]:
     """Serve the API while the context lasts."""
     books = ledger_of(config, Process.API)
-    reader = open_reader(config, vault, books)
+    sessions = Sessions(connector(config.imap, vault, books, Use.CONTENT))
+    reader = open_reader(config, vault, sessions)
     core = Core(store, vault, config)
     feed = Feed(core)
     server = api.make_server(config)
     about = About("lmdb", SCHEMA, lambda: supervisor.alive)
-    services = assemble(core, reader, feed, try_login(config.imap, books), about)
+    services = assemble(core, reader, sessions, feed, try_login(config.imap, books), about)
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
         await stack.enter_async_context(reader)

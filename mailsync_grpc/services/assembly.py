@@ -10,6 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
 from mailsync_grpc.services.accounts import AccountService
@@ -19,6 +20,7 @@ from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.folders import FolderService
 from mailsync_grpc.services.login import TryLogin
+from mailsync_grpc.services.on_demand import OnDemand
 from mailsync_grpc.services.paging import PageTokens
 from mailsync_grpc.services.requests import Mutations
 from mailsync_grpc.services.sync_runs import SyncRunService
@@ -62,8 +64,10 @@ class Services:
         self.feed.drain()
 
 
-def assemble(core: Core, reader: ContentReader, feed: Feed, try_login: TryLogin, about: About) -> Services:
-    """Return the services."""
+def assemble(
+    core: Core, reader: ContentReader, sessions: Sessions, feed: Feed, try_login: TryLogin, about: About
+) -> Services:
+    """Return the services; `sessions` is the pool that `reader` uses and closes."""
     page_tokens = PageTokens(core.vault)
     resume_tokens = ResumeTokens(core.vault, core.store.epoch)
     mutations = Mutations(core)
@@ -76,7 +80,7 @@ def assemble(core: Core, reader: ContentReader, feed: Feed, try_login: TryLogin,
                 SyncRunService(core, mutations, page_tokens),
             ),
             "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),
-            "EnvelopeService": (EnvelopeService(core, page_tokens, resume_tokens),),
+            "EnvelopeService": (EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),),
             "ContentService": (ContentService(core, reader),),
             "EventService": (events,),
             "SystemService": (

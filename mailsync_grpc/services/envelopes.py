@@ -14,10 +14,12 @@ from mailsync_grpc.errors import (
     UidValidityChangedError,
 )
 from mailsync_grpc.model.folder import Folder
+from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.services import fields
 from mailsync_grpc.services.core import Core
-from mailsync_grpc.services.lookup import find_envelope, find_folder
+from mailsync_grpc.services.lookup import FoundEnvelope, find_envelope, find_folder
+from mailsync_grpc.services.on_demand import OnDemand
 from mailsync_grpc.services.paging import MAX_PAGE_BYTES, PageTokens, page_size
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.tokens import Position, ResumeTokens
@@ -41,17 +43,19 @@ class EnvelopeService:
     core: Core
     page_tokens: PageTokens
     resume_tokens: ResumeTokens
+    on_demand: OnDemand
 
     async def get_envelope(self, request: pb.GetEnvelopeRequest, _context: Context) -> bytes:
-        """Return one envelope by either form of its name."""
+        """Return one envelope by either form of its name; metadata that is asked for and not there is fetched."""
         view = _view(request.view, View.FULL)
-        return await self.core.run(self._get, request.name, view)
-
-    def _get(self, name: str, view: View) -> bytes:
-        revision = self.core.head()
-        _, folder, row = find_envelope(self.core, name)
+        revision, found = await self.core.run(self._find, request.name)
+        row = found.row if view is View.FLAGS else await self.on_demand.whole(found)
         rest = pb.GetEnvelopeResponse(read_revision=revision)
-        return chunk(_ENVELOPE, join_envelope(folder.key, row, view)) + rest.SerializeToString()
+        return chunk(_ENVELOPE, join_envelope(found.folder.key, row, view)) + rest.SerializeToString()
+
+    def _find(self, name: str) -> tuple[Revision, FoundEnvelope]:
+        # The revision first: what was stored since does no harm, what was not would be missed.
+        return self.core.head(), find_envelope(self.core, name)
 
     async def list_envelopes(self, request: pb.ListEnvelopesRequest, _context: Context) -> bytes:
         """Return a page of a folder's envelopes."""

@@ -17,8 +17,9 @@ from mailsync_grpc.config import Config, ImapConfig
 from mailsync_grpc.content.reader import ContentReader, open_reader
 from mailsync_grpc.content.values import ContentKind, DecodingWarning, What
 from mailsync_grpc.errors import EnvelopeNotFoundError, PartNotFoundError, UidValidityChangedError
-from mailsync_grpc.imap.budget import Process
-from mailsync_grpc.imap.connecting import ledger_of
+from mailsync_grpc.imap.budget import Process, Use
+from mailsync_grpc.imap.connecting import connector, ledger_of
+from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import Account, Security
 from mailsync_grpc.model.folder import Folder, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo
@@ -61,7 +62,9 @@ class Rig:
     def new_reader(self) -> ContentReader:
         loopback = ImapConfig(allow_networks=(ip_network("127.0.0.0/8"),), allow_plaintext=True)
         config = Config(data_dir=self.directory, imap=loopback)
-        return open_reader(config, self.vault, ledger_of(config, Process.API))
+        books = ledger_of(config, Process.API)
+        sessions = Sessions(connector(loopback, self.vault, books, Use.CONTENT))
+        return open_reader(config, self.vault, sessions)
 
     async def get(self, uid: int, what: What, *, decode: bool = False, offset: int = 0) -> Download:
         return await download(

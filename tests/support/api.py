@@ -14,10 +14,11 @@ from mailsync_grpc.config import Config
 from mailsync_grpc.content.reader import open_reader
 from mailsync_grpc.errors import ImapError
 from mailsync_grpc.imap.auth import Password
-from mailsync_grpc.imap.budget import Process
-from mailsync_grpc.imap.connecting import ledger_of
+from mailsync_grpc.imap.budget import Process, Use
+from mailsync_grpc.imap.connecting import connector, ledger_of
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.listing import ListedFolder
+from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.server import api
 from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.core import Core
@@ -100,13 +101,13 @@ async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterato
     mail = FakeMailServer()
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
-        reader = await stack.enter_async_context(
-            open_reader(config, core.vault, ledger_of(config, Process.API))
-        )
+        books = ledger_of(config, Process.API)
+        sessions = Sessions(connector(config.imap, core.vault, books, Use.CONTENT))
+        reader = await stack.enter_async_context(open_reader(config, core.vault, sessions))
         feed = Feed(core)
         feed.start()
         stack.push_async_callback(feed.close)
-        services = assemble(core, reader, feed, mail, About("memory", 1, lambda: 0))
+        services = assemble(core, reader, sessions, feed, mail, About("memory", 1, lambda: 0))
         server = api.make_server(config)
         await services.add_to(server)
         address = api.bind(server, config)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -20,7 +20,9 @@ from mailsync_grpc.imap.ledger import UNMETERED, Lease
 from mailsync_grpc.imap.listing import Selected
 from mailsync_grpc.imap.sessions import Reading, Sessions
 from mailsync_grpc.model.account import Account
-from mailsync_grpc.model.envelope import Envelope
+from mailsync_grpc.model.envelope import Envelope, FetchedMessage
+from mailsync_grpc.model.flags import NO_FLAGS
+from mailsync_grpc.model.uidset import UidSet
 from tests.unit.content.fakes import account, folder
 
 
@@ -51,6 +53,12 @@ class FakeConnection:
 
     def fetch_structure(self, uid: int) -> Envelope | None:
         return Envelope() if uid in self.seen else None
+
+    def fetch_metadata(self, uids: UidSet) -> list[FetchedMessage]:
+        return [FetchedMessage(uid, NO_FLAGS, Envelope()) for uid in uids if uid in self.seen]
+
+    def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> list[bytes | None]:
+        return [self.fetch_section(uid, section, 0, length) for uid, section in wanted]
 
     def logout(self) -> None:
         self.closed = True
