@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from google.protobuf.duration_pb2 import Duration
 
+from mailsync_grpc.cli.account_options import (
+    EmailOption,
+    FullOption,
+    LabelOption,
+    NameOption,
+    PollOption,
+    WindowOption,
+    describe,
+    labels_of,
+)
 from mailsync_grpc.cli.account_view import account_details, account_table
 from mailsync_grpc.cli.command import connected
 from mailsync_grpc.cli.failures import CommandError
@@ -44,17 +53,6 @@ _SECURITY = {
 AccountArgument = Annotated[
     str, typer.Argument(metavar="ACCOUNT", help="Its id, such as work.", show_default=False)
 ]
-NameOption = Annotated[str | None, typer.Option(help="A name for people.", show_default=False)]
-EmailOption = Annotated[str | None, typer.Option(help="Its e-mail address.", show_default=False)]
-PollOption = Annotated[
-    float | None, typer.Option(help="Seconds between polls, 10 to 3600.", show_default=False)
-]
-FullOption = Annotated[
-    float | None, typer.Option(help="Seconds between full comparisons, 600 and more.", show_default=False)
-]
-LabelOption = Annotated[
-    list[str], typer.Option("--label", metavar="KEY=VALUE", help="For selection.", show_default=False)
-]
 StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
@@ -81,6 +79,7 @@ def add(
     label: LabelOption = [],  # noqa: B006  typer copies it
     poll_interval: PollOption = None,
     full_interval: FullOption = None,
+    window: WindowOption = None,
     password_stdin: StdinOption = False,
     try_only: Annotated[
         bool, typer.Option("--try", help="Only log in and list folders; keep nothing.")
@@ -95,7 +94,7 @@ def add(
     if ca_file is not None:
         # Bundles have comments between the certificates, in whatever encoding.
         account.imap.tls.ca_pem = ca_file.read_text("utf-8", "replace")
-    _describe(account, name, email, label, poll_interval, full_interval)
+    describe(account, name, email, label, poll_interval, full_interval, window)
     account.auth.password.username = username
     account.auth.password.password = read_password(username, from_stdin=password_stdin)
     request = service.CreateAccountRequest(account=account, account_id=account_id, validate_only=try_only)
@@ -110,7 +109,7 @@ def list_accounts(
     label: LabelOption = [],  # noqa: B006  typer copies it
 ) -> None:
     """List the accounts and how they are."""
-    accounts = list(all_accounts(session, _labels(label)))
+    accounts = list(all_accounts(session, labels_of(label)))
     if session.json:
         for account in accounts:
             session.print_json(account)
@@ -138,6 +137,7 @@ def update(
     label: LabelOption = [],  # noqa: B006  typer copies it
     poll_interval: PollOption = None,
     full_interval: FullOption = None,
+    window: WindowOption = None,
     username: Annotated[
         str | None, typer.Option(help="Login name, with a new password.", show_default=False)
     ] = None,
@@ -146,7 +146,7 @@ def update(
 ) -> None:
     """Change what people edit of an account: only what is given."""
     request = service.UpdateAccountRequest(account=Account(name=account_resource(account)))
-    mask = _describe(request.account, name, email, label, poll_interval, full_interval)
+    mask = describe(request.account, name, email, label, poll_interval, full_interval, window)
     if username or password or password_stdin:
         login = username or _login_name(session, request.account.name)
         request.account.auth.password.username = login
@@ -223,48 +223,6 @@ def all_accounts(session: Session, labels: dict[str, str] | None = None) -> Iter
         if not page.next_page_token:
             return
         request.page_token = page.next_page_token
-
-
-def _describe(
-    account: Account,
-    name: str | None,
-    email: str | None,
-    labels: list[str],
-    poll_interval: float | None,
-    full_interval: float | None,
-) -> list[str]:
-    """Set what is given, and return the paths of those fields for an update mask."""
-    paths = []
-    if name is not None:
-        account.display_name = name
-        paths.append("display_name")
-    if email is not None:
-        account.email_address = email
-        paths.append("email_address")
-    if labels:
-        account.labels.update(_labels(labels))
-        paths.append("labels")
-    if poll_interval is not None:
-        _set_seconds(account.sync.poll_interval, poll_interval)
-        paths.append("sync.poll_interval")
-    if full_interval is not None:
-        _set_seconds(account.sync.full_interval, full_interval)
-        paths.append("sync.full_interval")
-    return paths
-
-
-def _set_seconds(duration: Duration, seconds: float) -> None:
-    # The service knows what is allowed; here only what no Duration holds is refused.
-    if not abs(seconds) < 1e9:
-        raise CommandError(f"not a number of seconds: {seconds:g}")
-    duration.FromMilliseconds(round(seconds * 1000))
-
-
-def _labels(pairs: list[str]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise CommandError(f"not a label: {pair} (expected KEY=VALUE)")
-    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _login_name(session: Session, name: str) -> str:

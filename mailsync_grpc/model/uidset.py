@@ -79,6 +79,9 @@ class UidSet:
     def __or__(self, other: "UidSet") -> "UidSet":
         return self._merged((*self.ranges, *other.ranges))
 
+    def __and__(self, other: "UidSet") -> "UidSet":
+        return self - (self - other)
+
     def __sub__(self, other: "UidSet") -> "UidSet":
         kept: list[tuple[int, int]] = []
         cuts = iter(other.ranges)

@@ -10,12 +10,21 @@ from typing import Final
 
 from cryptography.x509 import load_pem_x509_certificates
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
 from mailsync_grpc.config import ImapConfig
 from mailsync_grpc.errors import InvalidFieldError, NotImplementedYetError
 from mailsync_grpc.model.account import Account, Security, SyncSettings
 from mailsync_grpc.model.ids import AccountNo
-from mailsync_grpc.model.window import SyncMode
+from mailsync_grpc.model.window import (
+    EVERYTHING,
+    MAX_DAYS,
+    MAX_MONTHS,
+    MAX_NEWEST,
+    MAX_YEARS,
+    SyncMode,
+    Window,
+)
 from mailsync_grpc.services.fields import Violations, seconds
 from mailsync_grpc.store.codec.messages import account_message
 from mailsync_grpc.v1 import account_pb2 as pb
@@ -28,6 +37,8 @@ _HOST = re.compile(r"[^\s/@\[\]\x00-\x20\x7f]{1,253}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DEFAULT_PORT: Final = {Security.IMPLICIT_TLS: 993, Security.STARTTLS: 143, Security.PLAINTEXT: 143}
 _MAX_PEM = 64 << 10
+_LAST_SECOND = 253_402_300_799
+"""The end of the year 9999, as far as a Timestamp goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +102,24 @@ def edited(account: Account, change: pb.Account, mask: FieldMask) -> pb.Account:
         )
     merged = account_message(account)
     FieldMask(paths=paths).MergeMessage(
-        change, merged, replace_message_field=True, replace_repeated_field=True
+        _with_parents(change, paths), merged, replace_message_field=True, replace_repeated_field=True
     )
     if "labels" in paths:  # MergeMessage adds to maps
         merged.ClearField("labels")
         merged.labels.update(change.labels)
     return merged
+
+
+def _with_parents(change: pb.Account, paths: list[str]) -> pb.Account:
+    """Return `change` with the messages that hold the fields of `paths`: MergeMessage clears no field of an absent one."""
+    whole = pb.Account()
+    whole.CopyFrom(change)
+    for path in paths:
+        holder: Message = whole
+        for name in path.split(".")[:-1]:
+            holder = getattr(holder, name)
+            holder.SetInParent()
+    return whole
 
 
 def _exists(path: str) -> bool:
@@ -130,7 +153,6 @@ def refuse_unbuilt(message: pb.Account) -> None:
     for present, what in (
         (message.auth.HasField("oauth"), "auth.oauth"),
         (message.auth.HasField("secret_ref"), "auth.secret_ref"),
-        (message.sync.HasField("window"), "sync.window"),
         (bool(message.imap.proxy_url), "imap.proxy_url"),
         (bool(message.imap.tls.client_certificate_pem), "imap.tls.client_certificate_pem"),
         (bool(message.imap.tls.client_key_pem), "imap.tls.client_key_pem"),
@@ -223,10 +245,40 @@ def _settings(sync: pb.SyncSettings, faults: Violations) -> SyncSettings:
     faults.unless(600 <= full <= 366 * 86_400, "account.sync.full_interval", "10 min to 366 days")
     faults.unless(100 <= batch <= 5_000, "account.sync.batch_size", "100 to 5000, or 0 for 1000")
     faults.unless(flags_window <= 10_000, "account.sync.flags_window", "0 to 10000")
-    return SyncSettings(poll, full, batch, flags_window, _mode(sync.mode, faults))
+    return SyncSettings(poll, full, batch, flags_window, _mode(sync.mode, faults), _window(sync.window, faults))
 
 
 def _mode(asked: pb.SyncMode.ValueType, faults: Violations) -> SyncMode:
     known = not asked or asked in {int(mode) for mode in SyncMode}
     faults.unless(known, "account.sync.mode", "a value of SyncMode")
     return SyncMode(asked) if asked and known else SyncMode.FULL_METADATA
+
+
+def _window(window: pb.Window, faults: Violations) -> Window:
+    match window.WhichOneof("bound"):
+        case "since":
+            since = window.since.seconds + (window.since.nanos > 0)
+            faults.unless(
+                0 < since <= _LAST_SECOND, "account.sync.window.since", "after 1970 and before the year 10000"
+            )
+            return Window(since=since)
+        case "newest":
+            faults.unless(
+                0 < window.newest <= MAX_NEWEST, "account.sync.window.newest", f"1 to {MAX_NEWEST} messages"
+            )
+            return Window(newest=window.newest)
+        case "sliding":
+            return _sliding(window.sliding, faults)
+    return EVERYTHING
+
+
+def _sliding(span: pb.SlidingWindow, faults: Violations) -> Window:
+    for unit, value, most in (
+        ("days", span.days, MAX_DAYS),
+        ("months", span.months, MAX_MONTHS),
+        ("years", span.years, MAX_YEARS),
+    ):
+        faults.unless(value <= most, f"account.sync.window.sliding.{unit}", f"0 to {most}")
+    window = Window(days=span.days, months=span.months, years=span.years)
+    faults.unless(window.slides, "account.sync.window.sliding", "at least one day, month or year")
+    return window

@@ -117,7 +117,7 @@ class Backfill:
         while self.held:
             group = self.held[: self.report_batching.limit]
             found = self.state.identified(self._detailed(group))
-            self._commit(found, UidSet.of(message.uid for message in found))
+            self._commit(found, UidSet.of(message.uid for message in group))
             del self.held[: len(group)]
 
     def _detailed(self, group: list[FetchedMessage]) -> list[FetchedMessage]:

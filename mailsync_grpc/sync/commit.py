@@ -17,6 +17,7 @@ from mailsync_grpc.model.changes import (
     Backfilled,
     Change,
     EnvelopeAdded,
+    EnvelopesEvicted,
     EnvelopesRemoved,
     FlagsChanged,
     FolderChanged,
@@ -34,6 +35,7 @@ from mailsync_grpc.store.base import Batch, ConflictError, Store
 from mailsync_grpc.sync import bounce
 from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.runs import ActiveRun
+from mailsync_grpc.sync.window import older
 
 T = TypeVar("T")
 
@@ -54,7 +56,8 @@ class Committer:
 
     `clock` returns monotonic seconds, `now` milliseconds since 1970; `random` makes envelope ids. With a `run` that covers the folder each
     commit also writes the run's counts. `mode` labels the metrics; `changed` tells whether any event was committed;
-    `listing` is the last list of flags, kept where it says all that is stored of a message.
+    `listing` is the last list of flags, kept where it says all that is stored of a message. `left_out` are messages that
+    were fetched since the last commit and found to be older than the window takes; the next commit moves them outside.
     """
 
     store: Store
@@ -70,20 +73,43 @@ class Committer:
     mode: str = "incremental"
     changed: bool = False
     listing: FlagListing | None = None
+    left_out: UidSet = UidSet()
+    _outside: UidSet | None = None
+
+    @property
+    def outside(self) -> UidSet:
+        """The UIDs that the window leaves out, as last committed; most looks need not know."""
+        if self._outside is None:
+            self._outside = self.store.outside(self.folder.account.no, self.folder.mirror)
+        return self._outside
+
+    def bound(self) -> int | None:
+        """Return the INTERNALDATE of the oldest message that the window takes now, None when it is not by date."""
+        return self.account.settings.window.bound(self.now() / 1_000)
 
     def reopen(self) -> None:
         """Open the folder again for what its look found. Raises RenumberedError."""
         if self.connection.examine(self.folder.raw_name).uid_validity != self.folder.uid_validity:
             raise RenumberedError(f"{self.folder.name} was renumbered since its look")
 
-    def commit(self, changes: Sequence[Change], arrived: int = 0, **progress: Any) -> None:
-        """Commit `changes` and the progress fields given, of which `arrived` messages count for the run."""
-        self._apply(self.folder, changes, replace(self.progress, as_of=self.now(), **progress), arrived)
+    def commit(
+        self, changes: Sequence[Change], arrived: int = 0, *, outside: UidSet | None = None, **progress: Any
+    ) -> None:
+        """Commit `changes` and the progress fields given, of which `arrived` messages count for the run.
+
+        `outside` replaces what the window leaves out.
+        """
+        after = replace(self.progress, as_of=self.now(), **progress)
+        if self.left_out:
+            pending, arriving = after.pending - self.left_out, after.arriving - self.left_out
+            after = replace(after, pending=pending, arriving=arriving)
+            outside = (self.outside if outside is None else outside) | self.left_out
+        self._apply(self.folder, changes, after, arrived, outside)
 
     def renew(self, change: FolderChanged | FolderReset, progress: FolderProgress | None = None) -> None:
         """Commit the folder's next record, and new progress with it."""
-        self._apply(change.folder, [change], progress or self.progress, 0)
-        self.folder = change.folder
+        self._apply(change.folder, [change], progress or self.progress, 0, None)
+        self.folder, self._outside = change.folder, None
 
     def list_flags(self, span: str) -> FlagListing:
         """Return UID and flags of the messages in `span`, `n:*`."""
@@ -131,7 +157,12 @@ class Committer:
         return found
 
     def identified(self, messages: list[FetchedMessage]) -> list[NewEnvelope]:
-        """Return the messages with an id each, drawn at once because a system call a message would show."""
+        """Return the messages with an id each, without those that are older than the window takes, which are noted."""
+        old = older(messages, self.bound())
+        if old:
+            self.left_out |= old
+            messages = [message for message in messages if message.uid not in old]
+        # Drawn at once because a system call a message would show.
         drawn = self.random(ID_BYTES * len(messages))
         randoms = (drawn[start : start + ID_BYTES] for start in range(0, len(drawn), ID_BYTES))
         return [
@@ -144,18 +175,30 @@ class Committer:
         return metrics.SYNC_BATCH_SECONDS.labels(mode=self.mode, phase=phase).time()
 
     def _apply(
-        self, folder: Folder, changes: Sequence[Change], progress: FolderProgress, arrived: int
+        self,
+        folder: Folder,
+        changes: Sequence[Change],
+        progress: FolderProgress,
+        arrived: int,
+        outside: UidSet | None,
     ) -> None:
         with self.timed("commit"):
-            run = self._write(folder, changes, progress, arrived)
+            run = self._write(folder, changes, progress, arrived, outside)
         self.changed = self.changed or bool(changes)
         _count(changes, self.now() / 1_000)
         if self.run is not None and run is not None:
             self.run.record = run
         self.progress = progress
+        if outside is not None:
+            self._outside, self.left_out = outside, UidSet()
 
     def _write(
-        self, folder: Folder, changes: Sequence[Change], progress: FolderProgress, arrived: int
+        self,
+        folder: Folder,
+        changes: Sequence[Change],
+        progress: FolderProgress,
+        arrived: int,
+        outside: UidSet | None,
     ) -> SyncRun | None:
         while True:
             run = self.run.advanced(folder, arrived, len(progress.pending), self.now()) if self.run else None
@@ -163,6 +206,7 @@ class Committer:
                 self.account.key,
                 tuple(changes),
                 progress=((folder.key, progress),),
+                outside=((folder.key, outside),) if outside is not None else (),
                 run_progress=(run,) if run else (),
             )
             try:
@@ -214,6 +258,8 @@ def _count(changes: Sequence[Change], now: float) -> None:
                 metrics.SYNC_MESSAGES.labels(kind="flags").inc()
             case EnvelopesRemoved(uids=uids):
                 metrics.SYNC_MESSAGES.labels(kind="removed").inc(len(uids))
+            case EnvelopesEvicted(uids=uids):
+                metrics.SYNC_MESSAGES.labels(kind="evicted").inc(len(uids))
             case _:
                 pass
 

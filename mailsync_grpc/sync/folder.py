@@ -33,19 +33,22 @@ from mailsync_grpc.sync.arrivals import Arrivals
 from mailsync_grpc.sync.commit import Committer, RenumberedError, chunks
 from mailsync_grpc.sync.listed import store_listed
 from mailsync_grpc.sync.removals import Removals
+from mailsync_grpc.sync.window import view_is_cut
+from mailsync_grpc.sync.window_keeper import WindowKeeper
 
 BLOCKS_PER_READ = 1_024
 
 
 @dataclass(slots=True)
 class FolderSync:
-    """The looks at one folder; `state` follows what was committed.
+    """A look at one folder; `state` follows what was committed, `expected` is what EXISTS should be at its beginning.
 
     `may_reset` tells whether a UIDVALIDITY other than the known one is that of a mailbox that nobody else's record is of.
     """
 
     state: Committer
     may_reset: Callable[[int], bool]
+    expected: int | None = None
 
     def look(self, full: bool) -> bool:
         """Look at the folder, in full when asked for or never done, and commit what differs; True when it was a full look.
@@ -54,12 +57,14 @@ class FolderSync:
         """
         state = self.state
         self._settle_validity(state.connection.examine(state.folder.raw_name).uid_validity)
-        full = full or state.progress.expected_exists is None
+        self.expected = state.progress.expected_exists
+        full = full or self.expected is None
         if not full:
             self._incremental()
             full = plan.count_differs(state.progress, state.connection.exists)
         if full:
             self._full()
+        WindowKeeper(state).settle()
         self._settle_first_sync()
         state.progress = replace(state.progress, as_of=state.now())
         return full
@@ -107,21 +112,11 @@ class FolderSync:
                 " but the answer to UID FETCH 1:* (FLAGS) shows none"
             )
         if state.progress.expected_exists is None:
-            self._adopt_history(listing)
+            WindowKeeper(state).adopt(UidSet.of(listing.uids))
+            store_listed(state)
         else:
             kept = self._apply(listing, 1)
             state.commit([], expected_exists=len(listing.uids) + kept, verified_at=state.now())
-
-    def _adopt_history(self, listing: FlagListing) -> None:
-        last = listing.uids[-1] if listing.uids else 0
-        self.state.commit(
-            [],
-            cursor=last,
-            pending=UidSet.of(listing.uids),
-            expected_exists=len(listing.uids),
-            verified_at=self.state.now(),
-        )
-        store_listed(self.state)
 
     # What the answer means
 
@@ -130,12 +125,15 @@ class FolderSync:
         with self.state.timed("parse"):
             found = diff.compare(listing.uids, listing.hashes, self._blocks(low), low)
         self._change_flags(found.changed, listing)
-        pending = self.state.progress.pending
-        arrived = [uid for uid in found.unknown if uid not in pending]
-        omitted = Removals(self.state).settle(found.missing, len(arrived))
-        if low == 1 and pending and self.state.notes.suspicion is None:
-            self._forget_pending(UidSet.of(listing.uids))
-        Arrivals(self.state).announce(arrived)
+        keeper, missing, cut = WindowKeeper(self.state), found.missing, False
+        if low == 1 and view_is_cut(self.expected, listing.uids, self.state.connection.exists):
+            missing, cut = keeper.hide(missing, listing.uids[0]), True
+        known = self.state.progress.pending | self.state.outside if found.unknown else UidSet()
+        arrived = [uid for uid in found.unknown if uid not in known]
+        omitted = Removals(self.state).settle(missing, len(arrived))
+        if low == 1 and self.state.notes.suspicion is None:
+            keeper.forget_unlisted(listing.uids, cut)
+        Arrivals(self.state).announce(keeper.admit(arrived, cut))
         return omitted
 
     def _blocks(self, low: int) -> Iterator[FlagBlock]:
@@ -161,12 +159,6 @@ class FolderSync:
                     for uid, before, after in chunk
                 ]
             )
-
-    def _forget_pending(self, present: UidSet) -> None:
-        gone = self.state.progress.pending - present
-        if gone:
-            progress = self.state.progress
-            self.state.commit([], pending=progress.pending - gone, arriving=progress.arriving - gone)
 
     @property
     def _mirror(self) -> tuple[AccountNo, MirrorNo]:

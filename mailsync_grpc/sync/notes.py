@@ -19,7 +19,8 @@ class Verified(NamedTuple):
 class FolderNotes:
     """Of one mirror, so that a folder that was renumbered starts anew.
 
-    `suspicion` are the messages whose disappearance waits for further looks, which are then whole ones.
+    `suspicion` are the messages whose disappearance waits for further looks, which are then whole ones. From `evict_at`
+    on (monotonic seconds) a sliding window is held against what is stored.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
@@ -27,6 +28,7 @@ class FolderNotes:
     report_batching: Batching = field(default_factory=Batching)
     verified: Verified | None = None
     suspicion: Suspicion | None = None
+    evict_at: float = 0.0
 
     @property
     def look_due(self) -> float | None:

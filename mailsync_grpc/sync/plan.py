@@ -40,6 +40,11 @@ def full_due(progress: FolderProgress, age: float, settings: SyncSettings) -> bo
     return progress.expected_exists is None or age >= settings.full_interval
 
 
+def window_changed(progress: FolderProgress, settings: SyncSettings) -> bool:
+    """Whether the folder is to be compared whole because another window than the account's was applied to it."""
+    return progress.window != settings.window
+
+
 def count_differs(progress: FolderProgress, exists: int) -> bool:
     """Whether EXISTS says that something arrived or went that the look at the newest UIDs did not show."""
     return progress.expected_exists != exists

@@ -35,9 +35,12 @@ from mailsync_grpc.sync.folders import FolderTree, marked
 from mailsync_grpc.sync.notes import FolderNotes, Verified
 from mailsync_grpc.sync.run_keeper import RunKeeper
 from mailsync_grpc.sync.scheduler import Lane
+from mailsync_grpc.sync.window_keeper import WindowKeeper
 
 BACKFILL_SLICE = 5.0
 """Seconds of backfill in one turn."""
+EVICTION_INTERVAL = 3_600.0
+"""Seconds a message may stay after a sliding window has left it behind."""
 FOLDERS_OWN = (ImapRefusedError, ImapProtocolError, FolderNotSelectableError, UnsafeArgumentError)
 """Failures that concern one folder and not its account."""
 
@@ -80,6 +83,7 @@ class Visit:
         for folder, progress in folders:
             if self._wanted(folder, progress, due):
                 self._look_at(folder, progress)
+        self._evict_expired()
         more = self._backfill() and self.connection.lease.allows(Use.BACKFILL)
         self.keeper.settle([folder for folder, _ in self._selected()])
         return more or self.keeper.waiting
@@ -139,6 +143,8 @@ class Visit:
 
     def _full_due(self, folder: Folder, progress: FolderProgress) -> bool:
         """By the monotonic clock where this process knows: setting the machine's clock makes nothing due."""
+        if plan.window_changed(progress, self.account.settings):
+            return True
         notes, now = self._notes(folder), self.env.clock()
         if notes.verified is None or notes.verified.stored != progress.verified_at:
             age = plan.verified_age(progress.verified_at, self.env.now())
@@ -166,6 +172,16 @@ class Visit:
         changed = marked(folder, reason, message)
         if changed is not None:
             self.env.store.apply(Batch(folder.account, (FolderChanged(changed, FolderChangeKind.STATE),)))
+
+    def _evict_expired(self) -> None:
+        """Evict what a sliding window has left behind, hourly, which needs no mail server."""
+        if not self.account.settings.window.slides:
+            return
+        for folder, progress in self._selected():
+            notes = self._notes(folder)
+            if self.env.clock() >= notes.evict_at:
+                notes.evict_at = self.env.clock() + EVICTION_INTERVAL
+                WindowKeeper(self._committer(folder, progress)).evict_older()
 
     # Pending messages
 

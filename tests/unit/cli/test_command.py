@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mailsync_grpc.cli.account import _describe, _labels
+from mailsync_grpc.cli.account_options import describe, labels_of
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.main import app
 from mailsync_grpc.cli.secret import VARIABLE, read_password
@@ -68,6 +68,7 @@ def test_an_address_that_is_none_is_named(address: str) -> None:
         ["--port", "-1"],
         ["--poll-interval", "nan"],
         ["--full-interval", "1e300"],
+        ["--window", "last:1w"],
         ["--username", "ann\udcff"],
         ["--token", "tök"],
         ["--token", "two\nlines"],
@@ -128,7 +129,7 @@ def test_without_a_terminal_or_a_password_the_ways_to_give_one_are_named(
 
 def test_only_what_is_given_is_changed() -> None:
     account = Account()
-    mask = _describe(account, "Work", None, ["team=sales"], 12.5, None)
+    mask = describe(account, "Work", None, ["team=sales"], 12.5, None, None)
     assert mask == ["display_name", "labels", "sync.poll_interval"]
     assert account.display_name == "Work"
     assert account.labels == {"team": "sales"}
@@ -138,7 +139,7 @@ def test_only_what_is_given_is_changed() -> None:
 
 def test_a_label_without_a_value_is_refused() -> None:
     with pytest.raises(CommandError, match="expected KEY=VALUE"):
-        _labels(["team"])
+        labels_of(["team"])
 
 
 @pytest.mark.parametrize("text", ["envelope-added", "ENVELOPE_ADDED", "EVENT_TYPE_ENVELOPE_ADDED"])

@@ -23,8 +23,9 @@ def test_its_text_reads_back(members: set[int]) -> None:
 
 
 @given(uids, uids)
-def test_union_and_difference_are_those_of_sets(left: set[int], right: set[int]) -> None:
+def test_union_intersection_and_difference_are_those_of_sets(left: set[int], right: set[int]) -> None:
     assert UidSet.of(left) | UidSet.of(right) == UidSet.of(left | right)
+    assert UidSet.of(left) & UidSet.of(right) == UidSet.of(left & right)
     assert UidSet.of(left) - UidSet.of(right) == UidSet.of(left - right)
 
 

@@ -7,6 +7,7 @@ import pytest
 from mailsync_grpc.model.account import AccountKey, SyncSettings
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo
+from mailsync_grpc.model.window import Window
 from mailsync_grpc.sync import plan
 from mailsync_grpc.sync.plan import Validity
 
@@ -42,6 +43,13 @@ def test_a_folder_is_compared_whole_first_and_after_the_interval() -> None:
 def test_a_comparison_of_a_time_yet_to_come_was_made_just_now() -> None:
     assert plan.verified_age(50_000, 150_000) == 100.0
     assert plan.verified_age(150_000, 50_000) == 0.0
+
+
+def test_a_folder_is_compared_whole_when_another_window_is_to_be_applied() -> None:
+    verified = FolderProgress(expected_exists=0, window=Window(newest=5))
+    assert not plan.window_changed(verified, SyncSettings(window=Window(newest=5)))
+    assert plan.window_changed(verified, SyncSettings(window=Window(newest=6)))
+    assert plan.window_changed(verified, SyncSettings())
 
 
 def test_an_empty_folder_that_stays_empty_is_quiet() -> None:

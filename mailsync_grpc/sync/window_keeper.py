@@ -1,0 +1,194 @@
+"""Keeping one folder's mirror inside its account's window: `window` decides, this reads, asks and commits.
+
+What a window leaves out is remembered by UID (`Store.outside`), so that it is neither new mail at the next look nor
+missing from the count. A message that leaves is evicted: dropped here with its event and moved to those outside in the
+same commit, while nothing goes to the mail server. What a wider window takes in becomes pending as history.
+
+A changed setting is applied by the next look, which is a full one, and `FolderProgress.window` follows when all of it
+is done; each step may be repeated, so a crash in between only repeats some.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailsync_grpc.errors import ImapRefusedError
+from mailsync_grpc.imap.connection import Connection
+from mailsync_grpc.model.changes import EnvelopesEvicted
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.model.window import Window
+from mailsync_grpc.store.values import Summary
+from mailsync_grpc.sync import window as windows
+from mailsync_grpc.sync.commit import Committer, chunks
+
+SLICE = 5_000
+"""Stored messages read at once, and evicted in one commit at most."""
+
+
+def searched(connection: Connection, bound: int) -> UidSet | None:
+    """Return the UIDs of the open folder that SEARCH takes for as new as `bound`, None when the server refuses."""
+    try:
+        return connection.uid_search(windows.search_since(bound))
+    except ImapRefusedError:
+        return None
+
+
+@dataclass(slots=True)
+class WindowKeeper:
+    """The window of the folder that `state` is about."""
+
+    state: Committer
+
+    # The first look, and a changed setting
+
+    def adopt(self, listed: UidSet) -> None:
+        """Take up the history that a folder's first look lists, as far as it may be inside."""
+        inside = self._may_be_inside(listed)
+        self.state.commit(
+            [],
+            cursor=listed.ranges[-1][1] if listed else 0,
+            pending=inside,
+            expected_exists=len(listed),
+            verified_at=self.state.now(),
+            window=self._window,
+            outside=listed - inside,
+        )
+
+    def settle(self) -> None:
+        """Apply the window to what is stored and pending, at the end of a look."""
+        if self.state.progress.window != self._window:
+            self._change()
+        if self._window.newest:
+            self._balance()
+
+    def _change(self) -> None:
+        progress, state = self.state.progress, self.state
+        waiting = progress.pending | state.outside
+        inside = self._may_be_inside(waiting)
+        state.commit([], pending=inside, arriving=progress.arriving & inside, outside=waiting - inside)
+        self.evict_older()
+        if self._window.newest:
+            self._balance()
+        state.commit([], window=self._window)
+
+    def _may_be_inside(self, uids: UidSet) -> UidSet:
+        """Return those of `uids` that are to be fetched, which then decides; the newest are told by `_balance`."""
+        bound = self.state.bound()
+        found = searched(self.state.connection, bound) if bound is not None else None
+        return uids if found is None else uids & found
+
+    # Messages that leave
+
+    def evict_older(self) -> None:
+        """Evict what is stored and older than the window's bound."""
+        bound = self.state.bound()
+        if bound is None:
+            return
+        for stored in self._slices():
+            if old := windows.older(stored, bound) - self.state.progress.leaving:
+                self._evict(old)
+
+    def _slices(self) -> Iterator[list[Summary]]:
+        after = 0
+        while stored := self._lowest(after, SLICE):
+            after = stored[-1].uid
+            yield stored
+
+    def _lowest(self, after: int, limit: int) -> list[Summary]:
+        folder = self.state.folder
+        return self.state.store.summaries(folder.account.no, folder.mirror, after, limit)
+
+    def _evict(self, stored: UidSet, waiting: UidSet = UidSet(), unlisted: int = 0) -> None:
+        """Drop what is `stored` and forget what is `waiting`; the server no longer counts `unlisted` of them."""
+        state, progress = self.state, self.state.progress
+        state.commit(
+            [EnvelopesEvicted(state.folder.key, stored)] if stored else [],
+            stored=progress.stored - len(stored),
+            pending=progress.pending - waiting,
+            arriving=progress.arriving - waiting,
+            expected_exists=(progress.expected_exists or 0) - unlisted,
+            outside=state.outside | stored | waiting,
+        )
+
+    # The newest N
+
+    def _balance(self) -> None:
+        """Evict what is beyond the newest N, or take back as many as are missing."""
+        while (excess := self._excess()) > 0:
+            self._evict(*self._beyond(excess))
+        if excess < 0 and self.state.outside:
+            back = self.state.outside.highest(-excess)
+            self.state.commit(
+                [], pending=self.state.progress.pending | back, outside=self.state.outside - back
+            )
+
+    def _excess(self, arrived: int = 0) -> int:
+        progress = self.state.progress
+        kept = progress.stored - len(progress.leaving) + len(progress.pending) + arrived
+        return kept - self._window.newest
+
+    def _beyond(self, excess: int, arrived: UidSet = UidSet()) -> windows.Surplus:
+        """Return the lowest `excess` UIDs, or as many of them as one slice tells."""
+        progress = self.state.progress
+        limit = min(excess, SLICE) + len(progress.leaving)
+        lowest = UidSet.of(message.uid for message in self._lowest(0, limit))
+        count = excess if len(lowest) < limit else min(excess, SLICE)
+        return windows.surplus(count, lowest - progress.leaving, progress.pending | arrived)
+
+    def admit(self, arrived: list[int], cut: bool) -> list[int]:
+        """Return those of `arrived` (ascending) that are new mail inside; what the newest N leave out is noted.
+
+        What a `cut` view shows below everything stored is no arrival but history that came in sight.
+        """
+        history = self._surfaced(UidSet.of(arrived)) if cut and arrived else UidSet()
+        new = UidSet.of(arrived) - history
+        excess = self._excess(len(new)) if self._window.newest else 0
+        beyond = self._beyond(excess, new).waiting & new if new and excess > 0 else UidSet()
+        if not (history or beyond):
+            return arrived
+        progress = self.state.progress
+        self.state.commit(
+            [],
+            cursor=max(progress.cursor, *beyond.highest(1)),
+            pending=progress.pending | history,
+            expected_exists=(progress.expected_exists or 0) + len(history) + len(beyond),
+            outside=self.state.outside | beyond,
+        )
+        return list(new - beyond)
+
+    def _surfaced(self, arrived: UidSet) -> UidSet:
+        lowest = self._lowest(0, 1)
+        return windows.below(arrived, lowest[0].uid) if lowest else UidSet()
+
+    # What a complete listing shows
+
+    def hide(self, missing: UidSet, lowest: int) -> UidSet:
+        """Evict what a cut view with this lowest UID hides of the stored, and return what else is `missing`.
+
+        It is remembered for when it comes in sight again, which happens when newer messages go.
+        """
+        hidden = windows.below(missing, lowest) - self.state.progress.leaving
+        for chunk in chunks(list(hidden), SLICE):
+            self._evict(UidSet.of(chunk), unlisted=len(chunk))
+        return missing - hidden
+
+    def forget_unlisted(self, uids: list[int], cut: bool) -> None:
+        """Forget what is gone of what is pending or outside; nothing stays outside of a window that takes everything."""
+        progress, outside = self.state.progress, self.state.outside
+        if not (progress.pending or outside):
+            return
+        listed = UidSet.of(uids)
+        absent = (progress.pending | outside) - listed
+        if cut:
+            absent -= windows.below(outside, uids[0])
+        back = outside & listed if self._window.whole else UidSet()
+        if absent or back:
+            self.state.commit(
+                [],
+                pending=(progress.pending | back) - absent,
+                arriving=progress.arriving - absent,
+                outside=outside - absent - back,
+            )
+
+    @property
+    def _window(self) -> Window:
+        return self.state.account.settings.window
