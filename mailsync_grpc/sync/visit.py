@@ -174,14 +174,25 @@ class Visit:
             self.env.store.apply(Batch(folder.account, (FolderChanged(changed, FolderChangeKind.STATE),)))
 
     def _evict_expired(self) -> None:
-        """Evict what a sliding window has left behind, hourly, which needs no mail server."""
+        """Evict what a sliding window has left behind, hourly, whether a folder was looked at or not."""
         if not self.account.settings.window.slides:
             return
         for folder, progress in self._selected():
-            notes = self._notes(folder)
-            if self.env.clock() >= notes.evict_at:
-                notes.evict_at = self.env.clock() + EVICTION_INTERVAL
-                WindowKeeper(self._committer(folder, progress)).evict_older()
+            notes, now = self._notes(folder), self.env.clock()
+            if now >= notes.evict_at and progress.expected_exists is not None and not notes.backoff.waits(now):
+                notes.evict_at = now + EVICTION_INTERVAL
+                self._evict_from(folder, progress)
+
+    def _evict_from(self, folder: Folder, progress: FolderProgress) -> None:
+        state = self._committer(folder, progress)
+        try:
+            if state.minimal:
+                state.reopen()  # to be searched
+            WindowKeeper(state).evict_older()
+        except RenumberedError:
+            self._notes(folder).backoff.until = self.next_poll
+        except FOLDERS_OWN as error:
+            self._folder_failed(state.folder, error)
 
     # Pending messages
 

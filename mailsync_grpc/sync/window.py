@@ -16,7 +16,8 @@ from mailsync_grpc.model.envelope import FetchedMessage
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.values import Summary
 
-_MARGIN = timedelta(days=2)
+MARGIN = timedelta(days=2)
+"""What a search is to be wider where the date is known once a message is fetched."""
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _ROUND = 1_000
 """Limits of servers' views are multiples of this."""
@@ -29,9 +30,9 @@ class Surplus(NamedTuple):
     waiting: UidSet
 
 
-def search_since(bound: int) -> str:
+def search_since(bound: int, margin: timedelta = MARGIN) -> str:
     """Return the SEARCH criterion that finds every message from `bound` (seconds since 1970) on, in any zone."""
-    day = datetime.fromtimestamp(bound, UTC) - _MARGIN
+    day = datetime.fromtimestamp(bound, UTC) - margin
     # Months are English on the wire, whatever the locale.
     return f"SINCE {day.day}-{_MONTHS[day.month - 1]}-{day.year:04}"
 

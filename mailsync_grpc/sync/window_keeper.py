@@ -9,10 +9,11 @@ is done; each step may be repeated, so a crash in between only repeats some.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 from mailsync_grpc.errors import ImapRefusedError
-from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.changes import EnvelopesEvicted
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.model.window import Window
@@ -22,14 +23,6 @@ from mailsync_grpc.sync.commit import Committer, chunks
 
 SLICE = 5_000
 """Stored messages read at once, and evicted in one commit at most."""
-
-
-def searched(connection: Connection, bound: int) -> UidSet | None:
-    """Return the UIDs of the open folder that SEARCH takes for as new as `bound`, None when the server refuses."""
-    try:
-        return connection.uid_search(windows.search_since(bound))
-    except ImapRefusedError:
-        return None
 
 
 @dataclass(slots=True)
@@ -43,9 +36,11 @@ class WindowKeeper:
     def adopt(self, listed: UidSet) -> None:
         """Take up the history that a folder's first look lists, as far as it may be inside."""
         inside = self._may_be_inside(listed)
+        if self._window.newest:
+            inside = inside.highest(self._window.newest)
         self.state.commit(
             [],
-            cursor=listed.ranges[-1][1] if listed else 0,
+            cursor=max(listed.highest(1), default=0),
             pending=inside,
             expected_exists=len(listed),
             verified_at=self.state.now(),
@@ -72,19 +67,33 @@ class WindowKeeper:
 
     def _may_be_inside(self, uids: UidSet) -> UidSet:
         """Return those of `uids` that are to be fetched, which then decides; the newest are told by `_balance`."""
-        bound = self.state.bound()
-        found = searched(self.state.connection, bound) if bound is not None else None
+        found = self._searched()
         return uids if found is None else uids & found
+
+    def _searched(self) -> UidSet | None:
+        """Return the UIDs that the server takes for as new as the window's bound; None for no bound or a refusal.
+
+        Minimal mode knows no date, so there the search alone decides and is not asked wider.
+        """
+        state, bound = self.state, self.state.bound()
+        if bound is None:
+            return None
+        margin = timedelta() if state.minimal else windows.MARGIN
+        with suppress(ImapRefusedError):
+            return state.connection.uid_search(windows.search_since(bound, margin))
+        return None
 
     # Messages that leave
 
     def evict_older(self) -> None:
-        """Evict what is stored and older than the window's bound."""
-        bound = self.state.bound()
-        if bound is None:
+        """Evict what is stored and older than the window's bound; only minimal mode asks the server, of the open folder."""
+        bound, inside = self.state.bound(), self._searched() if self.state.minimal else None
+        if bound is None or (self.state.minimal and inside is None):
             return
         for stored in self._slices():
-            if old := windows.older(stored, bound) - self.state.progress.leaving:
+            uids = UidSet.of(message.uid for message in stored)
+            old = windows.older(stored, bound) if inside is None else uids - inside
+            if old := old - self.state.progress.leaving:
                 self._evict(old)
 
     def _slices(self) -> Iterator[list[Summary]]:
@@ -113,8 +122,8 @@ class WindowKeeper:
 
     def _balance(self) -> None:
         """Evict what is beyond the newest N, or take back as many as are missing."""
-        while (excess := self._excess()) > 0:
-            self._evict(*self._beyond(excess))
+        while (excess := self._excess()) > 0 and any(beyond := self._beyond(excess)):
+            self._evict(*beyond)
         if excess < 0 and self.state.outside:
             back = self.state.outside.highest(-excess)
             self.state.commit(
@@ -141,19 +150,25 @@ class WindowKeeper:
         """
         history = self._surfaced(UidSet.of(arrived)) if cut and arrived else UidSet()
         new = UidSet.of(arrived) - history
-        excess = self._excess(len(new)) if self._window.newest else 0
-        beyond = self._beyond(excess, new).waiting & new if new and excess > 0 else UidSet()
+        beyond = self._left_out(new) if new else UidSet()
         if not (history or beyond):
             return arrived
         progress = self.state.progress
         self.state.commit(
             [],
-            cursor=max(progress.cursor, *beyond.highest(1)),
+            cursor=max((progress.cursor, *beyond.highest(1))),
             pending=progress.pending | history,
             expected_exists=(progress.expected_exists or 0) + len(history) + len(beyond),
             outside=self.state.outside | beyond,
         )
         return list(new - beyond)
+
+    def _left_out(self, arrived: UidSet) -> UidSet:
+        """Return those of `arrived` that are outside, as far as that can be told before they are fetched."""
+        if self._window.newest:
+            excess = self._excess(len(arrived))
+            return self._beyond(excess, arrived).waiting & arrived if excess > 0 else UidSet()
+        return arrived - self._may_be_inside(arrived) if self.state.minimal else UidSet()
 
     def _surfaced(self, arrived: UidSet) -> UidSet:
         lowest = self._lowest(0, 1)

@@ -7,9 +7,12 @@ from tests.support.replay import Replayer, listed
 
 
 def assert_agreed(mirror: Mirror, *folders: str) -> None:
-    """replay(log) == store == server for `folders`, INBOX and Sent by default, and nothing was announced twice."""
+    """replay(log) == store == what the window takes of the server, for `folders`, INBOX and Sent by default.
+
+    And nothing was announced twice.
+    """
     for folder in folders or ("INBOX", "Sent"):
-        assert mirror.flags(folder) == mirror.mailbox.flags_by_uid(folder)
+        assert mirror.flags(folder) == held_inside(mirror, folder)
         assert mirror.folder(folder)[0].error_reason == ""
         assert not mirror.folder(folder)[1].pending
     assert Replayer(mirror.store).catch_up() == listed(mirror.store)
@@ -19,6 +22,33 @@ def assert_agreed(mirror: Mirror, *folders: str) -> None:
         if event.HasField("envelope_added")
     )
     assert set(told.values()) <= {1}
+
+
+def held_inside(mirror: Mirror, folder: str) -> dict[int, frozenset[str]]:
+    """Flags by UID of what the server holds inside the account's window."""
+    window, held = mirror.settings.window, mirror.mailbox.flags_by_uid(folder)
+    if window.newest:
+        return dict(sorted(held.items())[-window.newest :])
+    bound = window.bound(mirror.now())
+    if bound is None:
+        return held
+    dates = mirror.mailbox.dates_by_uid(folder)
+    return {uid: flags for uid, flags in held.items() if dates[uid].timestamp() >= bound}
+
+
+def backfilled(mirror: Mirror, after: int = 0) -> list[int]:
+    """The UIDs told as history after a revision, sorted."""
+    return _told(mirror, "backfilled", after)
+
+
+def evicted(mirror: Mirror, after: int = 0) -> list[int]:
+    """The UIDs evicted after a revision, sorted."""
+    return _told(mirror, "envelopes_evicted", after)
+
+
+def _told(mirror: Mirror, kind: str, after: int) -> list[int]:
+    told = [getattr(event, kind) for event in mirror.events(after) if event.WhichOneof("payload") == kind]
+    return sorted(uid for payload in told for one in payload.uids for uid in range(one.first, one.last + 1))
 
 
 def added(mirror: Mirror, after: int = 0) -> list[int]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -215,5 +216,10 @@ class HostileMailbox:
 
     def flags_by_uid(self, folder: str = "INBOX") -> dict[int, frozenset[str]]:
         with self.server.mail.lock:
-            held = self.server.mail.folders[folder].messages
+            held = self.server.mail.folders[folder].shown
             return {uid: message.flags for uid, message in held.items()}
+
+    def dates_by_uid(self, folder: str = "INBOX") -> dict[int, datetime]:
+        with self.server.mail.lock:
+            held = self.server.mail.folders[folder].shown
+            return {uid: message.date for uid, message in held.items()}

@@ -7,7 +7,7 @@ was opened, and says at the end of each command what changed since, so sequence 
 import base64
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import date, datetime
 from imaplib import Time2Internaldate
 
 from imapclient import imap_utf7
@@ -112,7 +112,7 @@ class Session:
         folder = self._named(arguments)
         if folder is None:
             return ABSENT
-        counters = (len(folder.messages), folder.uid_next, folder.uid_validity, folder.modseq)
+        counters = (len(folder.shown), folder.uid_next, folder.uid_validity, folder.modseq)
         told = b"MESSAGES %d UIDNEXT %d UIDVALIDITY %d HIGHESTMODSEQ %d" % counters
         if "MAILBOXID" in arguments.rpartition(" (")[2]:
             told += b" MAILBOXID (%s)" % folder.mailbox_id.encode()
@@ -122,7 +122,7 @@ class Session:
         self._folder, self._view = self._named(argument), []
         if self._folder is None:
             return ABSENT
-        self._view = list(self._folder.messages)
+        self._view = list(self._folder.shown)
         codes = (
             b"UIDVALIDITY %d" % self._folder.uid_validity,
             b"UIDNEXT %d" % self._folder.uid_next,
@@ -140,7 +140,7 @@ class Session:
         """EXPUNGE and EXISTS for what changed since the last command; the view then is what was told."""
         if self._folder is None:
             return []
-        held = self._folder.messages
+        held = self._folder.shown
         gone = [number for number, uid in enumerate(self._view, 1) if uid not in held]
         # From the end, so that no number told before is shifted by one told after.
         news = [b"* %d EXPUNGE" % number for number in reversed(gone)]
@@ -172,12 +172,9 @@ class Session:
             return BAD
         criteria = criteria.removeprefix("RETURN (ALL) ")
         since = re.fullmatch(r"SINCE (\d+-\w+-\d+)", criteria)
-        first = (
-            datetime.strptime(since[1], "%d-%b-%Y").replace(tzinfo=UTC)
-            if since
-            else datetime.min.replace(tzinfo=UTC)
-        )
-        found = [uid for uid in self._view if self._folder.messages[uid].date >= first]
+        first = datetime.strptime(since[1], "%d-%b-%Y").date() if since else date.min  # noqa: DTZ007
+        messages = self._folder.messages
+        found = [uid for uid in self._view if messages[uid].date.astimezone(self._mail.zone).date() >= first]
         if "ESEARCH" not in self._capabilities:
             return Reply((b" ".join([b"* SEARCH", *(b"%d" % uid for uid in found)]),))
         every = b" ALL " + b",".join(b"%d" % uid for uid in found) if found else b""

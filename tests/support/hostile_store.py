@@ -8,8 +8,8 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import count
+from datetime import UTC, datetime, tzinfo
+from itertools import count, islice
 
 from mailsync_grpc.cli.demo.second_client import Delivery
 
@@ -39,6 +39,13 @@ class HeldFolder:
     uid_next: int = 1
     modseq: int = 1
     messages: dict[int, HeldMessage] = field(default_factory=dict)
+    limit: int = 1 << 32
+
+    @property
+    def shown(self) -> dict[int, HeldMessage]:
+        """What clients may see: the newest, as many as `limit` says."""
+        hidden = len(self.messages) - self.limit
+        return dict(islice(self.messages.items(), hidden, None)) if hidden > 0 else self.messages
 
     def add(self, message: HeldMessage, uid: int | None = None) -> None:
         """Store under the next UID, or under `uid`, which may lie in a gap below it."""
@@ -52,16 +59,18 @@ class HeldFolder:
         """The UIDs held that are in a sequence-set, `*` included (RFC 3501 section 6.4.8)."""
         last = max(self.messages, default=0)
         spans = [_span(part, last) for part in uids.split(",")]
-        return [uid for uid in self.messages if any(low <= uid <= high for low, high in spans)]
+        return [uid for uid in self.shown if any(low <= uid <= high for low, high in spans)]
 
 
 class HeldMail:
     """All folders of one user, by display name with `/` between levels.
 
-    With a `prefix` such as `INBOX.` personal folders are below it, and its last character is between levels.
+    With a `prefix` such as `INBOX.` personal folders are below it, and its last character is between levels. `zone` is
+    where the server counts its days.
     """
 
     def __init__(self, prefix: str = "") -> None:
+        self.zone: tzinfo = UTC
         self.lock = threading.RLock()
         self.delimiter = prefix[-1:] or "/"
         self.namespaces = f'* NAMESPACE (("{prefix}" "{self.delimiter}")) NIL NIL'.encode()

@@ -1,14 +1,18 @@
 """A test's own mailbox, and how to look at and change it without the code under test: on the shared Dovecot, or faked."""
 
 import imaplib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol, Self
 
 from mailsync_grpc.cli.demo import second_client
 from mailsync_grpc.cli.demo.dovecot import DovecotServer
 from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.cli.demo.second_client import Delivery, mailbox_argument
+
+_DATED = re.compile(rb'UID (\d+) INTERNALDATE "\s*([^"]+)"')
 
 
 class AnyMailbox(Protocol):
@@ -32,6 +36,7 @@ class AnyMailbox(Protocol):
     def copy(self, uids: str, target: str, folder: str = "INBOX") -> None: ...
     def move(self, uids: str, target: str, folder: str = "INBOX") -> None: ...
     def flags_by_uid(self, folder: str = "INBOX") -> dict[int, frozenset[str]]: ...
+    def dates_by_uid(self, folder: str = "INBOX") -> dict[int, datetime]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,16 @@ class Mailbox:
                     flag.decode("ascii") for flag in flags if flag != rb"\Recent"
                 )
         return held
+
+    def dates_by_uid(self, folder: str = "INBOX") -> dict[int, datetime]:
+        """Each UID with its INTERNALDATE."""
+        with self.connect() as client:
+            client.select(mailbox_argument(folder), readonly=True)
+            _, answers = client.uid("FETCH", "1:*", "(INTERNALDATE)")
+        found = [_DATED.search(answer) for answer in answers if isinstance(answer, bytes)]
+        return {
+            int(row[1]): datetime.strptime(row[2].decode(), "%d-%b-%Y %H:%M:%S %z") for row in found if row
+        }
 
     def _in(self, folder: str, command: str, *arguments: str) -> None:
         with self.connect() as client:

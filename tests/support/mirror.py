@@ -17,6 +17,7 @@ from mailsync_grpc.model.changes import AccountChanged, FolderChanged, FolderCha
 from mailsync_grpc.model.folder import Folder, FolderProgress, Selection
 from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.model.run import RunKind, SyncRun
+from mailsync_grpc.model.window import Window
 from mailsync_grpc.store.base import Batch, Counter, Store
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.store.values import LogRecord
@@ -75,6 +76,18 @@ class Mirror:
         self.store.apply(Batch(account.key, (AccountChanged(account), SyncRunChanged(run))))
         return account
 
+    def set_window(self, window: Window) -> None:
+        """Change the account's window, as an API call does."""
+        account = self.store.account_by_no(self.account.no)
+        assert account is not None
+        self.settings = replace(self.settings, window=window)
+        changed = replace(account, version=account.version + 1, settings=self.settings)
+        self.store.apply(Batch(account.key, (AccountChanged(changed),)))
+
+    def now(self) -> float:
+        """Seconds since 1970 as the sync core sees them."""
+        return time.time() + self.clock.skipped + self.wall_set
+
     def restart(self) -> None:
         """Forget all that a worker knows and drop its connections, as a killed process does."""
         for connection in self.connections:
@@ -84,7 +97,7 @@ class Mirror:
                 store=self.store,
                 connect=self._connect,
                 clock=self.clock,
-                now=lambda: int((time.time() + self.clock.skipped + self.wall_set) * 1_000),
+                now=lambda: int(self.now() * 1_000),
                 random=os.urandom,
                 draw=lambda: 0.5,
                 stopping=lambda: False,

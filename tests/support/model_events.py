@@ -12,7 +12,8 @@ _BEYOND = 1 << 32
 class Telling:
     """Folds events message by message: each UID of a numbering comes once, may change, and goes at most once.
 
-    What was there at the first look is told as history, what came after it as new mail, even in between.
+    What was there at the first look is told as history, what came after it as new mail, even in between. With a window
+    what is taken in later is history, too.
     A folder that is deselected or renumbered begins anew; so does one that was removed, under another id.
     """
 
@@ -21,6 +22,7 @@ class Telling:
         self._history: dict[str, set[int]] = defaultdict(set)
         self._new: dict[str, set[int]] = defaultdict(set)
         self._synced: set[str] = set()
+        self._windowed = False
 
     def fold(self, events: Iterable[event_pb2.Event]) -> None:
         """Take in the next events; AssertionError where they contradict what was told before."""
@@ -31,6 +33,8 @@ class Telling:
 
     def _fold_folder(self, event: event_pb2.Event) -> None:
         match event.WhichOneof("payload"):
+            case "account_changed":
+                self._windowed |= event.account_changed.account.sync.HasField("window")
             case "folder_synced":
                 assert event.folder not in self._synced, event
                 self._synced.add(event.folder)
@@ -68,7 +72,7 @@ class Telling:
         history, new = self._history[event.folder], self._new[event.folder]
         assert not uids & (history | new), event
         told[event.folder] |= uids
-        assert max(history, default=0) < min(new, default=_BEYOND), event
+        assert self._windowed or max(history, default=0) < min(new, default=_BEYOND), event
         self.present[event.folder] |= uids
 
     def _leave(self, event: event_pb2.Event, folder: str, uids: set[int]) -> None:
