@@ -245,7 +245,9 @@ def _settings(sync: pb.SyncSettings, faults: Violations) -> SyncSettings:
     faults.unless(600 <= full <= 366 * 86_400, "account.sync.full_interval", "10 min to 366 days")
     faults.unless(100 <= batch <= 5_000, "account.sync.batch_size", "100 to 5000, or 0 for 1000")
     faults.unless(flags_window <= 10_000, "account.sync.flags_window", "0 to 10000")
-    return SyncSettings(poll, full, batch, flags_window, _mode(sync.mode, faults), _window(sync.window, faults))
+    return SyncSettings(
+        poll, full, batch, flags_window, _mode(sync.mode, faults), _window(sync.window, faults)
+    )
 
 
 def _mode(asked: pb.SyncMode.ValueType, faults: Violations) -> SyncMode:

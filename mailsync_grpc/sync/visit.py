@@ -179,7 +179,11 @@ class Visit:
             return
         for folder, progress in self._selected():
             notes, now = self._notes(folder), self.env.clock()
-            if now >= notes.evict_at and progress.expected_exists is not None and not notes.backoff.waits(now):
+            if (
+                now >= notes.evict_at
+                and progress.expected_exists is not None
+                and not notes.backoff.waits(now)
+            ):
                 notes.evict_at = now + EVICTION_INTERVAL
                 self._evict_from(folder, progress)
 
