@@ -36,7 +36,7 @@ from mailsync_grpc.store.values import (
     Twin,
 )
 
-KEPT_RUNS = 100  # sync runs of each account
+KEPT_RUNS = 100  # sync runs of each account, short of those that have not ended
 KEPT_ANSWERS = 86_400  # seconds, recorded answers
 KEPT_LOG = 3_600  # seconds, events whatever the size of the log, short of a full store
 
@@ -205,7 +205,7 @@ class Store(Protocol):
         ...
 
     def runs(self, account: AccountNo) -> list[SyncRun]:
-        """Return the kept sync runs of an account, newest first (the store keeps the last 100)."""
+        """Return the kept sync runs of an account, newest first (the last 100, and older ones that have not ended)."""
         ...
 
     def run(self, account: AccountNo, run: int) -> SyncRun | None:

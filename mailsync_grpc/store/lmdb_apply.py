@@ -279,4 +279,6 @@ class _Application:
         prefix = keys.number.pack(self._account.no)
         kept = list(self._unit.keys_with(prefix, self._dbs.runs))
         for key in kept[:-KEPT_RUNS]:
-            self._unit.delete(key, self._dbs.runs)
+            record = keys.record_body(self._unit.get(key, self._dbs.runs) or b"")
+            if RUNS.decode(record).state.ended:
+                self._unit.delete(key, self._dbs.runs)

@@ -199,8 +199,10 @@ class AccountState:
         before = self.runs.get(run.no)
         check_version(before.version if before else 0, run.version, run.name)
         self.runs[run.no] = run
-        for number in sorted(self.runs)[:-KEPT_RUNS]:
-            del self.runs[number]
+        if before is None:
+            for number in sorted(self.runs)[:-KEPT_RUNS]:
+                if self.runs[number].state.ended:
+                    del self.runs[number]
 
     def twins(self, marks: Sequence[bytes]) -> Iterator[Twin]:
         """Yield as `Store.twins` returns."""

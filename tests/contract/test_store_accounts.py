@@ -116,11 +116,29 @@ def test_a_number_that_is_being_purged_cannot_come_back(inbox: Mailbox) -> None:
 
 
 def test_the_last_hundred_sync_runs_are_kept_newest_first(inbox: Mailbox) -> None:
-    runs = [run_of(inbox.store, inbox.account.key) for _ in range(KEPT_RUNS + 3)]
+    runs = [
+        replace(run_of(inbox.store, inbox.account.key), state=RunState.SUCCEEDED)
+        for _ in range(KEPT_RUNS + 3)
+    ]
     for run in runs:
         apply(inbox, SyncRunChanged(run))
     assert inbox.store.runs(inbox.account.no) == runs[:2:-1]
     assert inbox.store.run(inbox.account.no, runs[0].no) is None
+
+
+def test_a_run_that_has_not_ended_is_kept_however_many_came_after_it(inbox: Mailbox) -> None:
+    waiting = run_of(inbox.store, inbox.account.key)
+    apply(inbox, SyncRunChanged(waiting))
+    for _ in range(KEPT_RUNS + 3):
+        later = replace(run_of(inbox.store, inbox.account.key), state=RunState.FAILED)
+        apply(inbox, SyncRunChanged(later))
+    assert inbox.store.runs(inbox.account.no)[-1] == waiting
+    assert len(inbox.store.runs(inbox.account.no)) == KEPT_RUNS + 1
+    ended = replace(waiting, version=2, state=RunState.SUCCEEDED)
+    apply(inbox, SyncRunChanged(ended))
+    assert inbox.store.run(inbox.account.no, waiting.no) == ended
+    apply(inbox, SyncRunChanged(run_of(inbox.store, inbox.account.key)))
+    assert inbox.store.run(inbox.account.no, waiting.no) is None
 
 
 def test_a_runs_counts_advance_without_an_event_under_its_version(inbox: Mailbox) -> None:
