@@ -17,9 +17,11 @@ from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.model.ids import RandomBytes
 from mailsync_grpc.store import failpoints, keys
 from mailsync_grpc.store.databases import damaged, put_epoch, require_schema
-from mailsync_grpc.store.environment import MAP_SIZE, STORE_DIRECTORY, refuse_truncated, translated
+from mailsync_grpc.store.environment import STORE_DIRECTORY, refuse_truncated, translated
 
 _DRAFT = "store.unfinished"
+_ANY_SIZE = 1 << 43
+"""Octets of a map that holds whatever the server's limit is; it takes addresses, not memory."""
 
 
 class Backup(NamedTuple):
@@ -67,7 +69,7 @@ def _make_empty(target: Path) -> None:
 def _copy(source: Path, draft: Path) -> None:
     with (
         translated(source),
-        lmdb.open(str(source), map_size=MAP_SIZE, max_dbs=1, readonly=True, readahead=False) as env,
+        lmdb.open(str(source), map_size=_ANY_SIZE, max_dbs=1, readonly=True, readahead=False) as env,
     ):
         refuse_truncated(source, env)
         env.copy(str(draft), compact=True)
@@ -77,7 +79,7 @@ def _copy(source: Path, draft: Path) -> None:
 def _renew(draft: Path, random: RandomBytes) -> Backup:
     """Make the copy a store of its own; the commit also brings the copied pages to the disk."""
     # Nobody else knows of the copy, so it needs no lock file.
-    with translated(draft), lmdb.open(str(draft), map_size=MAP_SIZE, max_dbs=2, lock=False) as env:
+    with translated(draft), lmdb.open(str(draft), map_size=_ANY_SIZE, max_dbs=2, lock=False) as env:
         meta, accounts = env.open_db(b"meta", create=False), env.open_db(b"accounts", create=False)
         with env.begin(write=True) as txn:
             schema = txn.get(keys.SCHEMA_KEY, db=meta)

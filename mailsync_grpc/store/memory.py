@@ -23,7 +23,6 @@ from mailsync_grpc.store.base import (
     Applied,
     Batch,
     Clock,
-    ConflictError,
     Counter,
     RecordedAnswer,
 )
@@ -84,9 +83,8 @@ class MemoryStore:
         prepared = prepare(batch, self._progress)
         with self._committed:
             state = self._state_for(prepared)
-            answer = batch.answer
-            if answer and self._answers.get(answer.scope, answer.request_id, self._clock()):
-                raise ConflictError(f"request {answer.request_id} was answered meanwhile")
+            if batch.answer:
+                self._answers.require_none(batch.answer, self._clock())
             state.apply(prepared)
             first = Revision(self._log.head + 1)
             self._log.append(batch.account.no, prepared.changes, self._clock())

@@ -1,7 +1,7 @@
 """Recorded answers in memory: found by request, forgotten by time, erased with their account."""
 
 from mailsync_grpc.model.ids import AccountNo
-from mailsync_grpc.store.base import KEPT_ANSWERS, RecordedAnswer
+from mailsync_grpc.store.base import KEPT_ANSWERS, ConflictError, RecordedAnswer
 
 
 class MemoryAnswers:
@@ -9,6 +9,11 @@ class MemoryAnswers:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], tuple[float, AccountNo, RecordedAnswer]] = {}
+
+    def require_none(self, answer: RecordedAnswer, now: float) -> None:
+        """Raise ConflictError when the request was answered meanwhile."""
+        if self.get(answer.scope, answer.request_id, now):
+            raise ConflictError(f"request {answer.request_id} was answered meanwhile")
 
     def put(self, account: AccountNo, answer: RecordedAnswer, now: float) -> None:
         """Record an answer."""

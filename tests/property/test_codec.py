@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.envelope import Address, Attachment, BodyPart, Envelope, Partial, PartialReason
+from mailsync_grpc.model.evidence import evidence_of
 from mailsync_grpc.model.flags import SYSTEM_FLAGS, Flags
 from mailsync_grpc.model.folder import FolderKey, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, encode_id, envelope_name
 from mailsync_grpc.model.report import DeliveryAction, Report, ReportKind, ReportRecipient
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.store import keys
 from mailsync_grpc.store.codec import (
     View,
     encode_envelope,
@@ -24,7 +27,13 @@ from mailsync_grpc.store.codec import (
     join_envelope,
     join_envelopes,
 )
-from mailsync_grpc.store.codec.envelope import decode_flags, decode_summary
+from mailsync_grpc.store.codec.envelope import (
+    decode_evidence,
+    decode_flags,
+    decode_internal_date,
+    decode_partial,
+    decode_summary,
+)
 from mailsync_grpc.store.codec.event import commit_time_field, stamp
 from mailsync_grpc.store.codec.wire import clean, varint
 from mailsync_grpc.store.values import EnvelopeRow
@@ -183,6 +192,20 @@ def test_envelope_segments_are_what_the_generated_classes_write(envelope: Envelo
     same(basic, _basic(envelope))
     same(detail, _detail(envelope))
     assert decode_summary(basic) == (clean(envelope.message_id), clean(envelope.subject))
+
+
+@given(envelopes)
+def test_what_is_looked_up_in_segments_is_what_was_written(envelope: Envelope) -> None:
+    basic, detail = encode_envelope(envelope)
+    told = envelope._replace(message_id=clean(envelope.message_id), email_id=clean(envelope.email_id))
+    assert decode_evidence(basic) == evidence_of(told)
+    assert decode_internal_date(basic) == envelope.internal_date
+    assert decode_partial(detail) == (envelope.partial.reason if envelope.partial else None)
+
+
+@given(st.sets(st.integers(1, MAX_UID)).map(UidSet.of))
+def test_a_set_of_uids_is_read_back_as_it_was_stored(uids: UidSet) -> None:
+    assert keys.unpack_uids(keys.pack_uids(uids) or None) == uids
 
 
 @given(flags)
