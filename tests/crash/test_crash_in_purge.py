@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailsync_grpc.model.changes import AccountRemoved, Backfilled, EventKind, FolderReset
+from mailsync_grpc.model.changes import AccountRemoved, Backfilled, EventKind, FolderReset, FolderSynced
 from mailsync_grpc.model.folder import MirrorNo
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.store.base import Batch, Counter, Store
@@ -25,11 +25,16 @@ pytestmark = pytest.mark.timeout(60 + 20 * RUNS)
 
 
 def renumber(mailbox: Mailbox) -> None:
-    """Give the folder a new mirror, in which half of its messages keep their ids."""
+    """Give the folder a new mirror, in which half of its messages keep their ids, and be done with the old one."""
     mirror = MirrorNo(mailbox.store.allocate(Counter.MIRROR))
     before, folder = mailbox.folder.key, mailbox.folder
     mailbox.folder = replace(folder, version=folder.version + 1, mirror=mirror, uid_validity=78)
-    changes = (FolderReset(mailbox.folder, before), Backfilled(mailbox.folder.key, REBOUND))
+    key = mailbox.folder.key
+    changes = (
+        FolderReset(mailbox.folder, before),
+        Backfilled(key, REBOUND),
+        FolderSynced(key, len(REBOUND)),
+    )
     mailbox.store.apply(Batch(mailbox.account.key, changes))
 
 
