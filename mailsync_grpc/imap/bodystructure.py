@@ -40,11 +40,11 @@ _DECODER = json.JSONDecoder(strict=False)
 
 # After a closing quote: the counts that follow a transfer encoding, or a multipart's parameters up to the boundary.
 _VARYING = re.compile(
-    r'" (?:(\d{1,18}(?: \d{1,18})?)(?=[ )])|\((?:"(?:type|report-type|protocol|micalg)" "[^"]*" )*"boundary" "[^"]*")'
+    r'" (?:(\d{1,18}(?: \d{1,18})?)(?=[ )])|\((?:"(?:type|protocol|micalg)" "[^"]*" )*"boundary" "[^"]*")'
 )
 # Without escapes, literals and blanks at the ends of strings, every quote before a blank is a closing one. With a
-# Content-ID or an attached message's envelope no second structure would be the same.
-_UNREPEATED = ("\\", "\0", '(" ', ' " ', '"<')
+# Content-ID or an attached message's envelope no second structure would be the same; a report's type must not be lost.
+_UNREPEATED = ("\\", "\0", '(" ', ' " ', '"<', '"report-type"')
 _LITERAL = re.compile(r'"\0(\d+)"')
 _MARK = 10**18
 """Stands for a count while a layout is read: it has one digit more than the counts that are taken out."""

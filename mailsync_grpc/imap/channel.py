@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from mailsync_grpc.errors import ImapError, ImapProtocolError, ImapRefusedError
 from mailsync_grpc.imap.announcements import announced
+from mailsync_grpc.imap.receive import Answer
 from mailsync_grpc.imap.refusal import farewell, first_line
 from mailsync_grpc.imap.wire import Wire
 from mailsync_grpc.model.uidset import UidSet
@@ -42,14 +43,31 @@ class Channel:
 
     def finish(self, tag: bytes) -> bytes:
         """Return the untagged answer to the command sent with `tag`, once it is complete and OK."""
+        answer = self._read(tag)
+        with self.closing_on_breach():
+            _check_completion(answer.completion)
+        return answer.untagged
+
+    def gather(self, tags: list[bytes]) -> bytes:
+        """Return all untagged answers to the commands sent with `tags`, also where the server refuses one of them.
+
+        A server may answer several commands before it completes the first (RFC 3501 section 5.5).
+        """
+        answers = [self._read(tag) for tag in tags]
+        with self.closing_on_breach():
+            for answer in answers:
+                with contextlib.suppress(ImapRefusedError):
+                    _check_completion(answer.completion)
+        return b"".join(answer.untagged for answer in answers)
+
+    def _read(self, tag: bytes) -> Answer:
         answer = self.wire.read_answer(tag)
         news = announced(answer.untagged, self.exists)
         self.exists, self.dirty = news.exists, self.dirty or news.changed
-        with self.closing_on_breach():
-            if news.bye:
+        if news.bye:
+            with self.closing_on_breach():
                 raise farewell(news.bye)
-            _check_completion(answer.completion)
-        return answer.untagged
+        return answer
 
     def log_out(self) -> None:
         """Say goodbye and close, whatever the server makes of it."""

@@ -21,7 +21,7 @@ from mailsync_grpc.imap.answer import untagged_text
 from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.channel import Channel, PendingFetch
 from mailsync_grpc.imap.endpoint import Endpoint, Policy
-from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, parse_flags, parse_section
+from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, parse_flags, parse_section, parse_sections
 from mailsync_grpc.imap.folder_names import INBOX
 from mailsync_grpc.imap.ledger import UNMETERED, Lease
 from mailsync_grpc.imap.listing import (
@@ -194,19 +194,20 @@ class Connection:
             raise ImapRefusedError(f"the folder holds no message with UID {uid}")
         return found
 
-    def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> list[bytes | None]:
-        """Return the first `length` octets of each (UID, section), None where the server refuses or has none.
+    def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> dict[tuple[int, str], bytes]:
+        """Return the first `length` octets of each (UID, section), without those that the server refuses or has not.
 
-        About one round trip in all.
+        About one round trip in all. Which answer is whose is told by UID and section, never by the tag: servers may
+        answer several commands before they complete the first (RFC 3501 section 5.5), as Dovecot does.
         """
-        found: list[bytes | None] = []
+        answers: list[bytes] = []
         for start in range(0, len(wanted), _PIPELINED):
-            piece = wanted[start : start + _PIPELINED]
-            items = (commands.section_item(section, 0, length) for _, section in piece)
-            lines = [b"UID FETCH %d (%s)" % (uid, item) for (uid, _), item in zip(piece, items, strict=True)]
-            tags = self._channel.send(lines)
-            found += [self._read_section(tag, uid) for tag, (uid, _) in zip(tags, piece, strict=True)]
-        return found
+            piece = [(b"%d" % uid, section) for uid, section in wanted[start : start + _PIPELINED]]
+            lines = [
+                b"UID FETCH %s (%s)" % (uid, commands.section_item(name, 0, length)) for uid, name in piece
+            ]
+            answers.append(self._channel.gather(self._channel.send(lines)))
+        return parse_sections(b"".join(answers))
 
     def fetch_structure(self, uid: int) -> Envelope | None:
         """Return the metadata of one message, None when the folder does not hold it."""
@@ -272,12 +273,6 @@ class Connection:
     def _fetch(self, uids: UidSet, items: bytes) -> PendingFetch:
         pieces = (str(piece).encode("ascii") for piece in uids.chunks(commands.MAX_RANGES))
         return PendingFetch(self._channel, uids, [b"UID FETCH %s (%s)" % (piece, items) for piece in pieces])
-
-    def _read_section(self, tag: bytes, uid: int) -> bytes | None:
-        try:
-            return parse_section(self._channel.finish(tag), uid)
-        except ImapRefusedError:
-            return None
 
     def _status_line(self, raw_name: bytes) -> bytes:
         more = b" HIGHESTMODSEQ" if "CONDSTORE" in self._capabilities else b""

@@ -22,6 +22,7 @@ MAX_UID = 0xFFFFFFFF
 _UID_FIRST = re.compile(rb"\* \d+ FETCH \(UID (\d{1,10}) FLAGS \(([^()\"{\r\n]*)\)\)\r\n")
 _FLAGS_FIRST = re.compile(rb"\* \d+ FETCH \(FLAGS \(([^()\"{\r\n]*)\) UID (\d{1,10})\)\r\n")
 _FETCH = re.compile(r"\* \d+ FETCH \(", re.IGNORECASE)
+_SECTION = re.compile(r"BODY\[([^\]]*)\]")
 _SLICE = 1 << 20
 
 
@@ -194,3 +195,17 @@ def parse_section(answer: bytes, uid: int) -> bytes | None:
             if name.startswith("BODY["):
                 return value.encode("latin-1") if isinstance(value, str) else b""
     return None
+
+
+def parse_sections(answer: bytes) -> dict[tuple[int, str], bytes]:
+    """Return the octets of each body section in UID FETCH answers, by UID and section."""
+    lines, literals = split_answer(answer)
+    found: dict[tuple[int, str], bytes] = {}
+    for line in lines:
+        attributes = fetch_attributes(line, literals)
+        uid = uid_of(attributes)
+        for name, value in attributes.items():
+            section = _SECTION.match(name)
+            if uid is not None and section is not None and isinstance(value, str):
+                found[uid, section[1]] = value.encode("latin-1")
+    return found

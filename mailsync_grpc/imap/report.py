@@ -54,7 +54,7 @@ _TYPED = re.compile(r"[ \t]*[A-Za-z0-9-]{1,64}[ \t]*;(.*)", re.DOTALL)
 # Gmail: `dns; mx.example. (192.0.2.1, the server for the domain example.)`
 _TRAILING_COMMENT = re.compile(r" \([^()]*\)\Z")
 _COMMENT = re.compile(r"\([^()]*\)")
-_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)
+_STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])", re.ASCII)
 _UNICODE = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 # What xtext must code (RFC 3461 section 4), without blanks and controls, which no address has.
@@ -123,9 +123,9 @@ def first_report(
 
 def whole_report(report: Report, parts: ReportParts, status: bytes | None, original: bytes | None) -> Report:
     """Return `report` with what its parts say; their octets are None where they could not be had."""
-    groups = _groups(_decoded(parts.status, status))
+    groups = list(_groups(_decoded(parts.status, status)))
     report = _complaint(report, groups) if report.kind is ReportKind.COMPLAINT else _bounce(report, groups)
-    header = next(iter(_groups(_decoded(parts.original, original))), {})
+    header = next(_groups(_decoded(parts.original, original)), {})
     known = _message_id(header, "message-id") or _stated_id(groups)
     return report._replace(original_message_id=known) if known else report
 
@@ -187,17 +187,19 @@ def _decoded(part: ReportPart | None, octets: bytes | None) -> str:
     return octets.decode("latin-1")
 
 
-def _groups(text: str) -> list[_Group]:
-    """Return the groups of fields by lower-case name; a second Final-Recipient begins a group without an empty line."""
-    groups: list[_Group] = [{}]
+def _groups(text: str) -> Iterator[_Group]:
+    """Yield the groups of fields by lower-case name; a second Final-Recipient begins one without an empty line."""
+    group: _Group = {}
     for field in _fields(text):
         found = _FIELD.match(field)
         name = found[1].lower() if found else ""
-        if not field or (name == "final-recipient" and name in groups[-1]):
-            groups.append({})
+        if group and (not field or (name == "final-recipient" and name in group)):
+            yield group
+            group = {}
         if found:
-            groups[-1].setdefault(name, []).append(found[2][:_MAX_FIELD])
-    return [group for group in groups if group]
+            group.setdefault(name, []).append(found[2][:_MAX_FIELD])
+    if group:
+        yield group
 
 
 def _fields(text: str) -> Iterator[str]:
@@ -209,10 +211,9 @@ def _fields(text: str) -> Iterator[str]:
             continue
         if pieces:
             yield "".join(pieces)
-        pieces = [line]
-        if not line or line.isspace():
+        pieces = [line] if line.strip() else []
+        if not pieces:
             yield ""
-            pieces = []
     if pieces:
         yield "".join(pieces)
 

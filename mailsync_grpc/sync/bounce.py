@@ -30,13 +30,13 @@ def wanted(messages: Sequence[FetchedMessage], unreadable: UidSet) -> list[tuple
 
 
 def completed(
-    messages: Sequence[FetchedMessage], octets: dict[tuple[int, str], bytes | None]
+    messages: Sequence[FetchedMessage], octets: dict[tuple[int, str], bytes]
 ) -> list[FetchedMessage]:
-    """Return `messages` with what the parts say; a part that is None or missing in `octets` adds nothing."""
+    """Return `messages` with what the parts say; a part that is missing in `octets` adds nothing."""
     return [_completed(message, octets) for message in messages]
 
 
-def _completed(message: FetchedMessage, octets: dict[tuple[int, str], bytes | None]) -> FetchedMessage:
+def _completed(message: FetchedMessage, octets: dict[tuple[int, str], bytes]) -> FetchedMessage:
     parts, report = message.report_parts, message.envelope.report
     if parts is None or report is None:
         return message

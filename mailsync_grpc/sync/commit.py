@@ -153,7 +153,7 @@ class Committer:
             wanted = bounce.wanted(chunk, unreadable)
             with self.timed("fetch"):
                 octets = self.connection.fetch_sections(wanted, MAX_OCTETS)
-            found += bounce.completed(chunk, dict(zip(wanted, octets, strict=True)))
+            found += bounce.completed(chunk, octets)
         return found
 
     def identified(self, messages: list[FetchedMessage]) -> list[NewEnvelope]:

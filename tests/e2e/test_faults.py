@@ -31,6 +31,7 @@ from tests.support.hostile_faults import (
 )
 from tests.support.mail import Mailbox
 from tests.support.mirror import POLICY, Mirror
+from tests.support.reports import raw
 
 IMPATIENT = replace(POLICY, command_deadline=0.5, min_bytes_per_second=1 << 30)
 COMMANDS = {
@@ -39,6 +40,7 @@ COMMANDS = {
     "examine": b'EXAMINE "INBOX"',
     "flags": FLAGS,
     "metadata": METADATA,
+    "report": rb"UID FETCH \d+ \(BODY\.PEEK\[\d",
 }
 FAULTS: dict[str, Fault] = {
     "cut_at_once": cut(0.0),
@@ -97,7 +99,7 @@ def test_two_cycles_after_a_fault_the_mirror_is_right(proxied: Mirror, commands:
     proxied.poll()
     assert_agreed(proxied)
     before = proxied.head
-    proxied.mailbox.deliver(messages(3, seed=2))
+    proxied.mailbox.deliver([*messages(2, seed=2), raw("postfix")])
     proxied.mailbox.store("38:39", r"+FLAGS.SILENT (\Seen work)")
     proxied.mailbox.expunge("5,40")
     proxied.restart()

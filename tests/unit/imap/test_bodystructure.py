@@ -6,10 +6,12 @@ from mailsync_grpc.imap.bodystructure import (
     Parts,
     TooDeepError,
     parts_of,
+    read_parts,
     read_structure,
 )
 from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.model.envelope import Attachment, BodyPart, PartialReason
+from mailsync_grpc.model.report import ReportKind, ReportPart, ReportParts
 from tests.unit.imap.answers import answer
 
 PLAIN = '("text" "plain" ("charset" "utf-8") NIL NIL "8bit" 10 2 NIL NIL NIL NIL)'
@@ -123,3 +125,45 @@ def test_sizes_that_are_none_are_zero() -> None:
     for size in ("NIL", "-5", "x", "9" * 5_000):
         (part,) = read(PLAIN.replace(" 10 2 ", f" {size} 2 ")).text_parts
         assert part.size == 0
+
+
+BOUNCE = ReportKind.BOUNCE
+STATUS = '("message" "delivery-status" NIL NIL NIL "7bit" 300 NIL NIL NIL NIL)'
+HEADER = '("text" "rfc822-headers" ("charset" "us-ascii") NIL NIL "quoted-printable" 90 2 NIL NIL NIL NIL)'
+RFC822 = MESSAGE.replace("NIL NIL)", 'NIL "<o@x>")', 1)
+
+
+def report(*children: str, report_type: str = "delivery-status") -> str:
+    return f'({"".join(children)} "REPORT" ("boundary" "b" "Report-Type" "{report_type}") NIL NIL NIL)'
+
+
+@pytest.mark.parametrize(
+    ("structure", "expected"),
+    [
+        (report(PLAIN, STATUS, RFC822), (BOUNCE, "o@x", ReportParts(ReportPart("2", "7bit"), None))),
+        (
+            report(multipart("alternative", PLAIN, HTML), STATUS, HEADER),
+            (BOUNCE, "", ReportParts(ReportPart("2", "7bit"), ReportPart("3", "quoted-printable"))),
+        ),
+        (report(PLAIN, STATUS), (BOUNCE, "", ReportParts(ReportPart("2", "7bit"), None))),
+        (report(PLAIN), (BOUNCE, "", ReportParts(None, None))),
+        (
+            report(PLAIN, STATUS.replace("delivery-status", "Feedback-Report"), report_type="x"),
+            (ReportKind.COMPLAINT, "", ReportParts(ReportPart("2", "7bit"), None)),
+        ),
+        (
+            multipart("mixed", report(PLAIN, STATUS, HEADER), PDF),
+            (BOUNCE, "", ReportParts(ReportPart("1.2", "7bit"), ReportPart("1.3", "quoted-printable"))),
+        ),
+        (report(PLAIN, report_type="disposition-notification"), None),
+        (multipart("mixed", PLAIN, STATUS), None),
+        (STATUS, None),
+        (PLAIN, None),
+    ],
+)
+def test_a_report_is_told_by_its_type_and_its_parts(
+    structure: str, expected: tuple[ReportKind, str, ReportParts] | None
+) -> None:
+    assert read(structure).report == expected
+    assert read_parts(structure, []).report == expected
+    assert read_parts(structure.replace(" 300 ", " 301 "), []).report == expected

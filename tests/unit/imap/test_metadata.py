@@ -10,6 +10,7 @@ from mailsync_grpc.model.envelope import (
     PartialReason,
 )
 from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.report import Report, ReportKind
 from mailsync_grpc.model.uidset import UidSet
 from tests.unit.imap.answers import ATTRIBUTES, answer, response
 
@@ -185,3 +186,32 @@ def test_a_message_id_without_brackets_is_kept() -> None:
         one(answer().replace(b"<B27397-0100000@cac.washington.edu>", b" bare@id ")).envelope.message_id
         == "bare@id"
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "references", "submitted"),
+    [
+        ("Auto-Submitted: auto-replied", (), "auto-replied"),
+        (
+            "References: <a@b>\r\n <c@d>\r\nAuto-submitted:\r\n auto-replied (x)",
+            ("a@b", "c@d"),
+            "auto-replied",
+        ),
+        ("AUTO-SUBMITTED: auto-replied; owner=<o@p>\r\nReferences: <a@b>", ("a@b",), "auto-replied"),
+        ("References: <Auto-Submitted@b>", ("Auto-Submitted@b",), ""),
+        ("Auto-Submitted: no\r\nReferences: <a@b>", ("a@b",), ""),
+        ("auto-submitted: auto-generated", (), ""),
+    ],
+)
+def test_auto_submitted_and_references_are_told_apart(
+    fields: str, references: tuple[str, ...], submitted: str
+) -> None:
+    text = f"{fields}\r\n\r\n"
+    replaced = {"BODY[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]": f"{{{len(text)}}}\r\n{text}"}
+    envelope = one(answer(**replaced)).envelope
+    expected = (
+        Report(ReportKind.AUTO_REPLY, "first@mail.example", auto_submitted=submitted) if submitted else None
+    )
+    assert (envelope.references, envelope.report) == (references, expected)
+    irregular = answer(**replaced).replace(b" FETCH ", b" Fetch ")
+    assert one(irregular).envelope == envelope

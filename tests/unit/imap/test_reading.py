@@ -178,3 +178,31 @@ def test_imaplibs_own_record_of_lines_holds_no_login(capfd: pytest.CaptureFixtur
         assert wire.debug == 0
         assert not wire._cmd_log
     assert capfd.readouterr() == ("", "")
+
+
+def test_sections_are_told_apart_by_what_they_are_and_not_by_which_command_they_complete() -> None:
+    every = (
+        b"* 2 FETCH (UID 5 BODY[2]<0> {3}\r\nabc)\r\n* 9 FETCH (UID 9 FLAGS ())\r\n"
+        b'* 1 FETCH (BODY[1.2]<0> "d" UID 4)\r\n* 2 FETCH (UID 5 BODY[3] NIL)\r\n<tag> NO not that one\r\n'
+    )
+    script = {b"UID FETCH 5 (BODY.PEEK[2]": every, b"UID FETCH 6": b"<tag> NO none\r\n"}
+    with ScriptedServer(script) as server, server.connect() as connection:
+        wanted = [(5, "2"), (6, "1"), (4, "1.2"), (5, "3")]
+        assert connection.fetch_sections(wanted, 100) == {(5, "2"): b"abc", (4, "1.2"): b"d"}
+        assert not connection.closed
+        assert server.sent(b"FETCH")[0].endswith(b"UID FETCH 5 (BODY.PEEK[2]<0.100>)\r\n")
+
+
+def test_a_server_that_leaves_while_it_gives_sections_has_left() -> None:
+    script = {b"UID FETCH": b"* BYE [UNAVAILABLE] later\r\n<tag> OK done\r\n"}
+    with ScriptedServer(script) as server:
+        connection = server.connect()
+        with pytest.raises(ImapThrottledError):
+            connection.fetch_sections([(5, "2"), (5, "3")], 100)
+        assert connection.closed
+
+
+def test_no_sections_are_no_command() -> None:
+    with ScriptedServer({}) as server, server.connect() as connection:
+        assert connection.fetch_sections([], 100) == {}
+        assert server.sent(b"FETCH") == []

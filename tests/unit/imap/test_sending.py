@@ -93,6 +93,7 @@ def test_wire_read_only_holds_for_all_that_the_methods_send() -> None:
         connection.fetch_flags("5:*")
         connection.fetch_metadata(UidSet.span(1, 9))
         assert connection.fetch_section(3, "1.MIME", 5, 10) == b"ab"
+        connection.fetch_sections([(3, "2"), (4, "3.1")], 65_536)
         assert connection.uid_search("SINCE 1-Jan-2020") == UidSet.span(3, 3)
     sent = b"".join(server.received)
     assert b"BODY.PEEK[1.MIME]<5.10>" in sent
