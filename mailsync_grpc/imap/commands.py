@@ -65,3 +65,8 @@ def section_item(section: str, offset: int, length: int) -> bytes:
     if not _SECTION.fullmatch(section) or offset < 0 or length <= 0:
         raise UnsafeArgumentError("not a body section (RFC 3501 section 6.4.5)")
     return b"BODY.PEEK[%s]<%d.%d>" % (section.encode("ascii"), offset, length)
+
+
+def section_fetch(uid: int, section: str, length: int) -> bytes:
+    """Return the command that reads the first `length` octets of one message's `section`."""
+    return b"UID FETCH %d (%s)" % (uid, section_item(section, 0, length))

@@ -197,15 +197,12 @@ class Connection:
     def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> dict[tuple[int, str], bytes]:
         """Return the first `length` octets of each (UID, section), without those that the server refuses or has not.
 
-        About one round trip in all. Which answer is whose is told by UID and section, never by the tag: servers may
-        answer several commands before they complete the first (RFC 3501 section 5.5), as Dovecot does.
+        About one round trip in all. Dovecot gives every answer before it completes the first command.
         """
         answers: list[bytes] = []
         for start in range(0, len(wanted), _PIPELINED):
-            piece = [(b"%d" % uid, section) for uid, section in wanted[start : start + _PIPELINED]]
-            lines = [
-                b"UID FETCH %s (%s)" % (uid, commands.section_item(name, 0, length)) for uid, name in piece
-            ]
+            piece = wanted[start : start + _PIPELINED]
+            lines = [commands.section_fetch(uid, section, length) for uid, section in piece]
             answers.append(self._channel.gather(self._channel.send(lines)))
         return parse_sections(b"".join(answers))
 
@@ -231,9 +228,8 @@ class Connection:
             lines.append(b"ENABLE CONDSTORE")
         if "ID" in self._capabilities:
             lines.append(b'ID ("name" "mailsync" "version" "%s")' % __version__.encode())
-        for tag in self._channel.send(lines):
-            with contextlib.suppress(ImapRefusedError):
-                self._enabled |= parse_words(self._channel.finish(tag), "ENABLED") or frozenset()
+        answer = self._channel.gather(self._channel.send(lines))
+        self._enabled |= parse_words(answer, "ENABLED") or frozenset()
 
     def noop(self) -> None:
         """Let the server announce what changed; `exists` and `folder_dirty` then say."""
@@ -284,10 +280,9 @@ class Connection:
             return b""
 
     def _read_status(self, tag: bytes) -> FolderStatus | None:
-        try:
+        with contextlib.suppress(ImapRefusedError):
             return parse_status(self._channel.finish(tag))
-        except ImapRefusedError:
-            return None
+        return None
 
 
 def connect(

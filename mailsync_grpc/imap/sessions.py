@@ -69,8 +69,8 @@ class Reading(Protocol):
         """Return what the server tells of messages, those that it has, ascending."""
         ...
 
-    def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> list[bytes | None]:
-        """Return the first octets of body sections, None where there is none."""
+    def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> dict[tuple[int, str], bytes]:
+        """Return the first octets of body sections, by UID and section, without those that there are not."""
         ...
 
     def logout(self) -> None:

@@ -84,9 +84,8 @@ def _read(found: FoundEnvelope, connection: Reading) -> Envelope:
     # A husk is what some servers tell of a message that another session expunged.
     if not messages or is_husk(messages[0].envelope):
         raise EnvelopeNotFoundError(_name(found))
-    wanted = bounce.wanted(messages, UidSet())
-    octets = connection.fetch_sections(wanted, MAX_OCTETS)
-    return bounce.completed(messages, dict(zip(wanted, octets, strict=True)))[0].envelope
+    octets = connection.fetch_sections(bounce.wanted(messages, UidSet()), MAX_OCTETS)
+    return bounce.completed(messages, octets)[0].envelope
 
 
 def _joined(row: EnvelopeRow, envelope: Envelope) -> EnvelopeRow:

@@ -151,9 +151,10 @@ class Committer:
         found: list[FetchedMessage] = []
         for chunk in chunks(messages, _REPORTS_AT_ONCE):
             wanted = bounce.wanted(chunk, unreadable)
-            with self.timed("fetch"):
-                octets = self.connection.fetch_sections(wanted, MAX_OCTETS)
-            found += bounce.completed(chunk, octets)
+            if wanted:
+                with self.timed("fetch"):
+                    chunk = bounce.completed(chunk, self.connection.fetch_sections(wanted, MAX_OCTETS))
+            found += chunk
         return found
 
     def identified(self, messages: list[FetchedMessage]) -> list[NewEnvelope]:

@@ -57,8 +57,8 @@ class FakeConnection:
     def fetch_metadata(self, uids: UidSet) -> list[FetchedMessage]:
         return [FetchedMessage(uid, NO_FLAGS, Envelope()) for uid in uids if uid in self.seen]
 
-    def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> list[bytes | None]:
-        return [self.fetch_section(uid, section, 0, length) for uid, section in wanted]
+    def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> dict[tuple[int, str], bytes]:
+        return {(uid, section): self.fetch_section(uid, section, 0, length) for uid, section in wanted}
 
     def logout(self) -> None:
         self.closed = True
