@@ -16,7 +16,8 @@ _FETCH_ITEM = (
 _ALLOWED = re.compile(
     rb"[A-Z0-9]+ (?:(CAPABILITY|NOOP|LOGOUT|STARTTLS|NAMESPACE|UNSELECT|COMPRESS DEFLATE)"
     rb"|(AUTHENTICATE|LOGIN|ID|ENABLE|LIST|STATUS|EXAMINE|UID SEARCH) [^\r\n\0]+"
-    rb"|(UID FETCH) [0-9:,*]+ \(" + _FETCH_ITEM + rb"(?: " + _FETCH_ITEM + rb")*\))\r\n"
+    rb"|(UID FETCH) [0-9:,*]+ \(" + _FETCH_ITEM + rb"(?: " + _FETCH_ITEM + rb")*\)"
+    rb"(?: \(CHANGEDSINCE \d+(?: VANISHED)?\))?)\r\n"
 )
 _SASL_RESPONSE = re.compile(rb"[A-Za-z0-9+/=]*(?:\r\n)?|\*")
 _UNSAFE = re.compile(rb"[\r\n\0]")

@@ -21,7 +21,14 @@ from mailsync_grpc.imap.answer import untagged_text
 from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.channel import Channel, PendingFetch
 from mailsync_grpc.imap.endpoint import Endpoint, Policy
-from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, parse_flags, parse_section, parse_sections
+from mailsync_grpc.imap.fetch import (
+    MAX_UID,
+    FlagChanges,
+    FlagListing,
+    parse_flags,
+    parse_section,
+    parse_sections,
+)
 from mailsync_grpc.imap.folder_names import INBOX
 from mailsync_grpc.imap.ledger import UNMETERED, Lease
 from mailsync_grpc.imap.listing import (
@@ -34,6 +41,7 @@ from mailsync_grpc.imap.listing import (
     parse_namespaces,
     parse_search,
     parse_status,
+    parse_vanished,
     parse_words,
 )
 from mailsync_grpc.imap.metadata import parse_metadata
@@ -56,6 +64,7 @@ class Connection:
         self._channel = Channel(wire)
         self._capabilities = self._read_capabilities()
         self._enabled: frozenset[str] = frozenset()
+        self._open = b""
 
     # What is known of the server and the selected folder.
 
@@ -73,6 +82,11 @@ class Connection:
     def has_lasting_ids(self) -> bool:
         """Whether the server has ids of messages that stay when they move (RFC 8474, Gmail)."""
         return not self._capabilities.isdisjoint({"OBJECTID", "X-GM-EXT-1"})
+
+    @property
+    def condstore(self) -> bool:
+        """Whether mod-sequences are told (RFC 7162), which QRESYNC includes."""
+        return not self._enabled.isdisjoint({"CONDSTORE", "QRESYNC"})
 
     @property
     def exists(self) -> int:
@@ -120,28 +134,31 @@ class Connection:
         return parse_list(self._channel.run(b'LIST "" "*"' + returning))
 
     def status(self, raw_names: list[bytes]) -> list[FolderStatus | None]:
-        """Return the counters of each folder, None for one that the server refuses; about one round trip in all."""
+        """Return the counters of each folder, about one round trip in all; None for one that the server refuses.
+
+        The open folder is left first, since STATUS is not for it (RFC 3501 section 6.3.10); where the server has no
+        UNSELECT (RFC 3691) it stays open and its counters are None too.
+        """
         found: list[FolderStatus | None] = []
         for start in range(0, len(raw_names), _PIPELINED):
-            lines = [self._status_line(name) for name in raw_names[start : start + _PIPELINED]]
-            tags = iter(self._channel.send([line for line in lines if line]))
-            found += [self._read_status(next(tags)) if line else None for line in lines]
+            found += self._statuses(raw_names[start : start + _PIPELINED])
         return found
 
     def examine(self, raw_name: bytes) -> Selected:
         """Open a folder without the right to change it (RFC 3501 section 6.3.2)."""
+        command = b"EXAMINE " + commands.quote(raw_name)
         self._channel.reset(0)
+        self._open = b""
         with self._channel.closing_on_breach():
-            selected = parse_examine(self._channel.run(b"EXAMINE " + commands.quote(raw_name)))
+            selected = parse_examine(self._channel.run(command))
         self._channel.reset(selected.exists)
+        self._open = raw_name
         return selected
 
     def leave(self) -> None:
         """Let go of the open folder: by UNSELECT (RFC 3691), else for INBOX, which no other mailbox can become."""
         if "UNSELECT" in self._capabilities:
-            with contextlib.suppress(ImapRefusedError):
-                self._channel.run(b"UNSELECT")
-            self._channel.reset(0)
+            self._read_leave(self._channel.send([b"UNSELECT"])[0])
         else:
             self.examine(INBOX.encode())
 
@@ -156,7 +173,7 @@ class Connection:
 
     def fetch_flags(self, uids: UidSet | str) -> FlagListing:
         """Return UID and flags of the messages in `uids`, a set or `n:*` for every UID from n on."""
-        items = b"UID FLAGS X-GM-LABELS" if "X-GM-EXT-1" in self._capabilities else b"UID FLAGS"
+        items = self._flag_items()
         if isinstance(uids, UidSet):
             return parse_flags(self._fetch(uids, items).read(), uids)
         first = _FROM.fullmatch(uids)
@@ -164,6 +181,18 @@ class Connection:
             raise UnsafeArgumentError("a range of UIDs is written n:*")
         answer = self._channel.run(b"UID FETCH %s (%s)" % (uids.encode("ascii"), items))
         return parse_flags(answer, UidSet.span(int(first[1]), MAX_UID))
+
+    def fetch_changes(self, modseq: int) -> FlagChanges:
+        """Return the messages that came or whose flags changed after `modseq` (RFC 7162 section 3.1.4.1).
+
+        With QRESYNC also the UIDs that are gone since then (section 3.2.6), perhaps among many that never were.
+        """
+        vanished = b" VANISHED" if "QRESYNC" in self._enabled else b""
+        answer = self._channel.run(
+            b"UID FETCH 1:* (%s) (CHANGEDSINCE %d%s)" % (self._flag_items(), modseq, vanished)
+        )
+        with self._channel.closing_on_breach():
+            return FlagChanges(parse_flags(answer, UidSet.span(1, MAX_UID)), parse_vanished(answer))
 
     def fetch_metadata(self, uids: UidSet) -> list[FetchedMessage]:
         """Return the messages of `uids` that the server answered, by ascending UID."""
@@ -222,10 +251,11 @@ class Connection:
     # The connection itself.
 
     def introduce(self) -> None:
-        """Enable CONDSTORE and say who we are, where the server takes it; some give no service without ID."""
+        """Enable CONDSTORE and QRESYNC, say who we are, where the server takes it; some give no service without ID."""
         lines = []
-        if {"ENABLE", "CONDSTORE"} <= self._capabilities:
-            lines.append(b"ENABLE CONDSTORE")
+        wanted = sorted({"CONDSTORE", "QRESYNC"} & self._capabilities)
+        if wanted and "ENABLE" in self._capabilities:
+            lines.append(f"ENABLE {' '.join(wanted)}".encode())
         if "ID" in self._capabilities:
             lines.append(b'ID ("name" "mailsync" "version" "%s")' % __version__.encode())
         answer = self._channel.gather(self._channel.send(lines))
@@ -258,6 +288,9 @@ class Connection:
             return frozenset(untagged_text(known[-1]).upper().split())
         return parse_words(self._channel.run(b"CAPABILITY"), "CAPABILITY") or frozenset()
 
+    def _flag_items(self) -> bytes:
+        return b"UID FLAGS X-GM-LABELS" if "X-GM-EXT-1" in self._capabilities else b"UID FLAGS"
+
     def _id_items(self) -> list[bytes]:
         items = []
         if "OBJECTID" in self._capabilities:
@@ -278,6 +311,22 @@ class Connection:
             return b"STATUS %s (MESSAGES UIDNEXT UIDVALIDITY%s)" % (commands.quote(raw_name), more)
         except UnsafeArgumentError:
             return b""
+
+    def _statuses(self, raw_names: list[bytes]) -> list[FolderStatus | None]:
+        leave = [b"UNSELECT"] if self._open and "UNSELECT" in self._capabilities else []
+        lines = [b"" if name == self._open and not leave else self._status_line(name) for name in raw_names]
+        tags = iter(self._channel.send([*leave, *filter(None, lines)]))
+        if leave:
+            self._read_leave(next(tags))
+        found = [self._read_status(next(tags)) if line else None for line in lines]
+        return [None if name == self._open else status for name, status in zip(raw_names, found, strict=True)]
+
+    def _read_leave(self, tag: bytes) -> None:
+        """Read the answer to UNSELECT; refused, the folder stays open."""
+        with contextlib.suppress(ImapRefusedError):
+            self._channel.finish(tag)
+            self._channel.reset(0)
+            self._open = b""
 
     def _read_status(self, tag: bytes) -> FolderStatus | None:
         with contextlib.suppress(ImapRefusedError):

@@ -52,7 +52,7 @@ class Policy:
     connect_timeout: float = 15.0
     command_deadline: float = 60.0
     min_bytes_per_second: int = 4_096
-    max_line: int = 4 * 1024 * 1024
+    max_line: int = 16 * 1024 * 1024  # a SEARCH answer of a million UIDs, ten digits each, is one line
     max_literal: int = 64 * 1024 * 1024
     max_response: int = 512 * 1024 * 1024
 

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
+from typing import NamedTuple
 
 from mailsync_grpc.imap.answer import MalformedError, Node, parse_nodes, split_answer
 from mailsync_grpc.imap.folder_names import decode_name
@@ -19,8 +20,11 @@ from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.uidset import UidSet
 
 MAX_UID = 0xFFFFFFFF
-_UID_FIRST = re.compile(rb"\* \d+ FETCH \(UID (\d{1,10}) FLAGS \(([^()\"{\r\n]*)\)\)\r\n")
-_FLAGS_FIRST = re.compile(rb"\* \d+ FETCH \(FLAGS \(([^()\"{\r\n]*)\) UID (\d{1,10})\)\r\n")
+# Where CONDSTORE is on, a server may add MODSEQ to any response with FLAGS (RFC 7162 section 3.2).
+_UID_FIRST = re.compile(rb"\* \d+ FETCH \(UID (\d{1,10}) FLAGS \(([^()\"{\r\n]*)\)(?: MODSEQ \(\d+\))?\)\r\n")
+_FLAGS_FIRST = re.compile(
+    rb"\* \d+ FETCH \(FLAGS \(([^()\"{\r\n]*)\) UID (\d{1,10})(?: MODSEQ \(\d+\))?\)\r\n"
+)
 _FETCH = re.compile(r"\* \d+ FETCH \(", re.IGNORECASE)
 _SECTION = re.compile(r"BODY\[([^\]]*)\]")
 _SLICE = 1 << 20
@@ -36,6 +40,13 @@ class FlagListing:
 
     def __len__(self) -> int:
         return len(self.uids)
+
+
+class FlagChanges(NamedTuple):
+    """What CHANGEDSINCE answers: messages that came or changed, and UIDs that are gone where the server tells them."""
+
+    listing: FlagListing
+    vanished: UidSet
 
 
 def parse_flags(answer: bytes, asked: UidSet) -> FlagListing:

@@ -36,6 +36,7 @@ _MAILBOX_ID = re.compile(r"\bMAILBOXID \(([^()]*)\)", re.IGNORECASE)
 _SEARCH = re.compile(r"\* SEARCH((?: +\d+)*)(?: +\(MODSEQ \d+\))? *", re.IGNORECASE)
 _ESEARCH = re.compile(r"\* ESEARCH\b(?: \(TAG [^()]*\))?(.*)", re.IGNORECASE)
 _ESEARCH_ALL = re.compile(r" ALL (\S+)", re.IGNORECASE)
+_VANISHED = re.compile(rb"^\* VANISHED(?: \(EARLIER\))? ([0-9:,]+) *\r?$", re.IGNORECASE | re.MULTILINE)
 _EXISTS = re.compile(r"\* (\d+) EXISTS *", re.IGNORECASE)
 _CODE = re.compile(r"\* OK \[([A-Z-]+)(?: ([^\]]*))?\]", re.IGNORECASE)
 _NAMESPACE = re.compile(r"\* NAMESPACE ", re.IGNORECASE)
@@ -177,27 +178,30 @@ def parse_search(answer: bytes) -> UidSet:
 
     Raises ImapProtocolError when no SEARCH response is there: silence does not mean that nothing was found.
     """
-    found: UidSet | None = None
-    for line in split_answer(answer).lines:
-        if plain := _SEARCH.fullmatch(line):
-            uids = UidSet.of(uid for text in plain[1].split() if 1 <= (uid := _number(text) or 0) <= MAX_UID)
-        elif extended := _ESEARCH.fullmatch(line):
-            every = _ESEARCH_ALL.search(extended[1])
-            uids = _uid_set(every[1]) if every else UidSet()
-        else:
-            continue
-        found = uids if found is None else found | uids
-    if found is None:
+    lines = split_answer(answer).lines
+    plain = [found[1] for line in lines if (found := _SEARCH.fullmatch(line))]
+    extended = [found[1] for line in lines if (found := _ESEARCH.fullmatch(line))]
+    if not (plain or extended):
         raise ImapProtocolError("the answer to SEARCH holds no SEARCH response")
-    return found
+    sets = [every[1] for text in extended if (every := _ESEARCH_ALL.search(text))]
+    return _uid_set([*" ".join(plain).split(), *sets])
 
 
-def _uid_set(text: str) -> UidSet:
+def parse_vanished(answer: bytes) -> UidSet:
+    """Return the UIDs of all VANISHED responses, (EARLIER) or not, in the answer to a FETCH of flags (RFC 7162 3.2.10).
+
+    Raises ImapProtocolError when one holds no valid set. (Such an answer holds no text of messages that could look like
+    one, and what is said to be gone is asked for again before it is believed.)
+    """
+    return _uid_set([found.decode("ascii") for found in _VANISHED.findall(answer)])
+
+
+def _uid_set(texts: Iterable[str]) -> UidSet:
     try:
-        uids = UidSet.parse(text)
+        uids = UidSet.parse(",".join(texts))
     except ValueError:
-        raise ImapProtocolError("the answer to SEARCH holds no valid set of UIDs") from None
-    return uids - (uids - UidSet.span(1, MAX_UID))
+        raise ImapProtocolError("the server's answer holds no valid set of UIDs") from None
+    return uids & UidSet.span(1, MAX_UID)
 
 
 def parse_namespaces(answer: bytes) -> Namespaces | None:

@@ -174,7 +174,7 @@ class Backfill:
     def _settle_poison(self) -> None:
         poison = self.batching.poison
         self.batching.forgive(poison)
-        waiting = poison - (poison - self.state.progress.pending)
+        waiting = poison & self.state.progress.pending
         if waiting:
             self._settle(waiting, [])
 

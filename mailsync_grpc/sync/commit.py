@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.imap.connection import Connection, PendingFetch
-from mailsync_grpc.imap.fetch import FlagListing
+from mailsync_grpc.imap.fetch import FlagChanges, FlagListing
 from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.imap.minimal import NOT_FETCHED, listed_messages, parse_minimal
 from mailsync_grpc.imap.report import MAX_OCTETS
@@ -115,9 +115,25 @@ class Committer:
         """Return UID and flags of the messages in `span`, `n:*`."""
         with self.timed("fetch"):
             listing = self.connection.fetch_flags(span)
+        self._keep(listing)
+        return listing
+
+    def list_changes(self) -> FlagChanges:
+        """Return what changed since the last complete look. Raises ImapRefusedError where the server does not tell."""
+        with self.timed("fetch"):
+            changes = self.connection.fetch_changes(self.progress.modseq)
+        self._keep(changes.listing)
+        return changes
+
+    def list_uids(self) -> UidSet:
+        """Return the UIDs of all messages."""
+        self.listing = None
+        with self.timed("fetch"):
+            return self.connection.uid_search("ALL")
+
+    def _keep(self, listing: FlagListing) -> None:
         if self.minimal and not self.connection.has_lasting_ids:
             self.listing = listing
-        return listing
 
     @property
     def minimal(self) -> bool:

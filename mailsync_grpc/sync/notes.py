@@ -19,14 +19,16 @@ class Verified(NamedTuple):
 class FolderNotes:
     """Of one mirror, so that a folder that was renumbered starts anew.
 
-    `suspicion` are the messages whose disappearance waits for further looks, which are then whole ones. From `evict_at`
-    on (monotonic seconds) a sliding window is held against what is stored.
+    `suspicion` are the messages whose disappearance waits for further looks, which are then whole ones.
+    From `evict_at` on (monotonic seconds) a sliding window is held against what is stored. `gap` is by how many messages
+    EXISTS differed from what the last full comparison found.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
     batching: Batching = field(default_factory=Batching)
     report_batching: Batching = field(default_factory=Batching)
     verified: Verified | None = None
+    gap: int = 0
     suspicion: Suspicion | None = None
     evict_at: float = 0.0
 

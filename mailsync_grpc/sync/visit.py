@@ -26,7 +26,7 @@ from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import FolderNo
 from mailsync_grpc.store.base import Batch
-from mailsync_grpc.sync import plan, retry
+from mailsync_grpc.sync import glance, plan, retry
 from mailsync_grpc.sync.backfill import Backfill
 from mailsync_grpc.sync.commit import Committer, RenumberedError
 from mailsync_grpc.sync.environment import Environment
@@ -80,8 +80,9 @@ class Visit:
         folders = self._selected()
         self._forget_others(folders)
         self.keeper.begin(folders, self._full_due)
+        unchanged = self._glance(folders) if due else frozenset()
         for folder, progress in folders:
-            if self._wanted(folder, progress, due):
+            if folder.no not in unchanged and self._wanted(folder, progress, due):
                 self._look_at(folder, progress)
         self._evict_expired()
         more = self._backfill() and self.connection.lease.allows(Use.BACKFILL)
@@ -106,6 +107,27 @@ class Visit:
         return self.notes.setdefault(folder.mirror, FolderNotes())
 
     # Looks
+
+    def _glance(self, folders: Iterable[Selected]) -> frozenset[FolderNo]:
+        """Ask for the counters of all quiet folders at once; return the folders that are as they were."""
+        if not self.connection.condstore:
+            return frozenset()
+        quiet = [pair for pair in folders if self._quiet(*pair)]
+        statuses = self.connection.status([folder.raw_name for folder, _ in quiet])
+        unchanged = frozenset(
+            folder.no
+            for (folder, progress), status in zip(quiet, statuses, strict=True)
+            if glance.unchanged(folder, progress, status)
+        )
+        metrics.SYNC_POLLS.labels(result="unchanged").inc(len(unchanged))
+        self.as_of.update(dict.fromkeys(unchanged, self.env.now()))
+        return unchanged
+
+    def _quiet(self, folder: Folder, progress: FolderProgress) -> bool:
+        wanted = (
+            self.keeper.wants(folder) or self._notes(folder).suspicion or self._full_due(folder, progress)
+        )
+        return not wanted and glance.worthwhile(folder, progress)
 
     def _wanted(self, folder: Folder, progress: FolderProgress, due: bool) -> bool:
         if self.keeper.wants(folder):

@@ -6,6 +6,7 @@ import pytest
 
 from mailsync_grpc.model.account import SyncSettings
 from tests.support.hostile import HostileMailbox, HostileServer
+from tests.support.hostile_session import CONDSTORE, FULL, PLAIN
 from tests.support.mirror import Mirror
 
 
@@ -16,13 +17,22 @@ def faked_mailbox() -> Iterator[HostileMailbox]:
         yield server.mailbox
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("mailbox", id="dovecot"),
-        pytest.param("mailbox_plain", id="plain_server"),
-        pytest.param("faked_mailbox", id="honest_fake"),
-    ]
-)
+@pytest.fixture
+def faked_condstore() -> Iterator[HostileMailbox]:
+    """The same on one that tells mod-sequences, and not what vanished."""
+    with HostileServer(CONDSTORE) as server:
+        yield server.mailbox
+
+
+SHARP = [
+    pytest.param("mailbox", id="dovecot"),
+    pytest.param("faked_mailbox", id="honest_fake"),
+    pytest.param("faked_condstore", id="without_qresync"),
+]
+"""Mailboxes on servers that tell what changed since the last look, for `mirror`."""
+
+
+@pytest.fixture(params=[*SHARP, pytest.param("mailbox_plain", id="plain_server")])
 def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
     """A mirror of an empty mailbox, not yet synced."""
     mirror = Mirror(request.getfixturevalue(request.param), SyncSettings(batch_size=100, flags_window=10))
@@ -30,10 +40,10 @@ def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
     mirror.close()
 
 
-@pytest.fixture
-def hostile() -> Iterator[HostileServer]:
+@pytest.fixture(params=[pytest.param(FULL, id="extended"), pytest.param(PLAIN, id="plain")])
+def hostile(request: pytest.FixtureRequest) -> Iterator[HostileServer]:
     """A mail server in memory, honest until a rule spoils its answers."""
-    with HostileServer() as server:
+    with HostileServer(request.param) as server:
         yield server
         server.heal()
 

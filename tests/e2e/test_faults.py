@@ -59,12 +59,14 @@ FAULTS: dict[str, Fault] = {
 }
 SLOW: dict[str, Fault] = {"hung": hanging, "stalled": stalling, "dripped": dripping}
 
-# What a reader of mail may send (RFC 3501, 2971, 5161), written down here once more, apart from the code's own list.
+# What a reader of mail may send (RFC 3501, 2971, 3691, 5161, 7162), written down here once more, apart from the code's own list.
 READS_ONLY = re.compile(
-    rb"CAPABILITY|NOOP|LOGOUT|NAMESPACE|UNSELECT|AUTHENTICATE PLAIN|LOGIN \"[^\r\n]*\"|ID \([^\r\n]*\)|ENABLE CONDSTORE"
+    rb"CAPABILITY|NOOP|LOGOUT|NAMESPACE|AUTHENTICATE PLAIN|LOGIN \"[^\r\n]*\"|ID \([^\r\n]*\)"
+    rb"|ENABLE CONDSTORE QRESYNC|UNSELECT|UID SEARCH (?:RETURN \(ALL\) )?ALL"
     rb'|LIST "" "\*"(?: RETURN \([A-Z -]+\))?|EXAMINE "[^\r\n]*"|STATUS "[^\r\n]*" \([A-Z ]+\)'
     rb"|UID FETCH [\d:,*]+ \((?:(?:UID|FLAGS|INTERNALDATE|RFC822\.SIZE|ENVELOPE|BODYSTRUCTURE"
     rb"|BODY\.PEEK\[HEADER\.FIELDS \(REFERENCES AUTO-SUBMITTED\)\]|BODY\.PEEK\[[\d.]+\]<0\.65536>) ?)+\)"
+    rb"(?: \(CHANGEDSINCE \d+ VANISHED\))?"
 )
 
 

@@ -19,6 +19,7 @@ from tests.support.hostile_faults import (
     refusing,
     saying,
 )
+from tests.support.hostile_session import PLAIN
 from tests.support.mirror import Mirror
 
 
@@ -88,6 +89,7 @@ def test_drop_mid_literal(hostile_mirror: Mirror, hostile: HostileServer, fault:
 @pytest.mark.parametrize("lines", [0, 5, 10])
 def test_close_mid_fetch(mirror: Mirror, hostile: HostileServer, lines: int) -> None:
     before = mirror.head
+    mirror.mailbox.store("21:30", r"+FLAGS (\Seen)")
     hostile.once(FLAGS, closing(lines))
     mirror.poll()
     assert removed(mirror, before) == 0, "an answer without its end tells of nothing that is gone"
@@ -95,6 +97,7 @@ def test_close_mid_fetch(mirror: Mirror, hostile: HostileServer, lines: int) -> 
     assert_agreed(mirror)
 
 
+@pytest.mark.parametrize("hostile", [PLAIN], indirect=True)
 def test_a_connection_that_heard_bye_is_not_used_again(mirror: Mirror, hostile: HostileServer) -> None:
     hostile.once(FLAGS, saying(b"* BYE token expired"))
     sent = len(hostile.received)

@@ -190,7 +190,7 @@ def test_a_listing_with_lines_that_make_no_sense_keeps_the_others(
 
 def test_refused_folder(mirror: Mirror, hostile: HostileServer) -> None:
     connections = hostile.connections
-    hostile.always(b'EXAMINE "Work"', refusing(b"[NOPERM] not yours"))
+    hostile.always(b'(EXAMINE|STATUS) "Work"', refusing(b"[NOPERM] not yours"))
     asked = len(hostile.sent(b'EXAMINE "Work"'))
     for number in range(12):
         mirror.mailbox.deliver(messages(1, seed=number))
@@ -209,6 +209,7 @@ def test_refused_folder(mirror: Mirror, hostile: HostileServer) -> None:
 
 def test_stale_exists(mirror: Mirror, hostile: HostileServer) -> None:
     before = mirror.head
+    mirror.mailbox.store("1", r"+FLAGS (\Flagged)", "Work")
     hostile.once(b'EXAMINE "Work"', silent_of(b"EXISTS"))
     mirror.poll()
     mirror.poll()

@@ -17,7 +17,7 @@ from tests.support.hostile_faults import closing, meanwhile, refusing
 from tests.support.mirror import Mirror, kinds
 
 DAY = DAY_HOURS * HOUR
-FULL = rb"UID FETCH 1:\* \(UID FLAGS"
+FULL = rb"UID FETCH 1:\* \(UID FLAGS\)$"
 
 
 def account(mirror: Mirror) -> Account:

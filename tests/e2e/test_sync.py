@@ -1,7 +1,7 @@
 r"""The sync core against a mail server: after every quiet point the store holds what the server holds.
 
 Each test runs on a Dovecot with all extensions, on one that announces none, and on the honest half of the hostile
-server, which is thereby held to be a server that other tests may learn from.
+server, with all extensions and without QRESYNC, which is thereby held to be a server that other tests may learn from.
 """
 
 import random
@@ -11,6 +11,7 @@ import pytest
 from mailsync_grpc.cli.demo.mailbox import deliveries, messages
 from mailsync_grpc.model.run import RunKind, RunState
 from mailsync_grpc.store.base import Applied, Batch
+from tests.e2e.conftest import SHARP
 from tests.support.mail import AnyMailbox
 from tests.support.mirror import Mirror, kinds
 
@@ -81,6 +82,7 @@ def test_flag_changes_of_the_newest_are_seen_by_the_next_poll(mirror: Mirror) ->
     assert mirror.same_as_server()
 
 
+@pytest.mark.parametrize("mirror", ["mailbox_plain"], indirect=True)
 def test_flag_changes_of_old_messages_are_seen_by_the_next_full_comparison(mirror: Mirror) -> None:
     mirror.mailbox.deliver(messages(30))
     mirror.settle()
@@ -91,6 +93,17 @@ def test_flag_changes_of_old_messages_are_seen_by_the_next_full_comparison(mirro
     mirror.poll()
     assert mirror.same_as_server()
     assert [run.kind for run in mirror.store.runs(mirror.account.no)] == [RunKind.SCHEDULED, RunKind.INITIAL]
+
+
+@pytest.mark.parametrize("mirror", SHARP, indirect=True)
+def test_a_server_with_modseq_tells_all_flag_changes_to_the_next_poll(mirror: Mirror) -> None:
+    mirror.mailbox.deliver(messages(400))
+    mirror.settle()
+    before = mirror.head
+    mirror.mailbox.store("2,150:160,400", r"+FLAGS.SILENT (\Flagged)")
+    mirror.poll()
+    assert [event.flags_changed.uid for event in mirror.events(before)] == [2, *range(150, 161), 400]
+    assert mirror.same_as_server()
 
 
 @pytest.mark.parametrize("uids", ["28,30", "1,3", "1:30"])

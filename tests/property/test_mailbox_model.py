@@ -14,7 +14,7 @@ from mailsync_grpc.cli.demo.dovecot import DovecotServer
 from mailsync_grpc.cli.demo.dovecot_config import PLAIN_CAPABILITY, DovecotOptions
 from tests.support.fault_proxy import FaultProxy, ProxiedMailbox
 from tests.support.hostile import HostileServer
-from tests.support.hostile_session import FULL, PLAIN
+from tests.support.hostile_session import CONDSTORE, FULL, PLAIN
 from tests.support.mail import Mailbox
 from tests.support.model import MailboxModel, Stage
 
@@ -25,7 +25,9 @@ pytestmark = pytest.mark.timeout(900)
 USERS = tuple(f"model{number:05}" for number in range(20_000))
 
 
-@pytest.mark.parametrize("capabilities", [FULL, PLAIN], ids=["extended", "plain"])
+@pytest.mark.parametrize(
+    "capabilities", [FULL, CONDSTORE, PLAIN], ids=["extended", "without_qresync", "plain"]
+)
 def test_a_mailbox_in_memory_is_mirrored_whatever_happens_to_it(capabilities: str) -> None:
     class InMemory(MailboxModel):
         @contextmanager

@@ -17,13 +17,15 @@ from tests.support.hostile_faults import After, Reply
 from tests.support.hostile_store import HeldFolder, HeldMail, HeldMessage
 
 PLAIN = "IMAP4rev1"
-FULL = (
-    "IMAP4rev1 AUTH=PLAIN ID ENABLE NAMESPACE CONDSTORE ESEARCH SPECIAL-USE LIST-EXTENDED LITERAL+ UNSELECT"
+CONDSTORE = (
+    "IMAP4rev1 AUTH=PLAIN ID ENABLE NAMESPACE CONDSTORE ESEARCH UNSELECT SPECIAL-USE LIST-EXTENDED LITERAL+"
 )
+FULL = CONDSTORE + " QRESYNC"
 OBJECT_IDS = FULL + " OBJECTID"
 BAD = Reply(completion=b"BAD not understood")
 ABSENT = Reply(completion=b"NO [NONEXISTENT] no such folder")
 _ITEM = re.compile(r"BODY\.PEEK\[[^\]]*\](?:<\d+\.\d+>)?|[A-Z0-9.]+")
+_FETCH = re.compile(r"(\S+) \(([^)]*(?:\([^)]*\)[^)]*)*)\)(?: \(CHANGEDSINCE (\d+)( VANISHED)?\))?")
 _SECTION = re.compile(r"BODY\.PEEK\[(HEADER|TEXT|[\d.]*)\]<(\d+)\.(\d+)>")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
@@ -36,6 +38,7 @@ class Session:
         self._secret = (user, password)
         self._capabilities = capabilities
         self._logged_in = False
+        self._enabled: frozenset[str] = frozenset()
         self._folder: HeldFolder | None = None
         self._view: list[int] = []
         self._commands: dict[str, Callable[[str], Reply]] = {
@@ -45,7 +48,7 @@ class Session:
             "AUTHENTICATE PLAIN ": self._authenticate,
             "LOGIN ": self._login,
             "ID ": lambda _: Reply((b'* ID ("name" "hostile")',)),
-            "ENABLE ": lambda names: Reply((b"* ENABLED " + names.encode(),)),
+            "ENABLE ": self._enable,
             "NAMESPACE": lambda _: Reply((self._mail.namespaces,)),
             "LIST ": self._list,
             "STATUS ": self._status,
@@ -88,6 +91,10 @@ class Session:
             return Reply(completion=b"OK [CAPABILITY " + self._capabilities.encode() + b"] logged in")
         return Reply(completion=b"NO [AUTHENTICATIONFAILED] no")
 
+    def _enable(self, names: str) -> Reply:
+        self._enabled |= set(names.split()) & set(self._capabilities.split()) & {"CONDSTORE", "QRESYNC"}
+        return Reply((b"* ENABLED " + " ".join(sorted(self._enabled)).encode(),))
+
     # Folders
 
     def _list(self, arguments: str) -> Reply:
@@ -112,22 +119,25 @@ class Session:
         folder = self._named(arguments)
         if folder is None:
             return ABSENT
-        counters = (len(folder.shown), folder.uid_next, folder.uid_validity, folder.modseq)
-        told = b"MESSAGES %d UIDNEXT %d UIDVALIDITY %d HIGHESTMODSEQ %d" % counters
-        if "MAILBOXID" in arguments.rpartition(" (")[2]:
-            told += b" MAILBOXID (%s)" % folder.mailbox_id.encode()
-        return Reply((b"* STATUS %s (%s)" % (arguments.rpartition(" (")[0].encode("latin-1"), told),))
+        told = {
+            "MESSAGES": len(folder.shown),
+            "UIDNEXT": folder.uid_next,
+            "UIDVALIDITY": folder.uid_validity,
+            "HIGHESTMODSEQ": folder.modseq,
+            "MAILBOXID": f"({folder.mailbox_id})",
+        }
+        name, _, items = arguments.rpartition(" (")
+        counters = " ".join(f"{item} {told[item]}" for item in items.rstrip(")").split())
+        return Reply((f"* STATUS {name} ({counters})".encode("latin-1"),))
 
     def _examine(self, argument: str) -> Reply:
         self._folder, self._view = self._named(argument), []
         if self._folder is None:
             return ABSENT
         self._view = list(self._folder.shown)
-        codes = (
-            b"UIDVALIDITY %d" % self._folder.uid_validity,
-            b"UIDNEXT %d" % self._folder.uid_next,
-            b"HIGHESTMODSEQ %d" % self._folder.modseq,
-        )
+        codes = [b"UIDVALIDITY %d" % self._folder.uid_validity, b"UIDNEXT %d" % self._folder.uid_next]
+        if self._enabled:
+            codes.append(b"HIGHESTMODSEQ %d" % self._folder.modseq)
         flags = rb"* FLAGS (\Answered \Flagged \Deleted \Seen \Draft)"
         counts = (b"* %d EXISTS" % len(self._view), b"* 0 RECENT")
         return Reply((flags, *counts, *(b"* OK [%s] ok" % code for code in codes)), b"OK [READ-ONLY] opened")
@@ -137,13 +147,15 @@ class Session:
         return Reply()
 
     def _news(self) -> list[bytes]:
-        """EXPUNGE and EXISTS for what changed since the last command; the view then is what was told."""
+        """EXPUNGE or VANISHED and EXISTS for what changed since the last command; the view then is what was told."""
         if self._folder is None:
             return []
         held = self._folder.shown
         gone = [number for number, uid in enumerate(self._view, 1) if uid not in held]
         # From the end, so that no number told before is shifted by one told after.
         news = [b"* %d EXPUNGE" % number for number in reversed(gone)]
+        if gone and "QRESYNC" in self._enabled:
+            news = [b"* VANISHED " + b",".join(b"%d" % self._view[number - 1] for number in gone)]
         self._view = [uid for uid in self._view if uid in held]
         if len(self._view) != len(held):
             news.append(b"* %d EXISTS" % len(held))
@@ -153,17 +165,24 @@ class Session:
     # Messages
 
     def _fetch(self, arguments: str) -> Reply:
-        uids, _, items = arguments.partition(" ")
-        if self._folder is None:
+        asked = _FETCH.fullmatch(arguments)
+        if self._folder is None or asked is None:
             return BAD
-        wanted = [uid for uid in self._folder.within(uids) if uid in self._view]
+        uids, items, since, vanished = asked.groups()
+        if (since and not self._enabled) or (vanished and "QRESYNC" not in self._enabled):
+            return BAD
+        held, modseq = self._folder.messages, int(since or 0)
         numbers = {uid: number for number, uid in enumerate(self._view, 1)}
-        names = list(dict.fromkeys(["UID", *_ITEM.findall(items)]))
+        wanted = [uid for uid in self._folder.within(uids) if uid in numbers and held[uid].modseq > modseq]
+        names = list(dict.fromkeys(["UID", *_ITEM.findall(items), *(["MODSEQ"] if since else [])]))
+        gone = [b"%d" % uid for uid, at in self._folder.expunged.items() if at > modseq] if vanished else []
         return Reply(
-            tuple(
-                b"* %d FETCH (%s)"
-                % (numbers[uid], b" ".join(_item(n, uid, self._folder.messages[uid]) for n in names))
-                for uid in wanted
+            (
+                *((b"* VANISHED (EARLIER) " + b",".join(gone),) if gone else ()),
+                *(
+                    b"* %d FETCH (%s)" % (numbers[uid], b" ".join(_item(n, uid, held[uid]) for n in names))
+                    for uid in wanted
+                ),
             )
         )
 
@@ -192,6 +211,8 @@ def _item(name: str, uid: int, message: HeldMessage) -> bytes:
             value = b"%d" % uid
         case "FLAGS":
             value = b"(" + " ".join(sorted(message.flags)).encode("latin-1") + b")"
+        case "MODSEQ":
+            value = b"(%d)" % message.modseq
         case "INTERNALDATE":
             value = Time2Internaldate(message.date).encode("ascii")
         case "RFC822.SIZE":

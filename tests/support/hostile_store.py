@@ -24,13 +24,14 @@ class HeldMessage:
     raw: bytes
     date: datetime
     flags: frozenset[str] = frozenset()
+    modseq: int = 0
 
 
 @dataclass(slots=True)
 class HeldFolder:
     r"""A folder; `special_use` is a LIST attribute such as `\Sent`, `mailbox_id` is RFC 8474's.
 
-    `messages` are by ascending UID.
+    `messages` are by ascending UID. `modseq` is the HIGHESTMODSEQ (RFC 7162); `expunged` says at which one each UID went.
     """
 
     uid_validity: int
@@ -39,6 +40,7 @@ class HeldFolder:
     uid_next: int = 1
     modseq: int = 1
     messages: dict[int, HeldMessage] = field(default_factory=dict)
+    expunged: dict[int, int] = field(default_factory=dict)
     limit: int = 1 << 32
 
     @property
@@ -53,7 +55,12 @@ class HeldFolder:
         self.messages[uid] = message
         self.messages = dict(sorted(self.messages.items()))
         self.uid_next = max(self.uid_next, uid + 1)
+        message.modseq = self.next_modseq()
+
+    def next_modseq(self) -> int:
+        """The mod-sequence of the next change."""
         self.modseq += 1
+        return self.modseq
 
     def within(self, uids: str) -> list[int]:
         """The UIDs held that are in a sequence-set, `*` included (RFC 3501 section 6.4.8)."""
@@ -125,6 +132,7 @@ class HeldMail:
         named = frozenset(parsed[2].split())
         with self.lock:
             for message in self._in(folder, uids):
+                message.modseq = self.folders[folder].next_modseq()
                 match parsed[1]:
                     case "+":
                         message.flags |= named
@@ -138,7 +146,7 @@ class HeldMail:
             held = self.folders[folder]
             for uid in held.within(uids):
                 del held.messages[uid]
-                held.modseq += 1
+                held.expunged[uid] = held.next_modseq()
 
     def copy(self, uids: str, target: str, folder: str = "INBOX") -> None:
         with self.lock:
@@ -147,7 +155,6 @@ class HeldMail:
 
     def _in(self, folder: str, uids: str) -> Iterator[HeldMessage]:
         held = self.folders[folder]
-        held.modseq += 1
         return (held.messages[uid] for uid in held.within(uids))
 
 

@@ -170,9 +170,15 @@ class MailboxModel(RuleBasedStateMachine):
 
     @rule()
     def poll_undisturbed(self) -> None:
-        """What a poll promises at once: arrivals and removals wherever they are, flags of what was newest."""
+        """What a poll promises at once: arrivals and removals wherever they are, flags of what was newest.
+
+        Where mod-sequences are told, and the last look was whole or by them, flags of all.
+        """
         self.meanwhile.clear()
-        newest = {name: self._newest(folder) for name, folder, _ in self._mirrored()}
+        newest = {
+            name: 0 if progress.modseq else self._newest(folder)
+            for name, folder, progress in self._mirrored()
+        }
         self.mirror.poll()
         for name, folder, _ in self._mirrored():
             if not (folder.error_reason or self.mirror.sync.backoff.failures):

@@ -35,7 +35,7 @@ def opened(mailbox: Mailbox, security: Security = Security.PLAINTEXT) -> Connect
 @pytest.mark.parametrize("security", SECURITIES)
 def test_every_kind_of_security_reaches_the_mailbox(mailbox: Mailbox, security: Security) -> None:
     with opened(mailbox, security) as connection:
-        assert connection.enabled == {"CONDSTORE"}
+        assert connection.enabled == {"CONDSTORE", "QRESYNC"}
         assert "INBOX" in {folder.name for folder in connection.list_folders()}
         assert connection.examine(b"INBOX").exists == 0
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailsync_grpc.store import flagblocks
-from mailsync_grpc.store.values import FlagBlock
+from mailsync_grpc.store.values import BLOCK_SHIFT, FlagBlock
 from mailsync_grpc.sync import diff
 
 states = st.dictionaries(st.integers(1, 400), st.integers(0, 3), max_size=60)
@@ -12,7 +12,7 @@ states = st.dictionaries(st.integers(1, 400), st.integers(0, 3), max_size=60)
 
 def blocks(state: dict[int, int], low: int = 1) -> list[FlagBlock]:
     packed = flagblocks.pack(sorted(state), [state[uid] for uid in sorted(state)])
-    return [FlagBlock(number, packed[number]) for number in sorted(packed) if number >= diff.first_block(low)]
+    return [FlagBlock(number, packed[number]) for number in sorted(packed) if number >= low >> BLOCK_SHIFT]
 
 
 @given(states, states, st.integers(1, 420))
