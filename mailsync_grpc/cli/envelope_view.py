@@ -5,10 +5,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from mailsync_grpc.cli.terminal import moment, octets, plain, printable, word
-from mailsync_grpc.v1.envelope_pb2 import Address, Envelope, Flags, PartialReason
+from mailsync_grpc.cli.terminal import moment, octets, plain, plural, printable, word
+from mailsync_grpc.v1.envelope_pb2 import (
+    Address,
+    DeliveryAction,
+    Envelope,
+    Flags,
+    PartialReason,
+    Report,
+    ReportKind,
+    ReportRecipient,
+)
 
 _SENDER_WIDTH = 24
+_RECIPIENTS_SHOWN = 20
 _SYSTEM_FLAGS = ("seen", "answered", "flagged", "deleted", "draft")
 
 
@@ -69,6 +79,12 @@ def flag_words(flags: Flags) -> str:
     )
 
 
+def recipient_words(recipient: ReportRecipient) -> str:
+    """What a report says of one recipient: ``bob@example.org failed 5.1.1``."""
+    action = word(DeliveryAction.Name(recipient.action), "DELIVERY_ACTION_") if recipient.action else ""
+    return " ".join(filter(None, (recipient.final_recipient, action, recipient.status)))
+
+
 def _on_one_line(text: Text) -> Text:
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
@@ -99,8 +115,21 @@ def _details(envelope: Envelope) -> Iterator[tuple[str, str]]:
         kind = "inline" if part.inline else "attachment"
         described = f"{part.media_type}/{part.media_subtype} {octets(part.size)} {kind}"
         yield f"part {part.section}", f"{described} {part.file_name}".rstrip()
+    if envelope.HasField("report"):
+        yield from _report(envelope.report)
     if envelope.HasField("partial"):
         yield "incomplete", word(PartialReason.Name(envelope.partial.reason), "PARTIAL_REASON_")
+
+
+def _report(report: Report) -> Iterator[tuple[str, str]]:
+    kind = word(ReportKind.Name(report.kind), "REPORT_KIND_")
+    yield "reports", " ".join(filter(None, (kind, report.feedback_type)))
+    yield "about", report.original_message_id
+    yield "reported by", report.reporting_mta
+    for recipient in report.recipients[:_RECIPIENTS_SHOWN]:
+        yield "recipient", " ".join(filter(None, (recipient_words(recipient), recipient.diagnostic)))
+    if len(report.recipients) > _RECIPIENTS_SHOWN:
+        yield "", f"and {plural(len(report.recipients) - _RECIPIENTS_SHOWN, 'more recipient')}"
 
 
 def _addresses(addresses: Sequence[Address]) -> str:

@@ -8,14 +8,17 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from mailsync_grpc.cli.envelope_view import flag_words, who
+from mailsync_grpc.cli.envelope_view import flag_words, recipient_words, who
 from mailsync_grpc.cli.terminal import plain, plural, word
 from mailsync_grpc.v1.account_pb2 import AccountState
-from mailsync_grpc.v1.envelope_pb2 import Envelope, UidRange
+from mailsync_grpc.v1.envelope_pb2 import Envelope, Report, UidRange
 from mailsync_grpc.v1.event_pb2 import (
     AccountChanged,
     AccountRemoved,
+    AutoReply,
     Backfilled,
+    Bounce,
+    Complaint,
     EnvelopeAdded,
     EnvelopeMoved,
     EnvelopesEvicted,
@@ -36,6 +39,7 @@ from mailsync_grpc.v1.sync_run_pb2 import SyncRunState
 _KIND_WIDTH = 12
 _WHERE_WIDTH = 18
 _SUBJECTS_SHOWN = 3
+_RECIPIENTS_SHOWN = 3
 
 Paths = Mapping[str, str]
 """Paths of folders by resource name."""
@@ -141,9 +145,29 @@ def _folder_synced(payload: FolderSynced, _: Paths) -> str:
     return f"first sync complete, {plural(payload.messages, 'message')}"
 
 
-def _reported(payload: Any, _: Paths) -> str:
-    recipients = (f"{r.final_recipient} {r.status}".strip() for r in payload.report.recipients)
-    return ", ".join(recipients) or payload.report.original_message_id or payload.envelope_id
+def _bounce(payload: Bounce, _: Paths) -> str:
+    return _recipients(payload.report) or _about(payload.report)
+
+
+def _complaint(payload: Complaint, _: Paths) -> str:
+    report = payload.report
+    return ": ".join(filter(None, (report.feedback_type, _recipients(report) or _about(report))))
+
+
+def _auto_reply(payload: AutoReply, _: Paths) -> str:
+    return _about(payload.report)
+
+
+def _recipients(report: Report) -> str:
+    shown = ", ".join(map(recipient_words, report.recipients[:_RECIPIENTS_SHOWN]))
+    more = len(report.recipients) - _RECIPIENTS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _about(report: Report) -> str:
+    return (
+        f"about <{report.original_message_id}>" if report.original_message_id else "about an unnamed message"
+    )
 
 
 def _account_changed(payload: AccountChanged, _: Paths) -> str:
@@ -174,9 +198,9 @@ _SAY: dict[str, tuple[str, str, Callable[[Any, Paths], str]]] = {
     "folder_removed": ("red", "no folder", _folder_removed),
     "folder_reset": ("bold red", "reset", _folder_reset),
     "folder_synced": ("green", "synced", _folder_synced),
-    "bounce": ("red", "bounce", _reported),
-    "complaint": ("red", "complaint", _reported),
-    "auto_reply": ("cyan", "auto-reply", _reported),
+    "bounce": ("red", "bounce", _bounce),
+    "complaint": ("red", "complaint", _complaint),
+    "auto_reply": ("cyan", "auto-reply", _auto_reply),
     "account_changed": ("magenta", "account", _account_changed),
     "account_removed": ("red", "no account", _account_removed),
     "sync_run_changed": ("dim", "sync", _sync_run),

@@ -61,9 +61,9 @@ class _ReportKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportKind
     REPORT_KIND_UNSPECIFIED: _ReportKind.ValueType  # 0
     """Not a report."""
     REPORT_KIND_BOUNCE: _ReportKind.ValueType  # 1
-    """Delivery status notification (RFC 3464), failed or delayed."""
+    """Delivery status notification (RFC 3464); its recipients say whether anything failed or is late."""
     REPORT_KIND_COMPLAINT: _ReportKind.ValueType  # 2
-    """Abuse feedback (ARF, RFC 5965)."""
+    """Feedback report (ARF, RFC 5965), of abuse or of what its feedback_type says."""
     REPORT_KIND_AUTO_REPLY: _ReportKind.ValueType  # 3
     """Automatic answer, such as a vacation notice (RFC 3834)."""
 
@@ -73,9 +73,9 @@ class ReportKind(_ReportKind, metaclass=_ReportKindEnumTypeWrapper):
 REPORT_KIND_UNSPECIFIED: ReportKind.ValueType  # 0
 """Not a report."""
 REPORT_KIND_BOUNCE: ReportKind.ValueType  # 1
-"""Delivery status notification (RFC 3464), failed or delayed."""
+"""Delivery status notification (RFC 3464); its recipients say whether anything failed or is late."""
 REPORT_KIND_COMPLAINT: ReportKind.ValueType  # 2
-"""Abuse feedback (ARF, RFC 5965)."""
+"""Feedback report (ARF, RFC 5965), of abuse or of what its feedback_type says."""
 REPORT_KIND_AUTO_REPLY: ReportKind.ValueType  # 3
 """Automatic answer, such as a vacation notice (RFC 3834)."""
 Global___ReportKind: _TypeAlias = ReportKind  # noqa: Y015

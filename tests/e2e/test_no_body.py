@@ -1,4 +1,7 @@
-"""A sync reads metadata and no message: counted on the wire, between the client and a real mail server."""
+"""A sync reads metadata and no message: counted on the wire, between the client and a real mail server.
+
+Report messages are the exception, and of them only the parts made for programs are read (see `test_reports`).
+"""
 
 import re
 from collections.abc import Iterator

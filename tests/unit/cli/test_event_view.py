@@ -3,7 +3,16 @@
 from mailsync_grpc.cli.event_view import describe, event_text, uid_words
 from mailsync_grpc.v1 import event_pb2 as events
 from mailsync_grpc.v1.account_pb2 import Account, AccountState
-from mailsync_grpc.v1.envelope_pb2 import Address, Envelope, Flags, UidRange
+from mailsync_grpc.v1.envelope_pb2 import (
+    DELIVERY_ACTION_DELAYED,
+    DELIVERY_ACTION_FAILED,
+    Address,
+    Envelope,
+    Flags,
+    Report,
+    ReportRecipient,
+    UidRange,
+)
 from mailsync_grpc.v1.folder_pb2 import Folder, FolderState
 
 INBOX = "accounts/work/folders/aaaaaaaaaaaaaaaa"
@@ -93,3 +102,25 @@ def test_an_account_that_fails_says_why() -> None:
 
 def test_a_folder_not_known_by_path_is_shown_by_its_id() -> None:
     assert "bbbbbbbbbbbbbbbb" in event_text(events.Event(account="accounts/work", folder=ARCHIVE), {}).plain
+
+
+def test_a_bounce_tells_what_happened_for_whom() -> None:
+    recipients = [
+        ReportRecipient(final_recipient="bob@b.example", action=DELIVERY_ACTION_FAILED, status="5.1.1"),
+        ReportRecipient(final_recipient="kim@b.example", action=DELIVERY_ACTION_DELAYED),
+    ]
+    report = Report(original_message_id="a@b", recipients=recipients)
+    said = describe(event(bounce=events.Bounce(report=report)), PATHS)
+    assert (said.kind, said.what) == ("bounce", "bob@b.example failed 5.1.1, kim@b.example delayed")
+    report.recipients.extend(recipients)
+    said = describe(event(bounce=events.Bounce(report=report)), PATHS)
+    assert said.what.endswith("bob@b.example failed 5.1.1 and 1 more")
+
+
+def test_a_complaint_tells_its_kind_and_an_automatic_answer_what_it_answers() -> None:
+    report = Report(original_message_id="a@b", feedback_type="abuse")
+    said = describe(event(complaint=events.Complaint(report=report)), PATHS)
+    assert (said.kind, said.what) == ("complaint", "abuse: about <a@b>")
+    said = describe(event(auto_reply=events.AutoReply(report=report)), PATHS)
+    assert (said.kind, said.what) == ("auto-reply", "about <a@b>")
+    assert describe(event(bounce=events.Bounce()), PATHS).what == "about an unnamed message"

@@ -91,9 +91,9 @@ type ReportKind int32
 const (
 	// Not a report.
 	ReportKind_REPORT_KIND_UNSPECIFIED ReportKind = 0
-	// Delivery status notification (RFC 3464), failed or delayed.
+	// Delivery status notification (RFC 3464); its recipients say whether anything failed or is late.
 	ReportKind_REPORT_KIND_BOUNCE ReportKind = 1
-	// Abuse feedback (ARF, RFC 5965).
+	// Feedback report (ARF, RFC 5965), of abuse or of what its feedback_type says.
 	ReportKind_REPORT_KIND_COMPLAINT ReportKind = 2
 	// Automatic answer, such as a vacation notice (RFC 3834).
 	ReportKind_REPORT_KIND_AUTO_REPLY ReportKind = 3
