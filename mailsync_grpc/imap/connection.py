@@ -40,6 +40,7 @@ from mailsync_grpc.imap.listing import (
     parse_list,
     parse_namespaces,
     parse_search,
+    parse_server,
     parse_status,
     parse_vanished,
     parse_words,
@@ -65,6 +66,7 @@ class Connection:
         self._capabilities = self._read_capabilities()
         self._enabled: frozenset[str] = frozenset()
         self._open = b""
+        self._server = ""
 
     # What is known of the server and the selected folder.
 
@@ -77,6 +79,11 @@ class Connection:
     def enabled(self) -> frozenset[str]:
         """Extensions switched on by ENABLE (RFC 5161), in upper case."""
         return self._enabled
+
+    @property
+    def server(self) -> str:
+        """Name and version of the server's software as it says (RFC 2971), empty when it does not."""
+        return self._server
 
     @property
     def has_lasting_ids(self) -> bool:
@@ -260,6 +267,7 @@ class Connection:
             lines.append(b'ID ("name" "mailsync" "version" "%s")' % __version__.encode())
         answer = self._channel.gather(self._channel.send(lines))
         self._enabled |= parse_words(answer, "ENABLED") or frozenset()
+        self._server = parse_server(answer) or ""
 
     def noop(self) -> None:
         """Let the server announce what changed; `exists` and `folder_dirty` then say."""

@@ -40,6 +40,7 @@ _VANISHED = re.compile(rb"^\* VANISHED(?: \(EARLIER\))? ([0-9:,]+) *\r?$", re.IG
 _EXISTS = re.compile(r"\* (\d+) EXISTS *", re.IGNORECASE)
 _CODE = re.compile(r"\* OK \[([A-Z-]+)(?: ([^\]]*))?\]", re.IGNORECASE)
 _NAMESPACE = re.compile(r"\* NAMESPACE ", re.IGNORECASE)
+_ID = re.compile(r"\* ID ", re.IGNORECASE)
 _CAPABILITY = re.compile(r"\* (CAPABILITY|ENABLED)((?: \S+)*) *", re.IGNORECASE)
 
 
@@ -223,6 +224,28 @@ def _namespaces(node: Node) -> Iterable[tuple[bytes, str | None]]:
         match entry:
             case [str(prefix), str() | None as delimiter, *_]:
                 yield prefix.encode("latin-1"), _text(delimiter) if delimiter else None
+
+
+def parse_server(answer: bytes) -> str | None:
+    """Return name and version from an ID answer (RFC 2971), None when it has none.
+
+    Other fields are left out: some servers tell the host or the connection there, which differ each time.
+    """
+    lines, literals = split_answer(answer)
+    for line in lines:
+        if head := _ID.match(line):
+            try:
+                fields = parse_nodes(line, literals, head.end())[0]
+            except (MalformedError, IndexError):
+                continue
+            return _server(fields) if isinstance(fields, list) else ""
+    return None
+
+
+def _server(fields: list[Node]) -> str:
+    pairs = zip(fields[::2], fields[1::2], strict=False)
+    told = {str(name).lower(): clean(str(value or "")) for name, value in pairs}
+    return " ".join(filter(None, (told.get("name"), told.get("version"))))
 
 
 def parse_words(answer: bytes, response: str) -> frozenset[str] | None:

@@ -31,6 +31,8 @@ from mailsync_grpc.model.envelope import (
 from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.uidset import UidSet
 
+PARSERS = 1
+"""Raised when messages that could not be read before can be: their records are then fetched once more."""
 _MAX_RAW_DATE = 256
 _MEMO_SIZE = 400
 """Characters of text that is worth remembering, and small enough to remember a lot of."""

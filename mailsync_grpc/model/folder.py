@@ -106,7 +106,8 @@ class FolderProgress:
     arrivals minus removals since (None before the first). `stored` counts envelopes in the mirror. `as_of` and
     `verified_at` are the times of the last look and of the last full comparison. `synced` is set by the folder's first
     complete sync. `modseq` is HIGHESTMODSEQ at the beginning of the last complete look (RFC 7162), `uid_next` UIDNEXT
-    likewise, both 0 when unknown and never more than hints. `window` is the window that was last applied.
+    likewise, both 0 when unknown and never more than hints. `window` is the window that was last applied. `tried` marks the
+    software and the server with which partial records were last fetched (`sync.repair`), 0 when some never were.
     """
 
     cursor: int = 0
@@ -121,3 +122,4 @@ class FolderProgress:
     modseq: int = 0
     uid_next: int = 0
     window: Window = EVERYTHING
+    tried: int = 0

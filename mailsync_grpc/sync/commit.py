@@ -99,6 +99,8 @@ class Committer:
 
         `outside` replaces what the window leaves out.
         """
+        if self.minimal:
+            progress["tried"] = 0  # what is stored now has no metadata yet
         after = replace(self.progress, as_of=self.now(), **progress)
         if self.left_out:
             pending, arriving = after.pending - self.left_out, after.arriving - self.left_out

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from mailsync_grpc.sync.batching import Batching
 from mailsync_grpc.sync.brake import Suspicion
+from mailsync_grpc.sync.repair import Repair
 from mailsync_grpc.sync.retry import Backoff
 
 
@@ -21,7 +22,8 @@ class FolderNotes:
 
     `suspicion` are the messages whose disappearance waits for further looks, which are then whole ones.
     From `evict_at` on (monotonic seconds) a sliding window is held against what is stored. `gap` is by how many messages
-    EXISTS differed from what the last full comparison found.
+    EXISTS differed from what the last full comparison found. `repair` are
+    records to be fetched once more.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
@@ -31,6 +33,7 @@ class FolderNotes:
     gap: int = 0
     suspicion: Suspicion | None = None
     evict_at: float = 0.0
+    repair: Repair | None = None
 
     @property
     def look_due(self) -> float | None:

@@ -33,6 +33,8 @@ from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.folder import FolderSync
 from mailsync_grpc.sync.folders import FolderTree, marked
 from mailsync_grpc.sync.notes import FolderNotes, Verified
+from mailsync_grpc.sync.refetch import Refetch, look_for_repairs
+from mailsync_grpc.sync.repair import untried
 from mailsync_grpc.sync.run_keeper import RunKeeper
 from mailsync_grpc.sync.scheduler import Lane
 from mailsync_grpc.sync.window_keeper import WindowKeeper
@@ -125,7 +127,10 @@ class Visit:
 
     def _quiet(self, folder: Folder, progress: FolderProgress) -> bool:
         wanted = (
-            self.keeper.wants(folder) or self._notes(folder).suspicion or self._full_due(folder, progress)
+            self.keeper.wants(folder)
+            or self._notes(folder).suspicion
+            or untried(progress, self.account.settings)
+            or self._full_due(folder, progress)
         )
         return not wanted and glance.worthwhile(folder, progress)
 
@@ -159,7 +164,8 @@ class Visit:
         notes = self._notes(folder)
         asked = self.keeper.wants(folder) and self.keeper.full
         full = notes.suspicion is not None or asked or self._full_due(folder, progress)
-        FolderSync(state, partial(self.tree.vouches, folder, self.relisted)).look(full)
+        taken = FolderSync(state, partial(self.tree.vouches, folder, self.relisted)).look(full)
+        look_for_repairs(state, whole=taken is plan.Look.WHOLE)
         if state.progress.verified_at != progress.verified_at:
             notes.verified = Verified(state.progress.verified_at, self.env.clock())
 
@@ -240,19 +246,24 @@ class Visit:
         for folder, progress in self._selected():
             notes, history = self._notes(folder), self._history_wanted(folder, progress)
             waiting = progress.pending if history else progress.arriving
-            if not waiting or notes.suspicion or notes.backoff.waits(self.env.clock()):
+            repair = notes.repair if self.connection.lease.allows(Use.BACKFILL) else None
+            if not (waiting or repair) or notes.suspicion or notes.backoff.waits(self.env.clock()):
                 continue
             if left and not more():
                 break
             state = self._committer(folder, progress)
             try:
-                Backfill(state, notes.batching, notes.report_batching, history).run(more)
+                if waiting:
+                    Backfill(state, notes.batching, notes.report_batching, history).run(more)
+                if repair:
+                    Refetch(state, repair).run(more)
             except RenumberedError:
                 notes.backoff.until = self.next_poll
                 continue
             except FOLDERS_OWN as error:
                 self._folder_failed(state.folder, error)
-            left = left or bool(state.progress.pending if history else state.progress.arriving)
+            pending = state.progress.pending if history else state.progress.arriving
+            left = left or bool(pending or notes.repair)
         return left
 
     def _history_wanted(self, folder: Folder, progress: FolderProgress) -> bool:

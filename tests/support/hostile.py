@@ -161,12 +161,18 @@ def _send(client: socket.socket, octets: bytes, pace: float | None) -> None:
 
 
 class HostileServer(FaultyServer):
-    """A faulty server with a mailbox of its own in memory; `prefix` is that of its personal folders."""
+    """A faulty server with a mailbox of its own in memory; `prefix` is that of its personal folders.
+
+    `capabilities` are those of connections to come.
+    """
 
     def __init__(self, capabilities: str = FULL, prefix: str = "") -> None:
         self.mail = HeldMail(prefix)
         self.mailbox = HostileMailbox(self)
-        super().__init__(lambda: Session(self.mail, self.mailbox.user, self.mailbox.password, capabilities))
+        self.capabilities = capabilities
+        super().__init__(
+            lambda: Session(self.mail, self.mailbox.user, self.mailbox.password, self.capabilities)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from mailsync_grpc.model.changes import AccountChanged, FolderChanged, FolderCha
 from mailsync_grpc.model.folder import Folder, FolderProgress, Selection
 from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.model.run import RunKind, SyncRun
-from mailsync_grpc.model.window import Window
+from mailsync_grpc.model.window import SyncMode, Window
 from mailsync_grpc.store.base import Batch, Counter, Store
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.store.values import LogRecord
@@ -78,9 +78,16 @@ class Mirror:
 
     def set_window(self, window: Window) -> None:
         """Change the account's window, as an API call does."""
+        self._set(replace(self.settings, window=window))
+
+    def set_mode(self, mode: SyncMode) -> None:
+        """Change how much is mirrored, as an API call does."""
+        self._set(replace(self.settings, mode=mode))
+
+    def _set(self, settings: SyncSettings) -> None:
         account = self.store.account_by_no(self.account.no)
         assert account is not None
-        self.settings = replace(self.settings, window=window)
+        self.settings = settings
         changed = replace(account, version=account.version + 1, settings=self.settings)
         self.store.apply(Batch(account.key, (AccountChanged(changed),)))
 

@@ -9,6 +9,7 @@ from mailsync_grpc.imap.listing import (
     parse_list,
     parse_namespaces,
     parse_search,
+    parse_server,
     parse_status,
     parse_words,
 )
@@ -160,3 +161,22 @@ def test_words_of_capability_and_enabled_are_kept_apart() -> None:
     assert parse_words(answer, "CAPABILITY") == frozenset({"IMAP4REV1", "IDLE"})
     assert parse_words(answer, "ENABLED") == frozenset({"CONDSTORE"})
     assert parse_words(b"", "ENABLED") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "server"),
+    [
+        (b'* ID ("name" "Dovecot" "version" "2.3.19")\r\n', "Dovecot 2.3.19"),
+        (b'* id ("remote-host" "10.0.0.1" "NAME" "GImap" "vendor" NIL)\r\n', "GImap"),
+        (b'* ID ("version" {1}\r\n3 "name" NIL)\r\n', "3"),
+        (b"* ID NIL\r\n", ""),
+        (b"* ID ()\r\n", ""),
+        (b"* ID \r\n", None),
+        (b'* ID ("name"\r\n', None),
+        (b"* ENABLED CONDSTORE\r\n", None),
+    ],
+)
+def test_a_server_is_known_by_what_does_not_differ_between_its_connections(
+    answer: bytes, server: str | None
+) -> None:
+    assert parse_server(answer) == server
