@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mailsync_grpc.model.window import SyncMode
 from tests.support.crash import RUNS, Crashing, Site
 from tests.support.mail import Mailbox
 from tests.support.model_client import Change, Kind
@@ -35,6 +36,28 @@ def test_crash_everywhere_at_random(crashing: Crashing) -> None:
     """SIGKILL from outside, after a random number of acknowledged commits."""
     for _ in range(RUNS):
         crashing.kill(acknowledged=crashing.rng.randint(1, 60))
+        crashing.check()
+
+
+def test_crash_everywhere_while_much_of_a_folder_is_gone(crashing: Crashing) -> None:
+    """SIGKILL between the looks that a mass disappearance waits for, which then are counted anew."""
+    for _ in range(RUNS):
+        crashing.client.make(Change(Kind.APPEND, "INBOX", many=12))
+        crashing.check()
+        crashing.client.make(Change(Kind.EXPUNGE, "INBOX", many=1_000))
+        crashing.kill(acknowledged=crashing.rng.randint(1, 10))
+        crashing.check()
+    assert b"mass_disappearance" in crashing.site.logged()
+
+
+def test_crash_everywhere_while_modes_change(crashing: Crashing) -> None:
+    """SIGKILL while metadata that was left is fetched in the background, and while none is any more."""
+    full, minimal = SyncMode.FULL_METADATA, SyncMode.MINIMAL
+    crashing.client.make(Change(Kind.APPEND, "INBOX", many=20))
+    crashing.check()
+    for run in range(RUNS):
+        crashing.set_modes({"one": (minimal, full)[run % 2], "two": (full, minimal)[run % 2]})
+        crashing.kill(acknowledged=crashing.rng.randint(1, 12))
         crashing.check()
 
 

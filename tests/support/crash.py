@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from mailsync_grpc.model.account import SyncSettings
 from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind
 from mailsync_grpc.model.folder import Selection
 from mailsync_grpc.model.ids import Revision
+from mailsync_grpc.model.window import SyncMode
 from mailsync_grpc.store.base import Batch, Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.sync.folders import FolderTree
@@ -28,9 +29,9 @@ ROOT = Path(__file__).parents[2]
 RUNS = int(os.environ.get("MAILSYNC_CRASH_RUNS", "2"))
 """Kills of each test."""
 PATIENCE = 30.0
-ACCOUNTS = ("one", "two")
-"""Two mirrors of the same mailbox, whose batches meet in the writer."""
 SETTINGS = SyncSettings(poll_interval=0.05, full_interval=0.4, batch_size=5, flags_window=10)
+ACCOUNTS = {"one": SETTINGS, "two": replace(SETTINGS, mode=SyncMode.MINIMAL)}
+"""Two mirrors of the same mailbox, one of them in minimal mode, whose batches meet in the writer."""
 KILLED = -9
 
 
@@ -120,8 +121,18 @@ class Crashing:
                     FolderTree(store, mirror.account.key, os.urandom).refresh(connection)
                 self._select(mirror, "Work")
 
+    def set_modes(self, modes: Mapping[str, SyncMode]) -> None:
+        """Change how much is mirrored of accounts, as an API call does."""
+        with closing(self.site.open()) as store:
+            for mirror in self._mirrors(store):
+                if mirror.account_id in modes:
+                    mirror.set_mode(modes[mirror.account_id])
+
     def _mirrors(self, store: Store) -> list[Mirror]:
-        return [Mirror(self.mailbox, SETTINGS, store, StandingClock(), account_id=name) for name in ACCOUNTS]
+        return [
+            Mirror(self.mailbox, settings, store, StandingClock(), account_id=name)
+            for name, settings in ACCOUNTS.items()
+        ]
 
     def _select(self, mirror: Mirror, name: str) -> None:
         folder, _ = mirror.folder(name)

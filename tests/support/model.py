@@ -21,6 +21,7 @@ from mailsync_grpc.model.changes import Change as StoreChange
 from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind, SyncRunChanged
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo, Selection
 from mailsync_grpc.model.run import RunKind, SyncRun
+from mailsync_grpc.model.window import SyncMode
 from mailsync_grpc.store.base import Applied, Batch, Counter, Store
 from tests.support.agreement import assert_agreed
 from tests.support.hostile import FaultyServer
@@ -138,6 +139,10 @@ class MailboxModel(RuleBasedStateMachine):
             mirror = MirrorNo(self.mirror.store.allocate(Counter.MIRROR))
             self._choose(replace(folder, mirror=mirror), Selection.DESELECTED)
 
+    @rule(mode=st.sampled_from(SyncMode))
+    def change_mode(self, mode: SyncMode) -> None:
+        self.mirror.set_mode(mode)
+
     @rule(full=st.booleans())
     def ask_for_a_sync(self, full: bool) -> None:
         run = self._numbered(SyncRun(self.mirror.account.key, 0, 1, RunKind.REQUESTED, full=full))
@@ -205,8 +210,10 @@ class MailboxModel(RuleBasedStateMachine):
         assert all(progress.synced for _, _, progress in mirrored)
         assert all(run.state.ended for run in self.mirror.store.runs(self.mirror.account.no))
         self.nothing_is_told_twice()
-        for _, folder, _ in mirrored:
-            assert self.told.present[folder.name] == set(self.mirror.flags(folder.display_name))
+        for name, folder, _ in mirrored:
+            assert self.told.present[folder.name] == set(self.mirror.flags(name))
+            if self.mirror.settings.mode is SyncMode.FULL_METADATA:
+                assert not any(envelope.HasField("partial") for envelope in self.mirror.envelopes(name))
 
     @invariant()
     def nothing_is_told_twice(self) -> None:
