@@ -258,6 +258,10 @@ class ImapUnreachableError(ImapError):
     reason = "IMAP_UNREACHABLE"
 
 
+class ImapExpiredError(ImapUnreachableError):
+    """The server ended a session because its login expired ([EXPIRED], RFC 5530); a new one is worth trying at once."""
+
+
 class ImapTlsError(ImapUnreachableError):
     """TLS failed; the message carries the certificate's fault."""
 

@@ -1,7 +1,7 @@
-r"""Logging in with a user name and password.
+r"""Logging in: with a user name and password, or with an OAuth 2 access token (`oauth`).
 
 AUTHENTICATE PLAIN (RFC 4616) goes before LOGIN, because it carries every character. LOGINDISABLED (RFC 3501 section
-6.2.3) is respected. Nothing made here carries the password: not a message, not a representation, not a cause.
+6.2.3) is respected. Nothing made here carries a secret: not a message, not a representation, not a cause.
 """
 
 import imaplib
@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 
 from imapclient import IMAPClient
 
-from mailsync_grpc.errors import ImapAuthError, ImapError, ImapProtocolError, ImapRefusedError
+from mailsync_grpc.errors import (
+    ImapAuthError,
+    ImapError,
+    ImapProtocolError,
+    ImapRefusedError,
+    UnsafeArgumentError,
+)
+from mailsync_grpc.imap import oauth
 from mailsync_grpc.imap.answer import untagged_text
 from mailsync_grpc.imap.commands import check_text, quote
 from mailsync_grpc.imap.refusal import farewell, first_line, refusal
@@ -27,17 +34,52 @@ class Password:
     password: str = field(repr=False)
 
 
-def check_credentials(credentials: Password) -> None:
-    """Raise UnsafeArgumentError when a credential holds CR, LF or NUL, which would end a command or a SASL field."""
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A user name and an OAuth 2 access token; the token shows in no representation."""
+
+    username: str
+    token: str = field(repr=False)
+
+
+Credentials = Password | AccessToken
+
+
+def check_credentials(credentials: Credentials) -> None:
+    """Raise UnsafeArgumentError when a credential holds what would end a command or a SASL field."""
     check_text("user name", credentials.username)
-    check_text("password", credentials.password)
+    if isinstance(credentials, Password):
+        check_text("password", credentials.password)
+    elif "\x01" in credentials.username or not oauth.sendable(credentials.token):
+        raise UnsafeArgumentError("a control character in the user name or the access token")
 
 
-def log_in(client: IMAPClient, wire: Wire, credentials: Password) -> None:
+def log_in(client: IMAPClient, wire: Wire, credentials: Credentials) -> None:
     """Authenticate. Raises ImapAuthError, ImapThrottledError or another ImapError; the caller closes the connection."""
-    username, password = credentials.username, credentials.password
     # What the server said before it knew us may not answer for what it offers afterwards.
     wire.untagged_responses.clear()
+    if isinstance(credentials, AccessToken):
+        _show_token(wire, credentials)
+    else:
+        _give_password(client, wire, credentials)
+
+
+def _show_token(wire: Wire, credentials: AccessToken) -> None:
+    mechanism = next((name for name in oauth.MECHANISMS if f"AUTH={name}" in wire.capabilities), None)
+    if mechanism is None:
+        raise ImapAuthError("the server offers no login with an access token (OAUTHBEARER or XOAUTH2)")
+    answers = [
+        oauth.first_response(mechanism, credentials.username, wire.host, wire.port, credentials.token),
+        oauth.MECHANISMS[mechanism],
+    ]
+    try:
+        wire.authenticate(mechanism, lambda _challenge: answers.pop(0) if answers else None)
+    except imaplib.IMAP4.error as fault:
+        raise _sorted(str(fault), wire, credentials.token) from None
+
+
+def _give_password(client: IMAPClient, wire: Wire, credentials: Password) -> None:
+    username, password = credentials.username, credentials.password
     try:
         if "AUTH=PLAIN" in wire.capabilities:
             client.plain_login(username, password)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, ImapConfig
 from mailsync_grpc.errors import ImapError
-from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.auth import Credentials, Password
 from mailsync_grpc.imap.budget import Mailbox, Process, Use
 from mailsync_grpc.imap.connection import Connection, connect
 from mailsync_grpc.imap.endpoint import Endpoint, Policy
@@ -16,6 +16,11 @@ from mailsync_grpc.vault import Vault
 
 Connector = Callable[[Account], Connection]
 """Opens a logged-in connection. Raises ImapError, CredentialsNeededError and BudgetSpentError."""
+
+
+Login = Callable[[Callable[[Credentials], Connection]], Connection]
+"""Makes one attempt with credentials, or a second with others when it knows better ones."""
+LoginOf = Callable[[Account], Login]
 
 
 def policy_of(config: ImapConfig) -> Policy:
@@ -52,15 +57,28 @@ def leased(books: Ledger, host: str, username: str, use: Use) -> Iterator[Lease]
         raise
 
 
-def connector(config: ImapConfig, vault: Vault, books: Ledger, use: Use) -> Connector:
-    """Return a function that connects and logs in an account; the password lives only as long as the call."""
+def with_password(vault: Vault) -> LoginOf:
+    """Return how accounts log in whose password is sealed in their record; it is opened only as long as an attempt."""
+
+    def login_of(account: Account) -> Login:
+        return lambda attempt: attempt(
+            Password(account.username, vault.open_password(account.no, account.sealed_credentials))
+        )
+
+    return login_of
+
+
+def connector(config: ImapConfig, login_of: LoginOf, books: Ledger, use: Use) -> Connector:
+    """Return a function that connects and logs in an account."""
     policy = policy_of(config)
 
     def connect_account(account: Account) -> Connection:
-        credentials = Password(account.username, vault.open_password(account.no, account.sealed_credentials))
-        try:
+        def attempt(credentials: Credentials) -> Connection:
             with leased(books, account.host, account.username, use) as lease:
                 return connect(endpoint_of(account), policy, credentials, lease=lease)
+
+        try:
+            return login_of(account)(attempt)
         except ImapError as error:
             metrics.IMAP_ERRORS.labels(reason=error.reason).inc()
             raise

@@ -18,7 +18,7 @@ from mailsync_grpc import __version__
 from mailsync_grpc.errors import ImapRefusedError, UnsafeArgumentError
 from mailsync_grpc.imap import commands
 from mailsync_grpc.imap.answer import untagged_text
-from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.auth import Credentials
 from mailsync_grpc.imap.channel import Channel, PendingFetch
 from mailsync_grpc.imap.endpoint import Endpoint, Policy
 from mailsync_grpc.imap.fetch import (
@@ -345,7 +345,7 @@ class Connection:
 def connect(
     endpoint: Endpoint,
     policy: Policy,
-    credentials: Password,
+    credentials: Credentials,
     clock: Clock = time.monotonic,
     lease: Lease = UNMETERED,
 ) -> Connection:

@@ -6,7 +6,13 @@ credentials stop an account until they change, while a busy server is only asked
 
 import re
 
-from mailsync_grpc.errors import ImapAuthError, ImapError, ImapThrottledError, ImapUnreachableError
+from mailsync_grpc.errors import (
+    ImapAuthError,
+    ImapError,
+    ImapExpiredError,
+    ImapThrottledError,
+    ImapUnreachableError,
+)
 from mailsync_grpc.imap.header_text import clean
 
 _CODE = re.compile(r"\[([A-Z-]+)[^\]]*\]", re.IGNORECASE)
@@ -15,6 +21,9 @@ _REFUSED_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRI
 _THROTTLED_WORDS = re.compile(
     r"too many|try again|try later|temporar|maximum number of|rate limit|throttl|exceeded|not available",
     re.IGNORECASE,
+)
+_EXPIRED = re.compile(
+    r"\[EXPIRED\]|(?:session|token|credentials?|login) (?:has |have )?expired", re.IGNORECASE
 )
 _BYE = re.compile(r"\* BYE ?", re.IGNORECASE)
 _MAX_REASON = 200
@@ -37,7 +46,8 @@ def farewell(line: str, secret: str = "") -> ImapError:
     reason = first_line(text, secret)
     if _asks_for_patience(text):
         return ImapThrottledError(f"the server asks for patience: {reason}")
-    return ImapUnreachableError(f"the server closed the connection: {reason}")
+    kind = ImapExpiredError if _EXPIRED.search(text) else ImapUnreachableError
+    return kind(f"the server closed the connection: {reason}")
 
 
 def first_line(text: str, secret: str = "") -> str:

@@ -12,7 +12,7 @@ from imapclient import IMAPClient
 
 from mailsync_grpc.errors import ImapError, ImapProtocolError, ImapTlsError, MailsyncError
 from mailsync_grpc.imap.answer import untagged_text
-from mailsync_grpc.imap.auth import Password, check_credentials, log_in
+from mailsync_grpc.imap.auth import Credentials, check_credentials, log_in
 from mailsync_grpc.imap.endpoint import Address, Endpoint, Policy, Security, resolve
 from mailsync_grpc.imap.ledger import Lease
 from mailsync_grpc.imap.refusal import farewell
@@ -38,7 +38,7 @@ class GuardedClient(IMAPClient):  # type: ignore[misc]  # IMAPClient has no type
 
 
 def open_session(
-    endpoint: Endpoint, policy: Policy, credentials: Password, clock: Clock, lease: Lease
+    endpoint: Endpoint, policy: Policy, credentials: Credentials, clock: Clock, lease: Lease
 ) -> Wire:
     """Return an authenticated wire. Raises EndpointForbiddenError, UnsafeArgumentError and every ImapError."""
     check_credentials(credentials)
@@ -77,7 +77,7 @@ def _greeting_fault(fault: imaplib.IMAP4.error) -> ImapError:
     return ImapProtocolError("the server does not greet as IMAP asks")
 
 
-def _secure_and_log_in(client: GuardedClient, endpoint: Endpoint, credentials: Password) -> None:
+def _secure_and_log_in(client: GuardedClient, endpoint: Endpoint, credentials: Credentials) -> None:
     if client.wire.state != "NONAUTH":
         raise ImapProtocolError("the server greets with PREAUTH, before any login")
     if endpoint.security == Security.STARTTLS:

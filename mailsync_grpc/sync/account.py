@@ -18,6 +18,7 @@ from mailsync_grpc.errors import (
     FolderNotFoundError,
     ImapAuthError,
     ImapError,
+    ImapExpiredError,
     StoreFullError,
 )
 from mailsync_grpc.imap.budget import Use
@@ -149,6 +150,8 @@ class AccountSync:
         except BudgetSpentError as error:
             log.info("account_waits", account=account.name, detail=str(error))
             return Plan(self.env.clock() + retry.jittered(error.retry_after, self.env.draw))
+        except ImapExpiredError as error:
+            return self._expired(account, keeper, error)
         except ImapError as error:
             return self._failed(account, keeper, error)
         self.backoff.clear()
@@ -158,6 +161,15 @@ class AccountSync:
     def _next_look(self) -> float:
         own = [notes.look_due for notes in self.notes.values() if notes.look_due is not None]
         return min([self.next_poll, *own])
+
+    def _expired(self, account: Account, keeper: RunKeeper, error: ImapExpiredError) -> Plan:
+        """Log in again at once, the first time: sessions end with the token that opened them."""
+        if self.backoff.failures:
+            return self._failed(account, keeper, error)
+        self.close()
+        self.next_poll = self.env.clock()
+        self.backoff.fail(self.next_poll, retry.at_once, self.env.draw)
+        return Plan(self.next_poll)
 
     def _failed(self, account: Account, keeper: RunKeeper, error: ImapError) -> Plan:
         self.close()

@@ -5,8 +5,9 @@ count goes back to zero only after a whole successful cycle, not after a success
 accepts and then fails is not hammered.
 """
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Random = Callable[[], float]
 """Returns a number from 0 to 1."""
@@ -17,16 +18,26 @@ AUTH_DELAYS = (900.0, 3_600.0, 21_600.0)
 """Seconds before refused credentials are tried again: seldom, since many servers lock a user out after a few."""
 
 
+Delay = Callable[[int, Random], float]
+"""Returns the seconds to wait after so many failures in a row, from 1."""
+
+
 @dataclass(slots=True)
 class Backoff:
-    """Failures in a row and the time before which nothing is tried."""
+    """Failures in a row and the time before which nothing is tried.
+
+    Each kind of failure, known by its delay, is counted by itself until a success: a server that was away for an hour
+    and then refuses the password has refused it once. `failures` counts the latest kind.
+    """
 
     failures: int = 0
     until: float = 0.0
+    counts: Counter[Delay] = field(default_factory=Counter)
 
-    def fail(self, now: float, delay: Callable[[int, Random], float], random: Random) -> None:
+    def fail(self, now: float, delay: Delay, random: Random) -> None:
         """Count a failure and wait as `delay` says."""
-        self.failures += 1
+        self.counts[delay] += 1
+        self.failures = self.counts[delay]
         self.until = now + delay(self.failures, random)
 
     def waits(self, now: float) -> bool:
@@ -36,6 +47,7 @@ class Backoff:
     def clear(self) -> None:
         """Start anew after a success or an edit."""
         self.failures, self.until = 0, 0.0
+        self.counts.clear()
 
 
 def network_delay(attempt: int, random: Random) -> float:
@@ -61,7 +73,12 @@ def auth_resumed(age: float, now: float) -> Backoff:
     while due <= age:
         failures += 1
         due += AUTH_DELAYS[min(failures, len(AUTH_DELAYS)) - 1]
-    return Backoff(failures, now + due - age)
+    return Backoff(failures, now + due - age, Counter({auth_delay: failures}))
+
+
+def at_once(_attempt: int, _random: Random) -> float:
+    """Return no seconds: for what a new login cures."""
+    return 0.0
 
 
 def jittered(interval: float, random: Random) -> float:

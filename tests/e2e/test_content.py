@@ -18,7 +18,7 @@ from mailsync_grpc.content.reader import ContentReader, open_reader
 from mailsync_grpc.content.values import ContentKind, DecodingWarning, What
 from mailsync_grpc.errors import EnvelopeNotFoundError, PartNotFoundError, UidValidityChangedError
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of
+from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import Account, Security
 from mailsync_grpc.model.folder import Folder, MirrorNo
@@ -63,7 +63,7 @@ class Rig:
         loopback = ImapConfig(allow_networks=(ip_network("127.0.0.0/8"),), allow_plaintext=True)
         config = Config(data_dir=self.directory, imap=loopback)
         books = ledger_of(config, Process.API)
-        sessions = Sessions(connector(loopback, self.vault, books, Use.CONTENT))
+        sessions = Sessions(connector(loopback, with_password(self.vault), books, Use.CONTENT))
         return open_reader(config, self.vault, sessions)
 
     async def get(self, uid: int, what: What, *, decode: bool = False, offset: int = 0) -> Download:

@@ -15,7 +15,7 @@ from mailsync_grpc.content.reader import open_reader
 from mailsync_grpc.errors import ImapError
 from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of
+from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.imap.sessions import Sessions
@@ -102,7 +102,7 @@ async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterato
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
         books = ledger_of(config, Process.API)
-        sessions = Sessions(connector(config.imap, core.vault, books, Use.CONTENT))
+        sessions = Sessions(connector(config.imap, with_password(core.vault), books, Use.CONTENT))
         reader = await stack.enter_async_context(open_reader(config, core.vault, sessions))
         feed = Feed(core)
         feed.start()

@@ -7,6 +7,7 @@ Honest by default: `Session` answers as RFC 3501 asks, and the core suite passes
     hostile.always(b"EXAMINE", silent_of(b"UIDVALIDITY"))
 """
 
+import base64
 import re
 import socket
 import threading
@@ -134,6 +135,9 @@ class FaultyServer:
             client.sendall(b"+ \r\n")
             command += b" " + next(lines).rstrip(b"\r\n")
         reply = self._spoiled(command, behind.answer(command))
+        if reply.challenge:
+            client.sendall(b"+ " + base64.b64encode(reply.challenge) + b"\r\n")
+            self.received.append(next(lines).rstrip(b"\r\n"))
         _send(client, reply.octets(tag), reply.pace)
         if reply.after is After.HANG:
             for _ in lines:

@@ -30,6 +30,7 @@ class Reply:
     """Untagged responses without line ends, literals inside; the completion without its tag, empty for none.
 
     `kept` octets of all that are sent, None for all; `pace` seconds pass after each PIECE, None sends all at once.
+    A `challenge` is sent before it all, and what the client says to it is awaited.
     """
 
     lines: tuple[bytes, ...] = ()
@@ -37,6 +38,7 @@ class Reply:
     kept: int | None = None
     pace: float | None = None
     after: After = After.SERVE
+    challenge: bytes = b""
 
     def octets(self, tag: bytes) -> bytes:
         """The answer as it is sent to the command of this tag."""

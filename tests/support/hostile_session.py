@@ -7,6 +7,7 @@ was opened, and says at the end of each command what changed since, so sequence 
 import base64
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from imaplib import Time2Internaldate
 
@@ -27,6 +28,8 @@ ABSENT = Reply(completion=b"NO [NONEXISTENT] no such folder")
 _ITEM = re.compile(r"BODY\.PEEK\[[^\]]*\](?:<\d+\.\d+>)?|[A-Z0-9.]+")
 _FETCH = re.compile(r"(\S+) \(([^)]*(?:\([^)]*\)[^)]*)*)\)(?: \(CHANGEDSINCE (\d+)( VANISHED)?\))?")
 _SECTION = re.compile(r"BODY\.PEEK\[(HEADER|TEXT|[\d.]*)\]<(\d+)\.(\d+)>")
+_BEARER_USER = re.compile(r"(?:^user|^n,a)=([^\x01,]*)")
+_BEARER_TOKEN = re.compile(r"\x01auth=Bearer ([^\x01]*)\x01\x01$")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
@@ -46,6 +49,8 @@ class Session:
             "NOOP": lambda _: Reply(),
             "LOGOUT": lambda _: Reply((b"* BYE see you",), after=After.CLOSE),
             "AUTHENTICATE PLAIN ": self._authenticate,
+            "AUTHENTICATE OAUTHBEARER ": self._admit_token,
+            "AUTHENTICATE XOAUTH2 ": self._admit_token,
             "LOGIN ": self._login,
             "ID ": lambda _: Reply((b'* ID ("name" "hostile")',)),
             "ENABLE ": self._enable,
@@ -63,13 +68,13 @@ class Session:
         text = command.decode("latin-1")
         name = next((name for name in self._commands if text.startswith(name)), None)
         if name is None or not (
-            self._logged_in or name in {"CAPABILITY", "LOGOUT", "LOGIN ", "AUTHENTICATE PLAIN "}
+            self._logged_in or name.startswith(("CAPABILITY", "LOGOUT", "LOGIN ", "AUTHENTICATE "))
         ):
             return BAD
         with self._mail.lock:
             reply = self._commands[name](text[len(name) :])
             news = self._news()
-        return Reply((*reply.lines, *news), reply.completion, after=reply.after)
+        return replace(reply, lines=(*reply.lines, *news))
 
     def close(self) -> None:
         """Close the folder."""
@@ -85,9 +90,22 @@ class Session:
         user, password = (re.sub(r"\\(.)", r"\1", text) for text in _QUOTED.findall(arguments))
         return self._admit(user, password)
 
+    def _admit_token(self, response: str) -> Reply:
+        """Admit the user with one of the mailbox's tokens; tell what is wrong with another (RFC 7628 section 3.2.2)."""
+        shown = base64.b64decode(response).decode()
+        user, token = _BEARER_USER.search(shown), _BEARER_TOKEN.search(shown)
+        assert user is not None, shown
+        assert token is not None, shown
+        admitted = user[1] == self._secret[0] and token[1] in self._mail.tokens
+        reply = self._admitted(admitted)
+        return reply if admitted else replace(reply, challenge=b'{"status":"invalid_token"}')
+
     def _admit(self, user: str, password: str) -> Reply:
-        self._logged_in = (user, password) == self._secret
-        if self._logged_in:
+        return self._admitted((user, password) == self._secret)
+
+    def _admitted(self, admitted: bool) -> Reply:
+        self._logged_in = admitted
+        if admitted:
             return Reply(completion=b"OK [CAPABILITY " + self._capabilities.encode() + b"] logged in")
         return Reply(completion=b"NO [AUTHENTICATIONFAILED] no")
 

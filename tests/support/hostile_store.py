@@ -73,12 +73,13 @@ class HeldMail:
     """All folders of one user, by display name with `/` between levels.
 
     With a `prefix` such as `INBOX.` personal folders are below it, and its last character is between levels. `zone` is
-    where the server counts its days.
+    where the server counts its days. Whoever shows one of `tokens` is logged in.
     """
 
     def __init__(self, prefix: str = "") -> None:
         self.zone: tzinfo = UTC
         self.lock = threading.RLock()
+        self.tokens: set[str] = set()
         self.delimiter = prefix[-1:] or "/"
         self.namespaces = f'* NAMESPACE (("{prefix}" "{self.delimiter}")) NIL NIL'.encode()
         self._validities = count(FIRST_VALIDITY)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 
-from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.auth import Credentials, Password
 from mailsync_grpc.imap.budget import Limits, Use
-from mailsync_grpc.imap.connecting import endpoint_of, leased
+from mailsync_grpc.imap.connecting import Login, endpoint_of, leased
 from mailsync_grpc.imap.connection import Connection, connect
 from mailsync_grpc.imap.endpoint import Policy
 from mailsync_grpc.imap.ledger import Ledger
@@ -50,6 +50,7 @@ class Mirror:
     policy: Policy = POLICY
     account_id: str = "test"
     wall_set: float = 0.0
+    login: Login | None = None
     books: Ledger = field(default_factory=lambda: Ledger(lambda _: Limits()))
     account: Account = field(init=False)
     sync: AccountSync = field(init=False)
@@ -113,11 +114,13 @@ class Mirror:
         )
 
     def _connect(self, account: Account) -> Connection:
-        credentials = Password(self.mailbox.user, self.mailbox.password)
-        with leased(self.books, account.host, account.username, Use.POLL) as lease:
-            connection = connect(endpoint_of(account), self.policy, credentials, lease=lease)
-        self.connections.append(connection)
-        return connection
+        def attempt(credentials: Credentials) -> Connection:
+            with leased(self.books, account.host, account.username, Use.POLL) as lease:
+                return connect(endpoint_of(account), self.policy, credentials, lease=lease)
+
+        password = Password(self.mailbox.user, self.mailbox.password)
+        self.connections.append(self.login(attempt) if self.login else attempt(password))
+        return self.connections[-1]
 
     # Driving
 
