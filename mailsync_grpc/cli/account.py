@@ -12,6 +12,7 @@ from mailsync_grpc.cli.account_options import (
     EmailOption,
     FullOption,
     LabelOption,
+    ModeOption,
     NameOption,
     PollOption,
     WindowOption,
@@ -80,6 +81,7 @@ def add(
     poll_interval: PollOption = None,
     full_interval: FullOption = None,
     window: WindowOption = None,
+    mode: ModeOption = None,
     password_stdin: StdinOption = False,
     try_only: Annotated[
         bool, typer.Option("--try", help="Only log in and list folders; keep nothing.")
@@ -94,7 +96,7 @@ def add(
     if ca_file is not None:
         # Bundles have comments between the certificates, in whatever encoding.
         account.imap.tls.ca_pem = ca_file.read_text("utf-8", "replace")
-    describe(account, name, email, label, poll_interval, full_interval, window)
+    describe(account, name, email, label, poll_interval, full_interval, window, mode)
     account.auth.password.username = username
     account.auth.password.password = read_password(username, from_stdin=password_stdin)
     request = service.CreateAccountRequest(account=account, account_id=account_id, validate_only=try_only)
@@ -138,6 +140,7 @@ def update(
     poll_interval: PollOption = None,
     full_interval: FullOption = None,
     window: WindowOption = None,
+    mode: ModeOption = None,
     username: Annotated[
         str | None, typer.Option(help="Login name, with a new password.", show_default=False)
     ] = None,
@@ -146,7 +149,7 @@ def update(
 ) -> None:
     """Change what people edit of an account: only what is given."""
     request = service.UpdateAccountRequest(account=Account(name=account_resource(account)))
-    mask = describe(request.account, name, email, label, poll_interval, full_interval, window)
+    mask = describe(request.account, name, email, label, poll_interval, full_interval, window, mode)
     if username or password or password_stdin:
         login = username or _login_name(session, request.account.name)
         request.account.auth.password.username = login

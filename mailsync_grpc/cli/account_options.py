@@ -1,5 +1,6 @@
 """What people edit of an account: the options that say it, and how they are written into the request."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -7,7 +8,17 @@ from google.protobuf.duration_pb2 import Duration
 
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.window_text import window_of
-from mailsync_grpc.v1.account_pb2 import Account
+from mailsync_grpc.v1.account_pb2 import Account, SyncMode
+
+
+class Mode(StrEnum):
+    """How much is mirrored."""
+
+    FULL = "full"
+    MINIMAL = "minimal"
+
+
+_MODES = {Mode.FULL: SyncMode.SYNC_MODE_FULL_METADATA, Mode.MINIMAL: SyncMode.SYNC_MODE_MINIMAL}
 
 NameOption = Annotated[str | None, typer.Option(help="A name for people.", show_default=False)]
 EmailOption = Annotated[str | None, typer.Option(help="Its e-mail address.", show_default=False)]
@@ -29,6 +40,14 @@ WindowOption = Annotated[
     ),
 ]
 
+ModeOption = Annotated[
+    Mode | None,
+    typer.Option(
+        help="minimal: UIDs and flags only, metadata when it is asked for; full unless given.",
+        show_default=False,
+    ),
+]
+
 
 def describe(
     account: Account,
@@ -38,6 +57,7 @@ def describe(
     poll_interval: float | None,
     full_interval: float | None,
     window: str | None,
+    mode: Mode | None,
 ) -> list[str]:
     """Set what is given, and return the paths of those fields for an update mask."""
     paths = []
@@ -59,6 +79,9 @@ def describe(
     if window is not None:
         account.sync.window.CopyFrom(window_of(window))
         paths.append("sync.window")
+    if mode is not None:
+        account.sync.mode = _MODES[mode]
+        paths.append("sync.mode")
     return paths
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mailsync_grpc.cli.terminal import ago, moment, plain, span, word
 from mailsync_grpc.cli.window_text import window_text
-from mailsync_grpc.v1.account_pb2 import Account, AccountNotice, AccountState, ImapSecurity
+from mailsync_grpc.v1.account_pb2 import Account, AccountNotice, AccountState, ImapSecurity, SyncMode
 
 _STYLE = {
     AccountState.ACCOUNT_STATE_ACTIVE: "green",
@@ -60,6 +60,7 @@ def _details(account: Account) -> Iterator[tuple[str, str | Text]]:
     yield "since", moment(account.state_since)
     yield "poll", _every(account, "poll_interval")
     yield "full compare", _every(account, "full_interval")
+    yield "mode", word(SyncMode.Name(account.sync.mode), "SYNC_MODE_")
     yield "window", window_text(account.sync.window)
     yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(account.labels.items()))
     yield (

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf import field_mask_pb2
 
 from mailsync_grpc.cli.demo.mailbox import deliveries, messages
 from mailsync_grpc.v1 import (
+    account_pb2,
+    account_service_pb2,
     envelope_pb2,
     envelope_service_pb2,
     event_pb2,
@@ -165,6 +168,51 @@ def test_live_events_arrive_while_the_mailbox_changes(stubs: Stubs, mailbox: Mai
         if not wanted:
             break
     stream.cancel()
+
+
+def test_minimal_mode_leaves_metadata_until_it_is_asked_for_or_the_mode_changes(
+    stubs: Stubs, mailbox: Mailbox
+) -> None:
+    mailbox.deliver(messages(40))
+    stubs.finish(
+        stubs.register(mailbox, "minimal", account_pb2.SyncSettings(mode=account_pb2.SYNC_MODE_MINIMAL))
+    )
+    request = account_service_pb2.GetAccountRequest(name="accounts/minimal")
+    assert set(stubs.accounts.GetAccount(request).account.notices) == {
+        account_pb2.ACCOUNT_NOTICE_METADATA_ON_DEMAND,
+        account_pb2.ACCOUNT_NOTICE_MOVES_NOT_DETECTED,
+        account_pb2.ACCOUNT_NOTICE_BOUNCES_NOT_DETECTED,
+    }
+    with mailbox.connect() as client:
+        read = read_folder(client, "INBOX")
+    inbox = folders(stubs, "minimal")["INBOX"].name
+    bare = listed(stubs, inbox)
+    not_fetched = envelope_pb2.PARTIAL_REASON_NOT_FETCHED
+    assert {uid: envelope.partial.reason for uid, envelope in bare.items()} == dict.fromkeys(
+        read, not_fetched
+    )
+    for uid in (3, 40):
+        asked = envelope_service_pb2.GetEnvelopeRequest(name=bare[uid].name)
+        agrees(stubs.envelopes.GetEnvelope(asked).envelope, read[uid])
+    full = account_pb2.Account(
+        name="accounts/minimal", sync=account_pb2.SyncSettings(mode=account_pb2.SYNC_MODE_FULL_METADATA)
+    )
+    stubs.accounts.UpdateAccount(
+        account_service_pb2.UpdateAccountRequest(
+            account=full, update_mask=field_mask_pb2.FieldMask(paths=["sync.mode"])
+        )
+    )
+    stubs.sync("minimal")
+
+    def whole() -> dict[int, envelope_pb2.Envelope] | None:
+        found = listed(stubs, inbox)
+        return None if any(envelope.HasField("partial") for envelope in found.values()) else found
+
+    for uid, envelope in wait_for(whole, 30, "all metadata").items():
+        agrees(envelope, read[uid])
+        assert envelope.envelope_id == bare[uid].envelope_id
+    told = [event.envelope_updated.envelope.uid for event in _events(stubs, "minimal")]
+    assert sorted(filter(None, told)) == sorted(read), "each is told once, by whichever way it came"
 
 
 def _stored(stubs: Stubs) -> int:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mailsync_grpc.cli.account_options import describe, labels_of
+from mailsync_grpc.cli.account_options import Mode, describe, labels_of
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.main import app
 from mailsync_grpc.cli.secret import VARIABLE, read_password
 from mailsync_grpc.cli.session import Target
 from mailsync_grpc.cli.watch import event_type, watch_request
-from mailsync_grpc.v1.account_pb2 import Account
+from mailsync_grpc.v1.account_pb2 import Account, SyncMode
 from mailsync_grpc.v1.event_pb2 import EventType
 from mailsync_grpc.v1.event_service_pb2 import EventFilter
 
@@ -69,6 +69,7 @@ def test_an_address_that_is_none_is_named(address: str) -> None:
         ["--poll-interval", "nan"],
         ["--full-interval", "1e300"],
         ["--window", "last:1w"],
+        ["--mode", "tiny"],
         ["--username", "ann\udcff"],
         ["--token", "tök"],
         ["--token", "two\nlines"],
@@ -129,8 +130,9 @@ def test_without_a_terminal_or_a_password_the_ways_to_give_one_are_named(
 
 def test_only_what_is_given_is_changed() -> None:
     account = Account()
-    mask = describe(account, "Work", None, ["team=sales"], 12.5, None, None)
-    assert mask == ["display_name", "labels", "sync.poll_interval"]
+    mask = describe(account, "Work", None, ["team=sales"], 12.5, None, None, Mode.MINIMAL)
+    assert mask == ["display_name", "labels", "sync.poll_interval", "sync.mode"]
+    assert account.sync.mode == SyncMode.SYNC_MODE_MINIMAL
     assert account.display_name == "Work"
     assert account.labels == {"team": "sales"}
     assert account.sync.poll_interval.ToMilliseconds() == 12_500
