@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from mailsync_grpc.errors import (
+    BudgetSpentError,
+    ConnectionsSpentError,
     EnvelopeNotFoundError,
     ImapAuthError,
     ImapRefusedError,
@@ -16,7 +18,8 @@ from mailsync_grpc.errors import (
     ServerDrainingError,
     UidValidityChangedError,
 )
-from mailsync_grpc.imap.ledger import UNMETERED, Lease
+from mailsync_grpc.imap.budget import Limits, Mailbox, Use
+from mailsync_grpc.imap.ledger import UNMETERED, Lease, Ledger
 from mailsync_grpc.imap.listing import Selected
 from mailsync_grpc.imap.sessions import Reading, Sessions
 from mailsync_grpc.model.account import Account
@@ -62,10 +65,12 @@ class FakeConnection:
 
     def logout(self) -> None:
         self.closed = True
+        self.lease.release()
         self.logged_out.set()
 
     def close(self) -> None:
         self.closed = True
+        self.lease.release()
         self.hung_up.set()
 
     def _alive(self) -> None:
@@ -83,11 +88,16 @@ class FakeServer:
     refuses_login: bool = False
     connections: list[FakeConnection] = field(default_factory=list)
     examined: list[bytes] = field(default_factory=list)
+    limits: Limits = field(default_factory=Limits)
 
-    def connect(self, _account: Account) -> Reading:
+    def __post_init__(self) -> None:
+        self.books = Ledger(lambda _: self.limits)
+
+    def connect(self, account: Account) -> Reading:
         if self.refuses_login:
             raise ImapAuthError("wrong password")
-        self.connections.append(FakeConnection(self))
+        lease = self.books.lease(Mailbox(account.host, account.username), Use.CONTENT)
+        self.connections.append(FakeConnection(self, lease))
         return self.connections[-1]
 
 
@@ -242,3 +252,41 @@ async def test_idle_connections_are_closed(server: FakeServer) -> None:
     await sessions.read(account(), folder(), look_for)
     assert len(server.connections) == 2
     await sessions.close()
+
+
+async def test_an_idle_connection_makes_room_where_the_host_takes_no_more(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    server.limits = Limits(host_connections=1)
+    for number in (1, 2, 1):
+        assert await sessions.read(account(number), folder(), look_for) == "1.2"
+    assert [connection.logged_out.is_set() for connection in server.connections] == [True, True, False]
+
+
+async def test_a_read_without_a_place_is_refused_while_all_are_in_use(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    server.limits = Limits(host_connections=1)
+    started, may_end = threading.Event(), threading.Event()
+
+    def slow(_connection: Reading) -> bool:
+        started.set()
+        return may_end.wait(10)
+
+    reading = asyncio.create_task(sessions.read(account(1), folder(), slow))
+    assert await asyncio.to_thread(started.wait, 10)
+    with pytest.raises(ConnectionsSpentError):
+        await sessions.read(account(2), folder(), look_for)
+    may_end.set()
+    assert await reading
+
+
+async def test_what_a_mailbox_received_in_a_day_ends_its_reads(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    server.limits = Limits(bytes_per_day=100)
+    await sessions.read(account(), folder(), look_for)
+    server.connections[0].lease.received(100)
+    with pytest.raises(BudgetSpentError):
+        await sessions.read(account(), folder(), look_for)
+    assert not server.connections[0].closed, "nothing is wrong with it"

@@ -2,6 +2,8 @@
 
 import pytest
 
+from mailsync_grpc.config import load
+from mailsync_grpc.errors import ConfigError, ConnectionsSpentError
 from mailsync_grpc.imap.budget import (
     CONNECTION_WAIT,
     DEFAULT,
@@ -16,6 +18,7 @@ from mailsync_grpc.imap.budget import (
     limits_of,
     share_of,
 )
+from mailsync_grpc.imap.connecting import ledger_of
 
 DAY = 24 * HOUR
 ANN, BOB = Mailbox("imap.example.org", "ann"), Mailbox("imap.example.org", "bob")
@@ -122,3 +125,29 @@ def test_what_is_not_limited_is_not_counted() -> None:
     used = budgets()
     used.received(ANN, 1 << 40, 0.0)
     assert used.spent(ANN, Use.BACKFILL, 0.0) is None
+
+
+# From the configuration
+
+
+def test_limits_of_the_configuration_reach_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILSYNC_IMAP__LIMITS", '{"Example.org": {"connections": 3, "host_connections": 9}}')
+    monkeypatch.setenv("MAILSYNC_WORKERS", "2")
+    books = ledger_of(load(), Process.SYNC)
+    leases = [books.lease(Mailbox("imap.example.org", "ann"), Use.POLL) for _ in range(2)]
+    with pytest.raises(ConnectionsSpentError, match=r"imap\.example\.org"):
+        books.lease(Mailbox("imap.example.org", "ann"), Use.POLL)
+    leases.append(books.lease(Mailbox("imap.example.org", "bob"), Use.POLL))
+    with pytest.raises(ConnectionsSpentError):
+        books.lease(Mailbox("imap.example.org", "eve"), Use.POLL)
+    leases[0].release()
+    leases[0].release()
+    books.lease(Mailbox("imap.example.org", "eve"), Use.POLL)
+    with pytest.raises(ConnectionsSpentError):
+        books.lease(Mailbox("imap.example.org", "ann"), Use.POLL)
+
+
+def test_a_wrong_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILSYNC_IMAP__LIMITS", '{"example.org": {"connections": 1}}')
+    with pytest.raises(ConfigError, match=r"imap\.limits\.example\.org\.connections"):
+        load()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
@@ -11,10 +11,11 @@ from mailsync_grpc.errors import ImapUnreachableError, MailsyncError, RevisionCo
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import AccountChanged
-from mailsync_grpc.model.ids import Revision
+from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.store.base import Batch
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.store.values import LogSlice
+from mailsync_grpc.sync.account import AccountSync
 from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.worker import Worker, end_with
 from tests.support.store import account_of
@@ -35,6 +36,18 @@ class FailingStore(MemoryStore):
         if found.records and self.faults:
             raise self.faults.pop()
         return found
+
+
+class UntouchableStore(MemoryStore):
+    """A store that takes no times while it is full."""
+
+    full = True
+
+    def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
+        """As `Store.touch`, but for the fault."""
+        if self.full:
+            raise StoreFullError("for a while")
+        super().touch(as_of)
 
 
 def register(store: MemoryStore, account_id: str) -> None:
@@ -61,11 +74,8 @@ class Server:
         raise ImapUnreachableError("nobody is there")
 
 
-@contextmanager
-def working(store: MemoryStore, server: Server) -> Iterator[None]:
-    """A worker of all accounts at work in a thread."""
-    stopping = threading.Event()
-    env = Environment(
+def environment(store: MemoryStore, server: Server, stopping: threading.Event) -> Environment:
+    return Environment(
         store=store,
         connect=server.connect,
         clock=time.monotonic,
@@ -74,6 +84,13 @@ def working(store: MemoryStore, server: Server) -> Iterator[None]:
         draw=lambda: 0.0,
         stopping=stopping.is_set,
     )
+
+
+@contextmanager
+def working(store: MemoryStore, server: Server) -> Iterator[None]:
+    """A worker of all accounts at work in a thread."""
+    stopping = threading.Event()
+    env = environment(store, server, stopping)
     thread = threading.Thread(target=Worker(env, 0, 1, 4, stopping).run)
     thread.start()
     try:
@@ -104,6 +121,19 @@ def test_commands_that_were_dropped_with_old_events_are_obeyed_without_a_second_
         assert server.tried.acquire(timeout=PATIENCE), "of the second account"
         assert not server.tried.acquire(timeout=0.3), "the first account's turn is not over"
     assert server.most == 2
+
+
+def test_times_of_looks_that_a_full_store_does_not_take_are_told_later() -> None:
+    store = UntouchableStore()
+    worker = Worker(environment(store, Server(), threading.Event()), 0, 1, 1, threading.Event())
+    sync = worker._syncs[AccountNo(1)] = AccountSync(worker.env, AccountNo(1))
+    sync.as_of[FolderNo(1)] = 1_000
+    touched: dict[tuple[AccountNo, FolderNo], int] = {}
+    worker._touch(touched)
+    assert not touched
+    store.full = False
+    worker._touch(touched)
+    assert touched == {(1, 1): 1_000}
 
 
 def test_a_worker_whose_parent_is_gone_ends_whatever_its_turns_wait_for() -> None:
