@@ -11,6 +11,9 @@ from typing import NamedTuple
 from mailsync_grpc.errors import ImapProtocolError
 from mailsync_grpc.imap.answer import LITERAL, literal_size
 
+_TAIL = 64
+"""Octets at the end that may be half of a tag or of a literal's size, and are looked at again with what follows."""
+
 
 class Answer(NamedTuple):
     """What a server sent in answer to one command: all untagged lines as received, and the tagged line without tag."""
@@ -24,6 +27,7 @@ class ReceiveBuffer:
 
     def __init__(self, max_line: int, max_literal: int, max_response: int) -> None:
         self._data = bytearray()
+        self._line = 0  # where the line begins that is being received
         self._scanned = 0
         self._max_line = max_line
         self._max_literal = max_literal
@@ -61,10 +65,10 @@ class ReceiveBuffer:
                     return self._take_through(start, tag)
                 self._keep_last_line()
                 return None
-            self._check_line(self._scanned, literal.start())
+            self._check_line(self._line, literal.start())
             size = literal_size(literal)
             self._check_literal(size)
-            self._scanned = literal.end() + size
+            self._line = self._scanned = literal.end() + size
             if 0 <= start < self._scanned + 2:
                 # The tag, or the line end before it, was the literal's.
                 start = self._find_tag(tag)
@@ -91,8 +95,9 @@ class ReceiveBuffer:
     def _keep_last_line(self) -> None:
         last = self._data.rfind(b"\r\n", self._scanned)
         if last >= 0:
-            self._scanned = last
-        self._check_line(self._scanned, len(self._data))
+            self._line = last
+        self._scanned = max(self._line, len(self._data) - _TAIL)
+        self._check_line(self._line, len(self._data))
 
     def _check_line(self, start: int, end: int) -> None:
         if end - start > self._max_line:
@@ -105,5 +110,5 @@ class ReceiveBuffer:
     def _cut(self, size: int) -> bytes:
         taken = bytes(memoryview(self._data)[:size])
         del self._data[:size]
-        self._scanned = 0
+        self._line = self._scanned = 0
         return taken

@@ -11,6 +11,7 @@ from mailsync_grpc.imap.listing import (
     parse_search,
     parse_server,
     parse_status,
+    parse_vanished,
     parse_words,
 )
 from mailsync_grpc.model.uidset import UidSet
@@ -133,12 +134,15 @@ def test_search_absent() -> None:
     assert parse_search(b'* ESEARCH (TAG "M1") UID\r\n') == UidSet()
 
 
-def test_million_uids_are_read_as_lists_and_as_ranges() -> None:
-    plain = b"* SEARCH " + b" ".join(b"%d" % uid for uid in range(1, 150_001)) + b"\r\n"
-    assert parse_search(plain) == UidSet.span(1, 150_000)
-    assert parse_search(b'* ESEARCH (TAG "M1") UID ALL 1:150000,150002\r\n') == UidSet.parse(
-        "1:150000,150002"
+def test_what_vanished_is_told_at_once_or_as_it_happens_and_nothing_else_is_taken_for_it() -> None:
+    answer = (
+        b"* VANISHED (EARLIER) 41,43:116\r\n* 1 FETCH (UID 5 FLAGS (VANISHED) MODSEQ (9))\r\n"
+        b"* vanished 7\r\n* VANISHED (LATER) 8\r\n* VANISHED\r\n* 2 EXPUNGE\r\n"
     )
+    assert parse_vanished(answer) == UidSet.parse("7,41,43:116")
+    assert parse_vanished(b"* VANISHED (EARLIER) 0:4294967299\r\n") == UidSet.span(1, 4_294_967_295)
+    with pytest.raises(ImapProtocolError):
+        parse_vanished(b"* VANISHED (EARLIER) 1::3\r\n")
 
 
 def test_search_takes_no_uid_that_cannot_be_one() -> None:

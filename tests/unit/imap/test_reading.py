@@ -16,7 +16,7 @@ from mailsync_grpc.imap.listing import FolderStatus
 from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.model.uidset import UidSet
 from tests.unit.imap.answers import answer
-from tests.unit.imap.scripted import CREDENTIALS, EXAMINED, POLICY, Play, ScriptedServer, closing
+from tests.unit.imap.scripted import CREDENTIALS, EXAMINED, POLICY, Play, ScriptedServer, closing, offering
 
 
 def drip(client: socket.socket, _tag: bytes) -> None:
@@ -206,3 +206,44 @@ def test_no_sections_are_no_command() -> None:
     with ScriptedServer({}) as server, server.connect() as connection:
         assert connection.fetch_sections([], 100) == {}
         assert server.sent(b"FETCH") == []
+
+
+STATUS = b"* STATUS x (MESSAGES 3 UIDNEXT 9 UIDVALIDITY 7)\r\n<tag> OK done\r\n"
+COUNTED = FolderStatus(3, 9, 7, None)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "unselect", "open_folder"),
+    [
+        pytest.param(b"UNSELECT", b"<tag> OK left\r\n", COUNTED, id="left"),
+        pytest.param(b"UNSELECT", b"<tag> NO stay\r\n", None, id="refused"),
+        pytest.param(b"", b"", None, id="not_offered"),
+    ],
+)
+def test_the_counters_of_the_open_folder_are_asked_for_only_once_it_is_left(
+    capabilities: bytes, unselect: bytes, open_folder: FolderStatus | None
+) -> None:
+    script = {**offering(capabilities), b"EXAMINE": EXAMINED, b"STATUS": STATUS, b"UNSELECT": unselect}
+    with ScriptedServer(script) as server, server.connect() as connection:
+        assert connection.status([b"INBOX", b"Sent"]) == [COUNTED, COUNTED]
+        connection.examine(b"INBOX")
+        assert connection.status([b"INBOX", b"Sent"]) == [open_folder, COUNTED]
+        assert len(server.sent(b"UNSELECT")) == bool(capabilities)
+        connection.examine(b"Sent")
+        assert connection.exists == 3
+
+
+def test_flag_changes_are_read_with_and_without_modseq() -> None:
+    told = (
+        b"* VANISHED (EARLIER) 1:2\r\n* 1 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (12))\r\n"
+        b"* 2 FETCH (MODSEQ (13) UID 4 FLAGS ())\r\n* 3 FETCH (FLAGS (x) UID 9 MODSEQ (14))\r\n<tag> OK done\r\n"
+    )
+    with (
+        ScriptedServer({b"EXAMINE": EXAMINED, b"UID FETCH": told}) as server,
+        server.connect() as connection,
+    ):
+        connection.examine(b"INBOX")
+        listing, vanished = connection.fetch_changes(11)
+        assert (listing.uids, vanished) == ([3, 4, 9], UidSet.span(1, 2))
+        assert [listing.table[number].names for number in listing.hashes] == [("\\Seen",), (), ("x",)]
+        assert connection.exists == 3, "what vanished earlier is not counted"

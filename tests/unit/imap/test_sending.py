@@ -59,6 +59,8 @@ def test_crlf_injection(unsafe: str) -> None:
             b"UID FETCH 1 (UID BODY[HEADER])",
             b"UID FETCH 1 (RFC822)",
             b"UID FETCH 1 (BINARY[1])",
+            b"UID FETCH 1 (FLAGS) (VANISHED)",
+            b"UID FETCH 1 (FLAGS) (CHANGEDSINCE 1) x",
         ),
         *(
             b"UID FETCH 1 (RFC822.TEXT)",
@@ -80,7 +82,10 @@ def test_wire_read_only_refuses_every_other_command_before_the_socket(command: b
 
 def test_wire_read_only_holds_for_all_that_the_methods_send() -> None:
     script = {
-        **offering(b"LIST-EXTENDED SPECIAL-USE NAMESPACE OBJECTID X-GM-EXT-1 ESEARCH"),
+        **offering(
+            b"LIST-EXTENDED SPECIAL-USE NAMESPACE OBJECTID X-GM-EXT-1 ESEARCH UNSELECT ENABLE QRESYNC"
+        ),
+        b"ENABLE": b"* ENABLED QRESYNC\r\n<tag> OK done\r\n",
         b"EXAMINE": EXAMINED,
         b"UID SEARCH": b"* ESEARCH UID ALL 3\r\n<tag> OK done\r\n",
         b"UID FETCH 3 (BODY": b"* 1 FETCH (UID 3 BODY[1.MIME]<5> {2}\r\nab)\r\n<tag> OK done\r\n",
@@ -91,6 +96,9 @@ def test_wire_read_only_holds_for_all_that_the_methods_send() -> None:
         connection.status([b"INBOX"])
         connection.examine(b"INBOX")
         connection.fetch_flags("5:*")
+        connection.fetch_changes(7)
+        connection.status([b"INBOX"])
+        connection.examine(b"INBOX")
         connection.fetch_metadata(UidSet.span(1, 9))
         assert connection.fetch_section(3, "1.MIME", 5, 10) == b"ab"
         connection.fetch_sections([(3, "2"), (4, "3.1")], 65_536)
@@ -98,5 +106,7 @@ def test_wire_read_only_holds_for_all_that_the_methods_send() -> None:
     sent = b"".join(server.received)
     assert b"BODY.PEEK[1.MIME]<5.10>" in sent
     assert b"EMAILID X-GM-MSGID X-GM-LABELS" in sent
+    assert b"UID FETCH 1:* (UID FLAGS X-GM-LABELS) (CHANGEDSINCE 7 VANISHED)" in sent
+    assert b"UNSELECT" in sent
     assert b"BODY[" not in sent
-    assert b"SELECT" not in sent
+    assert b" SELECT" not in sent
