@@ -86,8 +86,11 @@ def look(progress: FolderProgress, told: Selected, now: Hints, condstore: bool) 
         return Look.WHOLE
     if not (progress.modseq and now.modseq):
         return Look.NEWEST
-    same = now == (progress.modseq, progress.uid_next) and told.exists == progress.expected_exists
-    return Look.NOTHING if same else Look.CHANGES
+    if now.modseq > progress.modseq:
+        return Look.CHANGES
+    # One that stays although a message came or went is no guide to what changed.
+    same = now.uid_next == progress.uid_next and told.exists == progress.expected_exists
+    return Look.NOTHING if same else Look.NEWEST
 
 
 def count_differs(progress: FolderProgress, exists: int) -> bool:
