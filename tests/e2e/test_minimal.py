@@ -1,14 +1,16 @@
 """Minimal mode: UIDs and flags are mirrored as everything is, and no metadata is fetched before someone asks for it."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from mailsync_grpc.cli.demo.mailbox import messages
 from mailsync_grpc.model.account import SyncSettings
-from mailsync_grpc.model.window import SyncMode
+from mailsync_grpc.model.window import EVERYTHING, SyncMode, Window
 from mailsync_grpc.v1 import envelope_pb2
-from tests.support.agreement import added, assert_agreed, removed
+from tests.e2e.test_windows import dated
+from tests.support.agreement import added, assert_agreed, evicted, removed
 from tests.support.hostile import FLAGS, METADATA, HostileServer
 from tests.support.hostile_faults import omitting
 from tests.support.mirror import Mirror, kinds
@@ -95,3 +97,37 @@ def test_a_message_that_is_not_listed_for_a_moment_is_not_lost(
     hostile_minimal.settle()
     hostile_minimal.poll()
     assert_agreed(hostile_minimal)
+
+
+def test_a_window_by_date_is_decided_by_the_servers_search(minimal: Mirror) -> None:
+    days = (datetime(2026, 3, day, 12, tzinfo=UTC) for day in range(1, 21))
+    minimal.mailbox.deliver(dated(*days))
+    minimal.set_window(Window(since=int(datetime(2026, 3, 12, tzinfo=UTC).timestamp())))
+    minimal.settle()
+    assert set(minimal.flags()) == {*range(12, 21)}
+    before = minimal.head
+    minimal.mailbox.deliver(
+        dated(datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 22, tzinfo=UTC), seed=2)
+    )
+    minimal.poll()
+    assert added(minimal, before) == [22]
+    minimal.set_window(Window(since=int(datetime(2026, 3, 18, tzinfo=UTC).timestamp())))
+    minimal.poll()
+    assert set(minimal.flags()) == {18, 19, 20, 22}
+    assert (evicted(minimal, before), removed(minimal, before)) == ([*range(12, 18)], 0)
+    assert_agreed(minimal)
+
+
+def test_the_newest_messages_are_kept_as_ever(minimal: Mirror) -> None:
+    minimal.mailbox.deliver(messages(30))
+    minimal.set_window(Window(newest=7))
+    minimal.settle()
+    minimal.mailbox.deliver(messages(2, seed=2))
+    minimal.poll()
+    assert set(minimal.flags()) == {*range(26, 33)}
+    minimal.set_window(EVERYTHING)
+    minimal.poll()
+    assert set(minimal.flags()) == {*range(1, 33)}
+    for envelope in minimal.envelopes():
+        assert_bare(envelope)
+    assert_agreed(minimal)
