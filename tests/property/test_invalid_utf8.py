@@ -104,7 +104,7 @@ def test_invalid_utf8_never_on_wire(value: bytes) -> None:
         assert len(list(mirror.envelopes())) == 4
         server.heal()
         for fault in (refusing(line(value)), leaving(line(value))):
-            server.always(b"EXAMINE", fault)
+            server.always(b"EXAMINE|STATUS", fault)
             mirror.clock.skipped += 600
             mirror.poll()
             server.heal()
