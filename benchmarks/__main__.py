@@ -10,7 +10,7 @@ import typer
 from benchmarks.measure import load
 from benchmarks.place import place
 from benchmarks.result import Row, as_json, as_text
-from benchmarks.rows import first_sync, full_comparison, listing, unmeasured
+from benchmarks.rows import first_sync, full_comparison, listing, polls, unmeasured
 from benchmarks.session import MESSAGES, PAIRS, QUICK_MESSAGES, QUICK_PAIRS, Session
 
 ROWS = (
@@ -19,6 +19,7 @@ ROWS = (
     first_sync.first_page_rows,
     full_comparison.rows,
     listing.rows,
+    polls.rows,
     unmeasured.rows,
 )
 

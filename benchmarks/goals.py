@@ -50,6 +50,8 @@ FIRST_PAGE = Goal(
 )
 FULL_COMPARE = Goal("full comparison, nothing changed", _WIRE, 2.5, 1.15)
 FULL_COMPARE_CHANGED = Goal("full comparison, 1 % of flags changed", _WIRE, None, 2.0)
+QUIET_POLL = Goal("poll of two quiet folders of 100,000", "none, in ms of CPU", None, 2.0, unit="ms")
+CHANGES = Goal("look by mod-sequence, 1 % of flags changed", "full comparison of the same", None, 0.5)
 POLL = Goal("poll of 200 unchanged folders", "none, in ms of CPU", None, 1.5, unit="ms")
 MANY_ACCOUNTS = Goal("first sync of many accounts, two workers", "one worker", None, 1.6, Better.HIGHER)
 IDLE_ACCOUNTS = Goal("2,000 idle accounts polled every 30 s", "none, in cores", None, 0.5, unit="cores")

@@ -4,32 +4,21 @@ Ours is the worker's own step (`sync.folder`) over a durable store, called in th
 scheduler's nor the caller's waiting is measured. Its memory is measured in a process of its own.
 """
 
-import gc
 import multiprocessing
-import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from statistics import median
 
 from benchmarks import goals
-from benchmarks.measure import Usage, ratio, timed
+from benchmarks.measure import Usage, ratio
+from benchmarks.mirrored import as_in_a_worker, connected, mirrored
 from benchmarks.result import Row
 from benchmarks.session import Session
-from mailsync_grpc.imap.auth import Password
-from mailsync_grpc.imap.connecting import endpoint_of
-from mailsync_grpc.imap.connection import connect
-from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
-from mailsync_grpc.sync.commit import Committer
-from mailsync_grpc.sync.folder import FolderSync
-from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.worker import relax_collector
 from tests.support.mail import Mailbox
-from tests.support.mirror import POLICY, Mirror
 
 _LISTING = (b'EXAMINE "INBOX"', b"UID FETCH 1:* (UID FLAGS)")
 _CHANGED_SHARE = 0.01
@@ -42,12 +31,12 @@ def rows(session: Session) -> list[Row]:
     mailbox = session.place.mailbox
     with tempfile.TemporaryDirectory(prefix="mailsync-bench-") as directory:
         with (
-            _as_in_a_worker(),
-            _mirrored(mailbox, Path(directory)) as store,
-            _connected(mailbox.user, mailbox.password, store) as look,
+            as_in_a_worker(),
+            mirrored(mailbox, Path(directory)) as mirror,
+            connected(mailbox.user, mailbox.password, mirror.store) as look,
         ):
-            octets = store.stats().bytes_used / session.place.messages
-            unchanged, wire = session.rounds(look, lambda: session.raw(*_LISTING))
+            octets = mirror.store.stats().bytes_used / session.place.messages
+            unchanged, wire = session.rounds(lambda: look(True), lambda: session.raw(*_LISTING))
             changed, wire_changed = session.rounds(
                 lambda: _after_a_change(session, look), lambda: session.raw(*_LISTING)
             )
@@ -75,51 +64,9 @@ def _row(goal: goals.Goal, looks: list[Usage], wire: list[Usage], note: str) -> 
     return Row(goal, figure, milliseconds[0], milliseconds[1], "ms", f"{note}; {cpu:.0f} ms of CPU")
 
 
-def _after_a_change(session: Session, look: Callable[[], Usage]) -> Usage:
+def _after_a_change(session: Session, look: Callable[[bool], Usage]) -> Usage:
     session.place.change_flags(_CHANGED_SHARE)
-    return look()
-
-
-@contextmanager
-def _as_in_a_worker() -> Iterator[None]:
-    """Let this process collect garbage as seldom as a worker does."""
-    before = gc.get_threshold()
-    relax_collector()
-    yield
-    gc.set_threshold(*before)
-    gc.unfreeze()
-
-
-@contextmanager
-def _mirrored(mailbox: Mailbox, directory: Path) -> Iterator[Store]:
-    """A store that holds the mailbox, until the block ends; its files stay."""
-    mirror = Mirror(mailbox, store=open_store(directory, exclusive=True))
-    try:
-        mirror.settle()
-        yield mirror.store
-    finally:
-        mirror.close()
-
-
-@contextmanager
-def _connected(user: str, password: str, store: Store) -> Iterator[Callable[[], Usage]]:
-    """Yield a function that compares the folder once, over one connection."""
-    (account,) = store.accounts()
-    with connect(endpoint_of(account), POLICY, Password(user, password)) as connection:
-
-        def look() -> Usage:
-            stored = store.folders(account.no)
-            folder, progress = next(pair for pair in stored if pair[0].display_name == "INBOX")
-            state = Committer(
-                store, connection, account, folder, progress, FolderNotes(), time.monotonic, _now, os.urandom
-            )
-            return timed(lambda: FolderSync(state, lambda _: True).look(full=True))
-
-        yield look
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
+    return look(True)
 
 
 def _memory(mailbox: Mailbox, directory: Path) -> float:
@@ -138,10 +85,10 @@ def _memory(mailbox: Mailbox, directory: Path) -> float:
 def _measure_memory(user: str, password: str, directory: Path, answer: Pipe) -> None:
     store = open_store(directory, exclusive=True)
     relax_collector()
-    with _connected(user, password, store) as look:
+    with connected(user, password, store) as look:
         before = _kilobytes("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # proc_pid_clear_refs(5): the peak begins anew
-        look()
+        look(True)
         answer.send((_kilobytes("VmHWM") - before) / 1024)
     store.close()
 
