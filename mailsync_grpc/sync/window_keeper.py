@@ -135,20 +135,27 @@ class WindowKeeper:
         kept = progress.stored - len(progress.leaving) + len(progress.pending) + arrived
         return kept - self._window.newest
 
-    def _beyond(self, excess: int, arrived: UidSet = UidSet()) -> windows.Surplus:
+    def _beyond(self, excess: int) -> windows.Surplus:
         """Return the lowest `excess` UIDs, or as many of them as one slice tells."""
-        progress = self.state.progress
-        limit = min(excess, SLICE) + len(progress.leaving)
-        lowest = UidSet.of(message.uid for message in self._lowest(0, limit))
-        count = excess if len(lowest) < limit else min(excess, SLICE)
-        return windows.surplus(count, lowest - progress.leaving, progress.pending | arrived)
+        slice_ = min(excess, SLICE)
+        lowest = self._lowest_stored(slice_)
+        count = excess if len(lowest) < slice_ else slice_
+        return windows.surplus(count, lowest, self.state.progress.pending)
+
+    def _lowest_stored(self, count: int) -> UidSet:
+        """Return the `count` lowest UIDs that are stored and stay."""
+        leaving = self.state.progress.leaving
+        stored = UidSet.of(message.uid for message in self._lowest(0, count + len(leaving))) - leaving
+        return stored - stored.highest(len(stored) - count)
 
     def admit(self, arrived: list[int], cut: bool) -> list[int]:
-        """Return those of `arrived` (ascending) that are new mail inside; what the newest N leave out is noted.
+        """Return those of `arrived` (ascending) that are new mail inside; what the window leaves out is noted.
 
-        What a `cut` view shows below everything stored is no arrival but history that came in sight.
+        The newest N leave out what is below all of them and announce all that is newer, though it be more than N at
+        once: so what is outside stays below what is inside, whichever of it is gone before it is fetched. What a `cut`
+        view shows below all that is kept is no arrival but history that came in sight.
         """
-        history = self._surfaced(UidSet.of(arrived)) if cut and arrived else UidSet()
+        history = windows.below(UidSet.of(arrived), self._lowest_kept()) if cut else UidSet()
         new = UidSet.of(arrived) - history
         beyond = self._left_out(new) if new else UidSet()
         if not (history or beyond):
@@ -166,13 +173,14 @@ class WindowKeeper:
     def _left_out(self, arrived: UidSet) -> UidSet:
         """Return those of `arrived` that are outside, as far as that can be told before they are fetched."""
         if self._window.newest:
-            excess = self._excess(len(arrived))
-            return self._beyond(excess, arrived).waiting & arrived if excess > 0 else UidSet()
+            low = windows.below(arrived, self._lowest_kept())
+            return low - low.highest(len(low) - max(0, self._excess(len(arrived))))
         return arrived - self._may_be_inside(arrived) if self.state.minimal else UidSet()
 
-    def _surfaced(self, arrived: UidSet) -> UidSet:
-        lowest = self._lowest(0, 1)
-        return windows.below(arrived, lowest[0].uid) if lowest else UidSet()
+    def _lowest_kept(self) -> int:
+        """Return the lowest UID that is stored or pending, 0 when there is none."""
+        stored = self._lowest_stored(1)
+        return min((uids.ranges[0][0] for uids in (stored, self.state.progress.pending) if uids), default=0)
 
     # What a complete listing shows
 

@@ -211,7 +211,9 @@ class Session:
         since = re.fullmatch(r"SINCE (\d+-\w+-\d+)", criteria)
         first = datetime.strptime(since[1], "%d-%b-%Y").date() if since else date.min  # noqa: DTZ007
         messages = self._folder.messages
-        found = [uid for uid in self._view if messages[uid].date.astimezone(self._mail.zone).date() >= first]
+        zone = self._mail.zone
+        held = [uid for uid in self._view if uid in messages]
+        found = [uid for uid in held if messages[uid].date.astimezone(zone).date() >= first]
         if "ESEARCH" not in self._capabilities:
             return Reply((b" ".join([b"* SEARCH", *(b"%d" % uid for uid in found)]),))
         every = b" ALL " + b",".join(b"%d" % uid for uid in found) if found else b""

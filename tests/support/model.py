@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from typing import NamedTuple
 from unittest.mock import patch
@@ -16,14 +17,15 @@ from unittest.mock import patch
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from mailsync_grpc.cli.demo.mailbox import NEWEST
 from mailsync_grpc.model.account import SyncSettings
 from mailsync_grpc.model.changes import Change as StoreChange
 from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind, SyncRunChanged
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo, Selection
 from mailsync_grpc.model.run import RunKind, SyncRun
-from mailsync_grpc.model.window import SyncMode
+from mailsync_grpc.model.window import EVERYTHING, SyncMode, Window
 from mailsync_grpc.store.base import Applied, Batch, Counter, Store
-from tests.support.agreement import assert_agreed
+from tests.support.agreement import assert_agreed, held_inside
 from tests.support.hostile import FaultyServer
 from tests.support.hostile_faults import Reply
 from tests.support.mail import AnyMailbox
@@ -38,6 +40,13 @@ names = st.sampled_from((*LASTING, *PASSING))
 # Messages change more often than folders.
 kinds = st.sampled_from([*Kind, *OF_MESSAGES, *OF_MESSAGES])
 changes = st.builds(Change, kinds, names, st.integers(0, 12), st.integers(1, 5), names)
+windows = st.sampled_from(
+    (
+        EVERYTHING,
+        *(Window(newest=count) for count in (1, 4, 15)),
+        *(Window(since=int((NEWEST - timedelta(hours=hours)).timestamp())) for hours in (0, 9, 40)),
+    )
+)
 moments = st.lists(st.tuples(st.integers(0, 9), changes), min_size=1, max_size=6)
 
 
@@ -143,6 +152,12 @@ class MailboxModel(RuleBasedStateMachine):
     def change_mode(self, mode: SyncMode) -> None:
         self.mirror.set_mode(mode)
 
+    @rule(window=windows, then_poll=st.booleans())
+    def change_window(self, window: Window, then_poll: bool) -> None:
+        self.mirror.set_window(window)
+        if then_poll:
+            self.poll_undisturbed()
+
     @rule(full=st.booleans())
     def ask_for_a_sync(self, full: bool) -> None:
         run = self._numbered(SyncRun(self.mirror.account.key, 0, 1, RunKind.REQUESTED, full=full))
@@ -187,7 +202,7 @@ class MailboxModel(RuleBasedStateMachine):
         self.mirror.poll()
         for name, folder, _ in self._mirrored():
             if not (folder.error_reason or self.mirror.sync.backoff.failures):
-                stored, held = self.mirror.flags(name), self.client.mailbox.flags_by_uid(name)
+                stored, held = self.mirror.flags(name), held_inside(self.mirror, name)
                 assert stored.keys() == held.keys()
                 low = newest.get(name, 0)
                 assert _from(low, stored) == _from(low, held)
