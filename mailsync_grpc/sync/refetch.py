@@ -11,6 +11,7 @@ from mailsync_grpc.sync import repair
 from mailsync_grpc.sync.commit import Committer, is_husk
 from mailsync_grpc.sync.repair import Repair
 from mailsync_grpc.sync.updates import updates
+from mailsync_grpc.sync.window_keeper import WindowKeeper
 
 ROWS_PER_READ = 5_000
 _REFUSED = Partial(PartialReason.REFUSED, "the server lists this message but does not give its metadata")
@@ -61,6 +62,8 @@ class Refetch:
             if not more():
                 return
         self._settle_poison()
+        # Minimal mode had taken what the server's search took, by days; now the dates are known.
+        WindowKeeper(self.state).evict_older()
         _finish(self.state, self.repair)
 
     def _try(self, batch: UidSet) -> None:

@@ -255,6 +255,7 @@ class Visit:
             try:
                 if waiting:
                     Backfill(state, notes.batching, notes.report_batching, history).run(more)
+                    WindowKeeper(state).balance()  # what was gone made room
                 if repair:
                     Refetch(state, repair).run(more)
             except RenumberedError:

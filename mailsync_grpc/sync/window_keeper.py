@@ -52,8 +52,7 @@ class WindowKeeper:
         """Apply the window to what is stored and pending, at the end of a look."""
         if self.state.progress.window != self._window:
             self._change()
-        if self._window.newest:
-            self._balance()
+        self.balance()
 
     def _change(self) -> None:
         progress, state = self.state.progress, self.state
@@ -61,12 +60,11 @@ class WindowKeeper:
         inside = self._may_be_inside(waiting)
         state.commit([], pending=inside, arriving=progress.arriving & inside, outside=waiting - inside)
         self.evict_older()
-        if self._window.newest:
-            self._balance()
+        self.balance()
         state.commit([], window=self._window)
 
     def _may_be_inside(self, uids: UidSet) -> UidSet:
-        """Return those of `uids` that are to be fetched, which then decides; the newest are told by `_balance`."""
+        """Return those of `uids` that are to be fetched, which then decides; the newest are told by `balance`."""
         found = self._searched()
         return uids if found is None else uids & found
 
@@ -120,8 +118,10 @@ class WindowKeeper:
 
     # The newest N
 
-    def _balance(self) -> None:
-        """Evict what is beyond the newest N, or take back as many as are missing."""
+    def balance(self) -> None:
+        """Evict what is beyond the newest N, or take back as many as are missing; needs no mail server."""
+        if not self._window.newest:
+            return
         while (excess := self._excess()) > 0 and any(beyond := self._beyond(excess)):
             self._evict(*beyond)
         if excess < 0 and self.state.outside:

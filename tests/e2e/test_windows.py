@@ -12,7 +12,7 @@ import pytest
 
 from mailsync_grpc.cli.demo.mailbox import NEWEST, deliveries, messages
 from mailsync_grpc.cli.demo.second_client import Delivery
-from mailsync_grpc.model.window import EVERYTHING, Window
+from mailsync_grpc.model.window import EVERYTHING, SyncMode, Window
 from tests.support.agreement import added, assert_agreed, backfilled, evicted, removed
 from tests.support.mirror import Mirror, kinds
 from tests.support.model import Crash, dying_after
@@ -174,3 +174,33 @@ def test_a_killed_worker_goes_on_with_a_changed_window(mirror: Mirror, window: W
         assert_agreed(mirror)
         assert not removed(mirror)
         assert not added(mirror)
+
+
+def test_minimal_mode_goes_by_the_servers_days_until_dates_are_known(mirror: Mirror) -> None:
+    noon = BOUND + timedelta(hours=12)
+    mirror.mailbox.deliver(dated(*(noon + timedelta(hours=hours) for hours in (-40, -1, 1, 40))))
+    mirror.set_mode(SyncMode.MINIMAL)
+    mirror.set_window(Window(since=int(noon.timestamp())))
+    mirror.settle()
+    assert {3, 4} <= set(mirror.flags()) <= {2, 3, 4}, "the whole day of the server's zone"
+    before = mirror.head
+    mirror.mailbox.deliver(dated(noon + timedelta(days=2), noon - timedelta(days=2), seed=2))
+    mirror.poll()
+    assert added(mirror, before) == [5]
+    mirror.set_mode(SyncMode.FULL_METADATA)
+    mirror.poll()
+    assert_agreed(mirror)
+    assert not removed(mirror)
+
+
+def test_a_sliding_window_of_minimal_mode_asks_the_server_what_has_left_it(mirror: Mirror) -> None:
+    today = datetime.now(UTC)
+    mirror.mailbox.deliver(dated(*(today - timedelta(days) for days in (40, 20, 2))))
+    mirror.set_mode(SyncMode.MINIMAL)
+    mirror.set_window(Window(months=1))
+    mirror.settle()
+    assert set(mirror.flags()) == {2, 3}
+    mirror.clock.skipped += timedelta(days=20).total_seconds()
+    mirror.poll()
+    assert (evicted(mirror), removed(mirror)) == ([2], 0)
+    assert set(mirror.flags()) == {3}

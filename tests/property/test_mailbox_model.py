@@ -39,8 +39,11 @@ def test_a_mailbox_in_memory_is_mirrored_whatever_happens_to_it(capabilities: st
 
 
 @pytest.mark.parametrize("capability", [None, PLAIN_CAPABILITY], ids=["extended", "plain"])
-def test_a_mailbox_on_dovecot_is_mirrored_whatever_happens_to_it(capability: str | None) -> None:
+def test_a_mailbox_on_dovecot_is_mirrored_whatever_happens_to_it(
+    capability: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     users = iter(USERS)
+    monkeypatch.setenv("TZ", "UTC")  # in which the model's windows begin
     with DovecotServer(USERS, DovecotOptions(capability=capability)) as dovecot:
 
         class OnDovecot(MailboxModel):

@@ -40,11 +40,13 @@ names = st.sampled_from((*LASTING, *PASSING))
 # Messages change more often than folders.
 kinds = st.sampled_from([*Kind, *OF_MESSAGES, *OF_MESSAGES])
 changes = st.builds(Change, kinds, names, st.integers(0, 12), st.integers(1, 5), names)
+MIDNIGHT = NEWEST.replace(hour=0, minute=0)
 windows = st.sampled_from(
     (
         EVERYTHING,
         *(Window(newest=count) for count in (1, 4, 15)),
-        *(Window(since=int((NEWEST - timedelta(hours=hours)).timestamp())) for hours in (0, 9, 40)),
+        # Midnights, which minimal mode tells as exactly as dates do.
+        *(Window(since=int((MIDNIGHT - timedelta(days)).timestamp())) for days in (-1, 0, 1)),
     )
 )
 moments = st.lists(st.tuples(st.integers(0, 9), changes), min_size=1, max_size=6)
