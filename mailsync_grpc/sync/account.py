@@ -212,6 +212,9 @@ class AccountSync:
         connection = self._connected(account)
         connection.lease.check(Use.POLL)
         self._list_when_due(connection, keeper)
+        # An interval that was made shorter counts at once.
+        latest = self.env.clock() + retry.longest(account.settings.poll_interval)
+        self.next_poll = min(self.next_poll, latest)
         due = self.env.clock() >= self.next_poll
         if due:
             self.next_poll = self.env.clock() + retry.jittered(account.settings.poll_interval, self.env.draw)

@@ -81,6 +81,11 @@ def at_once(_attempt: int, _random: Random) -> float:
     return 0.0
 
 
+def longest(interval: float) -> float:
+    """Return the longest that `jittered` makes of an interval."""
+    return jittered(interval, lambda: 1.0)
+
+
 def jittered(interval: float, random: Random) -> float:
     """Return `interval` ± 10 %, so that accounts registered together do not poll together."""
     return interval * (0.9 + 0.2 * random())

@@ -117,6 +117,15 @@ def test_only_what_is_given_of_an_account_is_updated(stage: Stage) -> None:
     assert (account["emailAddress"], account["displayName"]) == ("anna@a.example", "Anna's work")
 
 
+def test_a_window_is_set_and_lifted_in_a_word(stage: Stage) -> None:
+    shown = stage.run("account", "update", "work", "--window", "last:100y6m").stdout
+    assert "the last 100 years 6 months" in shown
+    (account,) = stage.objects("account", "update", "work", "--window", "all")
+    assert "window" not in account["sync"]
+    refused = stage.try_("account", "update", "work", "--window", "newest:0")
+    assert "account.sync.window.newest" in refused.stderr
+
+
 def test_a_trial_keeps_nothing(stage: Stage) -> None:
     tried = stage.add("trial", "--try")
     assert tried.returncode == 0, tried.stderr

@@ -53,6 +53,21 @@ def test_a_requested_run_of_one_folder_compares_it_whole(mirror: Mirror) -> None
     assert (ended.state, ended.folders_total) == (RunState.SUCCEEDED, 1)
 
 
+def test_a_shorter_poll_interval_counts_at_once_and_a_longer_one_from_the_next_poll(mirror: Mirror) -> None:
+    mirror.configure(poll_interval=3_600.0)
+    mirror.settle()
+    mirror.poll()
+    mirror.configure(poll_interval=10.0)
+    mirror.settle()
+    assert mirror.sync.next_poll <= mirror.clock() + 11
+    mirror.configure(poll_interval=3_600.0)
+    mirror.settle()
+    assert mirror.sync.next_poll <= mirror.clock() + 11
+    mirror.clock.skipped += 11
+    mirror.settle()
+    assert mirror.sync.next_poll > mirror.clock() + 3_000
+
+
 def test_wrong_credentials_are_tried_once_and_told_once(mirror: Mirror) -> None:
     mirror.mailbox = mirror.mailbox.with_password("wrong")
     mirror.settle()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
+from typing import Any
 
 from mailsync_grpc.imap.auth import Credentials, Password
 from mailsync_grpc.imap.budget import Limits, Use
@@ -79,16 +80,17 @@ class Mirror:
 
     def set_window(self, window: Window) -> None:
         """Change the account's window, as an API call does."""
-        self._set(replace(self.settings, window=window))
+        self.configure(window=window)
 
     def set_mode(self, mode: SyncMode) -> None:
         """Change how much is mirrored, as an API call does."""
-        self._set(replace(self.settings, mode=mode))
+        self.configure(mode=mode)
 
-    def _set(self, settings: SyncSettings) -> None:
+    def configure(self, **settings: Any) -> None:
+        """Change these of the account's settings, as an API call does."""
         account = self.store.account_by_no(self.account.no)
         assert account is not None
-        self.settings = settings
+        self.settings = replace(self.settings, **settings)
         changed = replace(account, version=account.version + 1, settings=self.settings)
         self.store.apply(Batch(account.key, (AccountChanged(changed),)))
 
