@@ -312,7 +312,7 @@ class Connection:
         return PendingFetch(self._channel, uids, [b"UID FETCH %s (%s)" % (piece, items) for piece in pieces])
 
     def _status_line(self, raw_name: bytes) -> bytes:
-        more = b" HIGHESTMODSEQ" if "CONDSTORE" in self._capabilities else b""
+        more = b" HIGHESTMODSEQ" if {"CONDSTORE", "QRESYNC"} & self._capabilities else b""
         if "OBJECTID" in self._capabilities:
             more += b" MAILBOXID"
         try:

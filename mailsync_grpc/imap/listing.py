@@ -128,11 +128,14 @@ def _text(text: str) -> str:
 
 
 def parse_status(answer: bytes) -> FolderStatus | None:
-    """Return the counters of a STATUS answer, None when it holds none."""
+    """Return the counters of a STATUS answer, None when it does not hold those of one folder.
+
+    A server may run pipelined commands side by side and mix their answers (RFC 3501 section 5.5).
+    """
     found = [match for line in split_answer(answer).lines if (match := _STATUS.fullmatch(line))]
-    if not found:
+    if len(found) != 1:
         return None
-    told = found[-1][1]
+    told = found[0][1]
     mailbox_id = _MAILBOX_ID.search(told)
     words = _MAILBOX_ID.sub("", told).upper().split()
     counters = {name: _number(value) for name, value in zip(words[::2], words[1::2], strict=False)}

@@ -184,3 +184,10 @@ def test_a_server_is_known_by_what_does_not_differ_between_its_connections(
     answer: bytes, server: str | None
 ) -> None:
     assert parse_server(answer) == server
+
+
+def test_counters_of_several_folders_in_one_answer_are_nobodys() -> None:
+    one, other = b"* STATUS INBOX (MESSAGES 3)\r\n", b"* STATUS Sent (MESSAGES 0)\r\n"
+    assert parse_status(one) == FolderStatus(3, None, None, None)
+    assert parse_status(one + other) is None
+    assert parse_status(b"* 3 EXISTS\r\n") is None
