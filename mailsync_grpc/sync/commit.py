@@ -54,8 +54,8 @@ class RenumberedError(MailsyncError):
 class Committer:
     """One folder over one connection: its record and progress as last committed, `notes` of it, and what commits need.
 
-    `clock` returns monotonic seconds, `now` milliseconds since 1970; `random` makes envelope ids. With a `run` that covers the folder each
-    commit also writes the run's counts. `mode` labels the metrics; `changed` tells whether any event was committed;
+    `clock` returns monotonic seconds, `now` milliseconds since 1970; `random` makes envelope ids. With a `run` that covers
+    the folder each commit also writes the run's counts. `mode` labels the metrics; `changed` tells whether any event was committed;
     `listing` is the last list of flags, kept where it says all that is stored of a message. `left_out` are messages that
     were fetched since the last commit and found to be older than the window takes; the next commit moves them outside.
     """
