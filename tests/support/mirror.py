@@ -15,7 +15,7 @@ from mailsync_grpc.imap.endpoint import Policy
 from mailsync_grpc.imap.ledger import Ledger
 from mailsync_grpc.model.account import Account, Security, SyncSettings
 from mailsync_grpc.model.changes import AccountChanged, FolderChanged, FolderChangeKind, SyncRunChanged
-from mailsync_grpc.model.folder import Folder, FolderProgress, Selection
+from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo, Selection
 from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.model.window import SyncMode, Window
@@ -171,8 +171,18 @@ class Mirror:
     def select(self, name: str) -> None:
         """Choose the folder for sync, as an API call does."""
         folder, _ = self.folder(name)
-        chosen = replace(folder, version=folder.version + 1, selection=Selection.SELECTED)
-        self.store.apply(Batch(folder.account, (FolderChanged(chosen, FolderChangeKind.SELECTED),)))
+        self._choose(replace(folder, selection=Selection.SELECTED), FolderChangeKind.SELECTED)
+
+    def deselect(self, name: str) -> None:
+        """Choose that the folder is not synced, as an API call does; what was stored of it is out of reach."""
+        folder, _ = self.folder(name)
+        mirror = MirrorNo(self.store.allocate(Counter.MIRROR))
+        chosen = replace(folder, mirror=mirror, selection=Selection.DESELECTED)
+        self._choose(chosen, FolderChangeKind.DESELECTED)
+
+    def _choose(self, chosen: Folder, kind: FolderChangeKind) -> None:
+        chosen = replace(chosen, version=chosen.version + 1)
+        self.store.apply(Batch(chosen.account, (FolderChanged(chosen, kind),)))
 
     def events(self, after: int = 0) -> list[event_pb2.Event]:
         """Return the events after a revision."""

@@ -40,3 +40,11 @@ def test_what_is_asked_for_is_in_the_text(version: tuple[int, int]) -> None:
     assert "special_use" not in text
     assert text.rstrip().endswith("mail_debug = yes")
     assert text.count("{") == text.count("}")
+
+
+def test_personal_folders_are_below_a_prefix_and_others_in_a_shared_namespace() -> None:
+    asked = DovecotOptions(prefix="INBOX.", shared="Team.")
+    for version, place in (((2, 3), "location = sdbox:/srv/d/shared"), ((2, 4), "mail_path = /srv/d/shared")):
+        text = render(_SITE, asked, version)
+        assert all(line in text for line in ("prefix = INBOX.\n  separator = .", "prefix = Team.", place))
+    assert "namespace shared" not in render(_SITE, DovecotOptions(), (2, 3))

@@ -25,12 +25,16 @@ class DovecotOptions:
 
     ``storage`` is sdbox, mdbox or maildir. ``capability``, when set, is what the server announces instead of its own
     list; that hides extensions, it does not switch them off. ``special_use`` creates the folders of ``SPECIAL_USE``.
+    Personal folders are below ``prefix``, whose last character is between levels (``/`` without one); ``shared`` is the
+    prefix of a namespace that all users share, none when empty.
     ``extra`` is further configuration, appended as it is.
     """
 
     storage: str = "sdbox"
     capability: str | None = None
     special_use: bool = True
+    prefix: str = ""
+    shared: str = ""
     extra: str = ""
 
 
@@ -49,6 +53,12 @@ def render(site: Site, options: DovecotOptions, version: tuple[int, int]) -> str
     """The configuration file for a Dovecot of this major and minor version."""
     dialect = _dialect_2_4 if version >= (2, 4) else _dialect_2_3
     parts = [dialect(site, options), _common(site), _namespace(options), _services(site)]
+    if options.shared:
+        # Dovecot 2.4 has a setting of its own for each half of 2.3's mail location.
+        place = f"mail_path = {site.directory}/shared"
+        if version < (2, 4):
+            place = f"location = {options.storage}:{site.directory}/shared"
+        parts.append(_shared_namespace(options, place))
     if options.capability is not None:
         parts.append(f"imap_capability = {options.capability}")
     return "\n".join([*parts, options.extra, ""])
@@ -123,7 +133,17 @@ def _namespace(options: DovecotOptions) -> str:
         f"  mailbox {name} {{\n    auto = subscribe\n    special_use = {use}\n  }}"
         for name, use in special.items()
     )
-    return f"namespace inbox {{\n  inbox = yes\n  separator = /\n{mailboxes}\n}}\n"
+    names = f"  prefix = {options.prefix}\n  separator = {_separator(options)}"
+    return f"namespace inbox {{\n  inbox = yes\n{names}\n{mailboxes}\n}}\n"
+
+
+def _shared_namespace(options: DovecotOptions, place: str) -> str:
+    names = f"  prefix = {options.shared}\n  separator = {_separator(options)}"
+    return f"namespace shared {{\n  type = public\n{names}\n  {place}\n  list = yes\n}}\n"
+
+
+def _separator(options: DovecotOptions) -> str:
+    return options.prefix[-1:] or "/"
 
 
 def _services(site: Site) -> str:
