@@ -1,4 +1,4 @@
-r"""What may be sent: building command lines, and the allow-list every line is held against before the socket.
+r"""What may be sent: the commands, and the allow-list every line is held against before the socket.
 
 mailsync reads and does not touch: folders are opened by EXAMINE, bodies fetched by BODY.PEEK (RFC 3501 sections 6.3.2
 and 6.4.5), so no command of this list changes anything on a mail server. Arguments with CR, LF or NUL would end the
@@ -7,6 +7,7 @@ command and begin another of the attacker's choice; they are refused here, whoev
 
 import re
 
+from mailsync_grpc import __version__
 from mailsync_grpc.errors import UnsafeArgumentError
 
 _FETCH_ITEM = (
@@ -23,8 +24,8 @@ _SASL_RESPONSE = re.compile(rb"[A-Za-z0-9+/=]*(?:\r\n)?|\*")
 _UNSAFE = re.compile(rb"[\r\n\0]")
 _SECTION = re.compile(r"|HEADER|TEXT|[1-9]\d*(?:\.[1-9]\d*)*(?:\.(?:MIME|HEADER|TEXT))?")
 
-METADATA_ITEMS = b"UID FLAGS INTERNALDATE RFC822.SIZE"
-STRUCTURE_ITEMS = b"ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]"
+_METADATA_ITEMS = b"UID FLAGS INTERNALDATE RFC822.SIZE"
+_STRUCTURE_ITEMS = b"ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]"
 MAX_RANGES = 350
 """Ranges in one command line: at most 22 octets each, so that a line stays below the 8,000 that servers take."""
 
@@ -71,3 +72,78 @@ def section_item(section: str, offset: int, length: int) -> bytes:
 def section_fetch(uid: int, section: str, length: int) -> bytes:
     """Return the command that reads the first `length` octets of one message's `section`."""
     return b"UID FETCH %d (%s)" % (uid, section_item(section, 0, length))
+
+
+def introduction(capabilities: frozenset[str]) -> list[bytes]:
+    """Return what follows a login: ENABLE of CONDSTORE and QRESYNC (RFC 5161), ID (RFC 2971), where they are offered."""
+    lines = []
+    wanted = sorted({"CONDSTORE", "QRESYNC"} & capabilities)
+    if wanted and "ENABLE" in capabilities:
+        lines.append(f"ENABLE {' '.join(wanted)}".encode())
+    if "ID" in capabilities:
+        lines.append(b'ID ("name" "mailsync" "version" "%s")' % __version__.encode())
+    return lines
+
+
+def list_all(capabilities: frozenset[str]) -> bytes:
+    """Return the LIST of every folder, extended (RFC 5258, RFC 6154) where that is offered."""
+    if "LIST-EXTENDED" not in capabilities:
+        return b'LIST "" "*"'
+    uses = b" SPECIAL-USE" if "SPECIAL-USE" in capabilities else b""
+    return b'LIST "" "*" RETURN (SUBSCRIBED CHILDREN%s)' % uses
+
+
+def status(raw_name: bytes, capabilities: frozenset[str]) -> bytes:
+    """Return the STATUS of all counters that the server has. Raises UnsafeArgumentError as `quote` does."""
+    more = b" HIGHESTMODSEQ" if {"CONDSTORE", "QRESYNC"} & capabilities else b""
+    if "OBJECTID" in capabilities:
+        more += b" MAILBOXID"
+    return b"STATUS %s (MESSAGES UIDNEXT UIDVALIDITY%s)" % (quote(raw_name), more)
+
+
+def examine(raw_name: bytes) -> bytes:
+    """Return the EXAMINE of a folder. Raises UnsafeArgumentError as `quote` does."""
+    return b"EXAMINE " + quote(raw_name)
+
+
+def uid_fetch(uids: str, items: bytes) -> bytes:
+    """Return the UID FETCH of `items` for a sequence set of UIDs."""
+    return b"UID FETCH %s (%s)" % (uids.encode("ascii"), items)
+
+
+def changed_since(modseq: int, capabilities: frozenset[str], enabled: frozenset[str]) -> bytes:
+    """Return the FETCH of flags changed after `modseq` (RFC 7162), and of what vanished since where QRESYNC is on."""
+    vanished = b" VANISHED" if "QRESYNC" in enabled else b""
+    return b"%s (CHANGEDSINCE %d%s)" % (uid_fetch("1:*", flag_items(capabilities)), modseq, vanished)
+
+
+def uid_search(criteria: str, capabilities: frozenset[str]) -> bytes:
+    """Return the UID SEARCH of ASCII criteria, whose answer is in ranges where the server can (RFC 4731)."""
+    if not criteria.isascii():
+        raise UnsafeArgumentError("search criteria must be ASCII")
+    returning = b"RETURN (ALL) " if "ESEARCH" in capabilities else b""
+    return b"UID SEARCH " + returning + criteria.encode()
+
+
+def flag_items(capabilities: frozenset[str]) -> bytes:
+    """Return the FETCH items of a message's flags, and of its labels on Gmail."""
+    return b"UID FLAGS X-GM-LABELS" if "X-GM-EXT-1" in capabilities else b"UID FLAGS"
+
+
+def minimal_items(capabilities: frozenset[str]) -> bytes:
+    """Return the FETCH items of flags and lasting ids."""
+    return b" ".join((b"UID FLAGS", *_id_items(capabilities)))
+
+
+def metadata_items(capabilities: frozenset[str]) -> bytes:
+    """Return the FETCH items of all metadata, in the order that `metadata` reads at its fastest."""
+    return b" ".join((_METADATA_ITEMS, *_id_items(capabilities), _STRUCTURE_ITEMS))
+
+
+def _id_items(capabilities: frozenset[str]) -> list[bytes]:
+    items = []
+    if "OBJECTID" in capabilities:
+        items.append(b"EMAILID")
+    if "X-GM-EXT-1" in capabilities:
+        items.append(b"X-GM-MSGID X-GM-LABELS")
+    return items

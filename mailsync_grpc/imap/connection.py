@@ -12,14 +12,12 @@ import contextlib
 import re
 import time
 from collections.abc import Sequence
-from typing import Self
 
-from mailsync_grpc import __version__
 from mailsync_grpc.errors import ImapRefusedError, UnsafeArgumentError
 from mailsync_grpc.imap import commands
-from mailsync_grpc.imap.answer import untagged_text
 from mailsync_grpc.imap.auth import Credentials
-from mailsync_grpc.imap.channel import Channel, PendingFetch
+from mailsync_grpc.imap.authenticated import AuthenticatedConnection
+from mailsync_grpc.imap.channel import PendingFetch
 from mailsync_grpc.imap.endpoint import Endpoint, Policy
 from mailsync_grpc.imap.fetch import (
     MAX_UID,
@@ -40,10 +38,8 @@ from mailsync_grpc.imap.listing import (
     parse_list,
     parse_namespaces,
     parse_search,
-    parse_server,
     parse_status,
     parse_vanished,
-    parse_words,
 )
 from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.imap.session import open_session
@@ -58,87 +54,18 @@ _PIPELINED = 100
 """Commands sent before their answers are read; more could fill both sides' socket buffers and block for ever."""
 
 
-class Connection:
-    """An authenticated connection. Made by `connect`."""
+class Connection(AuthenticatedConnection):
+    """A connection that reads folders and their messages. Made by `connect`."""
 
     def __init__(self, wire: Wire) -> None:
-        self._channel = Channel(wire)
-        self._capabilities = self._read_capabilities()
-        self._enabled: frozenset[str] = frozenset()
+        super().__init__(wire)
         self._open = b""
-        self._server = ""
-
-    # What is known of the server and the selected folder.
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """What the server offers after the login, in upper case."""
-        return self._capabilities
-
-    @property
-    def enabled(self) -> frozenset[str]:
-        """Extensions switched on by ENABLE (RFC 5161), in upper case."""
-        return self._enabled
-
-    @property
-    def server(self) -> str:
-        """Name and version of the server's software as it says (RFC 2971), empty when it does not."""
-        return self._server
-
-    @property
-    def has_lasting_ids(self) -> bool:
-        """Whether the server has ids of messages that stay when they move (RFC 8474, Gmail)."""
-        return not self._capabilities.isdisjoint({"OBJECTID", "X-GM-EXT-1"})
-
-    @property
-    def condstore(self) -> bool:
-        """Whether mod-sequences are told (RFC 7162), which QRESYNC includes."""
-        return not self._enabled.isdisjoint({"CONDSTORE", "QRESYNC"})
-
-    @property
-    def exists(self) -> int:
-        """Messages in the selected folder as last announced."""
-        return self._channel.exists
-
-    @property
-    def folder_dirty(self) -> bool:
-        """Whether the server announced, since EXAMINE, a change or removal that was not asked for."""
-        return self._channel.dirty
-
-    @property
-    def closed(self) -> bool:
-        """Whether the connection can no longer be used."""
-        return self._channel.wire.closed
-
-    @property
-    def lease(self) -> Lease:
-        """What the connection may still ask of its host."""
-        return self._channel.wire.lease
-
-    @property
-    def bytes_received(self) -> int:
-        """Octets received, inside TLS."""
-        return self._channel.wire.bytes_received
-
-    @property
-    def bytes_sent(self) -> int:
-        """Octets sent, inside TLS."""
-        return self._channel.wire.bytes_sent
-
-    @property
-    def commands(self) -> int:
-        """Commands sent."""
-        return self._channel.wire.commands
 
     # Folders.
 
     def list_folders(self) -> list[ListedFolder]:
         """Return all folders in the server's order, with special uses and subscriptions where the server tells them."""
-        returning = b""
-        if "LIST-EXTENDED" in self._capabilities:
-            uses = b" SPECIAL-USE" if "SPECIAL-USE" in self._capabilities else b""
-            returning = b" RETURN (SUBSCRIBED CHILDREN%s)" % uses
-        return parse_list(self._channel.run(b'LIST "" "*"' + returning))
+        return parse_list(self._channel.run(commands.list_all(self._capabilities)))
 
     def status(self, raw_names: list[bytes]) -> list[FolderStatus | None]:
         """Return the counters of each folder, about one round trip in all; None for one that the server refuses.
@@ -153,7 +80,7 @@ class Connection:
 
     def examine(self, raw_name: bytes) -> Selected:
         """Open a folder without the right to change it (RFC 3501 section 6.3.2)."""
-        command = b"EXAMINE " + commands.quote(raw_name)
+        command = commands.examine(raw_name)
         self._channel.reset(0)
         self._open = b""
         with self._channel.closing_on_breach():
@@ -180,13 +107,13 @@ class Connection:
 
     def fetch_flags(self, uids: UidSet | str) -> FlagListing:
         """Return UID and flags of the messages in `uids`, a set or `n:*` for every UID from n on."""
-        items = self._flag_items()
+        items = commands.flag_items(self._capabilities)
         if isinstance(uids, UidSet):
             return parse_flags(self._fetch(uids, items).read(), uids)
         first = _FROM.fullmatch(uids)
         if first is None:
             raise UnsafeArgumentError("a range of UIDs is written n:*")
-        answer = self._channel.run(b"UID FETCH %s (%s)" % (uids.encode("ascii"), items))
+        answer = self._channel.run(commands.uid_fetch(uids, items))
         return parse_flags(answer, UidSet.span(int(first[1]), MAX_UID))
 
     def fetch_changes(self, modseq: int) -> FlagChanges:
@@ -194,10 +121,7 @@ class Connection:
 
         With QRESYNC also the UIDs that are gone since then (section 3.2.6), perhaps among many that never were.
         """
-        vanished = b" VANISHED" if "QRESYNC" in self._enabled else b""
-        answer = self._channel.run(
-            b"UID FETCH 1:* (%s) (CHANGEDSINCE %d%s)" % (self._flag_items(), modseq, vanished)
-        )
+        answer = self._channel.run(commands.changed_since(modseq, self._capabilities, self._enabled))
         with self._channel.closing_on_breach():
             return FlagChanges(parse_flags(answer, UidSet.span(1, MAX_UID)), parse_vanished(answer))
 
@@ -210,13 +134,11 @@ class Connection:
 
         So the next request can be on its way before the last answer is parsed.
         """
-        return self._fetch(
-            uids, b" ".join((commands.METADATA_ITEMS, *self._id_items(), commands.STRUCTURE_ITEMS))
-        )
+        return self._fetch(uids, commands.metadata_items(self._capabilities))
 
     def request_minimal(self, uids: UidSet) -> PendingFetch:
         """Send a FETCH of flags and lasting ids only, for `parse_minimal(pending.read(), uids)`."""
-        return self._fetch(uids, b" ".join((b"UID FLAGS", *self._id_items())))
+        return self._fetch(uids, commands.minimal_items(self._capabilities))
 
     def fetch_section(self, uid: int, section: str, offset: int, length: int) -> bytes:
         """Return at most `length` octets of a body section from `offset`, empty at its end.
@@ -249,74 +171,19 @@ class Connection:
 
     def uid_search(self, criteria: str) -> UidSet:
         """Return the UIDs that match `criteria` (RFC 3501 section 6.4.4, ASCII)."""
-        if not criteria.isascii():
-            raise UnsafeArgumentError("search criteria must be ASCII")
-        returning = b"RETURN (ALL) " if "ESEARCH" in self._capabilities else b""
+        command = commands.uid_search(criteria, self._capabilities)
         with self._channel.closing_on_breach():
-            return parse_search(self._channel.run(b"UID SEARCH " + returning + criteria.encode()))
-
-    # The connection itself.
-
-    def introduce(self) -> None:
-        """Enable CONDSTORE and QRESYNC, say who we are, where the server takes it; some give no service without ID."""
-        lines = []
-        wanted = sorted({"CONDSTORE", "QRESYNC"} & self._capabilities)
-        if wanted and "ENABLE" in self._capabilities:
-            lines.append(f"ENABLE {' '.join(wanted)}".encode())
-        if "ID" in self._capabilities:
-            lines.append(b'ID ("name" "mailsync" "version" "%s")' % __version__.encode())
-        answer = self._channel.gather(self._channel.send(lines))
-        self._enabled |= parse_words(answer, "ENABLED") or frozenset()
-        self._server = parse_server(answer) or ""
-
-    def noop(self) -> None:
-        """Let the server announce what changed; `exists` and `folder_dirty` then say."""
-        self._channel.run(b"NOOP")
-
-    def logout(self) -> None:
-        """Say goodbye and close, whatever the server makes of it."""
-        self._channel.log_out()
-
-    def close(self) -> None:
-        """Close the socket at once."""
-        self._channel.wire.shutdown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.logout()
+            return parse_search(self._channel.run(command))
 
     # Sending and reading.
 
-    def _read_capabilities(self) -> frozenset[str]:
-        """Take the list that came with the login, or ask; what was offered before the login counts no more."""
-        known = self._channel.wire.untagged_responses.get("CAPABILITY")
-        if known:
-            return frozenset(untagged_text(known[-1]).upper().split())
-        return parse_words(self._channel.run(b"CAPABILITY"), "CAPABILITY") or frozenset()
-
-    def _flag_items(self) -> bytes:
-        return b"UID FLAGS X-GM-LABELS" if "X-GM-EXT-1" in self._capabilities else b"UID FLAGS"
-
-    def _id_items(self) -> list[bytes]:
-        items = []
-        if "OBJECTID" in self._capabilities:
-            items.append(b"EMAILID")
-        if "X-GM-EXT-1" in self._capabilities:
-            items.append(b"X-GM-MSGID X-GM-LABELS")
-        return items
-
     def _fetch(self, uids: UidSet, items: bytes) -> PendingFetch:
-        pieces = (str(piece).encode("ascii") for piece in uids.chunks(commands.MAX_RANGES))
-        return PendingFetch(self._channel, uids, [b"UID FETCH %s (%s)" % (piece, items) for piece in pieces])
+        pieces = uids.chunks(commands.MAX_RANGES)
+        return PendingFetch(self._channel, uids, [commands.uid_fetch(str(piece), items) for piece in pieces])
 
     def _status_line(self, raw_name: bytes) -> bytes:
-        more = b" HIGHESTMODSEQ" if {"CONDSTORE", "QRESYNC"} & self._capabilities else b""
-        if "OBJECTID" in self._capabilities:
-            more += b" MAILBOXID"
         try:
-            return b"STATUS %s (MESSAGES UIDNEXT UIDVALIDITY%s)" % (commands.quote(raw_name), more)
+            return commands.status(raw_name, self._capabilities)
         except UnsafeArgumentError:
             return b""
 
