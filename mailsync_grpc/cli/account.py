@@ -55,6 +55,15 @@ AccountArgument = Annotated[
     str, typer.Argument(metavar="ACCOUNT", help="Its id, such as work.", show_default=False)
 ]
 StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+IdOption = Annotated[
+    str,
+    typer.Option("--id", help="Id of the account, such as work; made up when left out.", show_default=False),
+]
+CaFileOption = Annotated[
+    Path | None,
+    typer.Option(help="PEM file of authorities to trust instead of the system's.", show_default=False),
+]
+TryOption = Annotated[bool, typer.Option("--try", help="Only log in and list folders; keep nothing.")]
 
 
 @app.command("add")
@@ -63,18 +72,10 @@ def add(
     session: Session,
     host: Annotated[str, typer.Option(help="Mail server.", show_default=False)],
     username: Annotated[str, typer.Option(help="Login name.", show_default=False)],
-    account_id: Annotated[
-        str,
-        typer.Option(
-            "--id", help="Id of the account, such as work; made up when left out.", show_default=False
-        ),
-    ] = "",
+    account_id: IdOption = "",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: 993 for TLS, 143 else.")] = 0,
     security: Annotated[Security, typer.Option(help="Plaintext needs the operator's leave.")] = Security.TLS,
-    ca_file: Annotated[
-        Path | None,
-        typer.Option(help="PEM file of authorities to trust instead of the system's.", show_default=False),
-    ] = None,
+    ca_file: CaFileOption = None,
     name: NameOption = None,
     email: EmailOption = None,
     label: LabelOption = [],  # noqa: B006  typer copies it
@@ -83,9 +84,7 @@ def add(
     window: WindowOption = None,
     mode: ModeOption = None,
     password_stdin: StdinOption = False,
-    try_only: Annotated[
-        bool, typer.Option("--try", help="Only log in and list folders; keep nothing.")
-    ] = False,
+    try_only: TryOption = False,
     wait: Annotated[bool, typer.Option(help="Show the first sync until it is done.")] = True,
 ) -> None:
     """Register a mail account and sync it.

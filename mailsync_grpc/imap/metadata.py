@@ -9,13 +9,9 @@ whatever else was sound, and never disturbs its neighbours.
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
-from mailsync_grpc.imap.answer import (
-    MalformedError,
-    Node,
-    split_answer,
-    unquote,
-)
+from mailsync_grpc.imap.answer import MalformedError, Node, split_answer, unquote
 from mailsync_grpc.imap.bodystructure import MAX_DEPTH, Parts, TooDeepError, parts_of, read_parts
 from mailsync_grpc.imap.fetch import MAX_UID, fetch_attributes, flags_in, flags_of, number_of, uid_of
 from mailsync_grpc.imap.header_text import header_text, message_id, message_ids, parse_date
@@ -66,6 +62,24 @@ _NO_PARTS = Parts((), (), truncated=False)
 _Addresses = tuple[Address, ...]
 
 
+class _Told(NamedTuple):
+    """What a response says of a message, literals in place but nothing decoded; `addresses` from From to Bcc."""
+
+    uid: int
+    flags: Flags
+    internal_date: str
+    size: int
+    email_id: str
+    date: str
+    subject: str
+    addresses: list[_Addresses]
+    in_reply_to: str
+    message_id: str
+    fields: str
+    parts: Parts
+    partial: Partial | None
+
+
 def parse_metadata(answer: bytes, asked: UidSet | None = None) -> list[FetchedMessage]:
     """Return the messages of a metadata answer by ascending UID, without those outside `asked` when it is given."""
     lines, literals = split_answer(answer)
@@ -104,52 +118,39 @@ def _merged(uid: int, known: FetchedMessage | None, attributes: dict[str, Node])
     return _irregular_message(uid, flags_in(attributes) or NO_FLAGS, attributes)
 
 
-def _message(
-    uid: int,
-    flags: Flags,
-    internal_date: str,
-    size: int,
-    email_id: str,
-    date: str,
-    subject: str,
-    lists: list[_Addresses],
-    in_reply_to: str,
-    identifier: str,
-    fields: str,
-    parts: Parts,
-    partial: Partial | None,
-) -> FetchedMessage:
-    """Return the message of which a response said this, literals in place but nothing decoded."""
-    too_long = max(map(len, lists)) > MAX_ADDRESSES
-    from_, sender, reply_to, to, cc, bcc = [found[:MAX_ADDRESSES] for found in lists] if too_long else lists
-    references, submitted = _split_fields(fields)
-    answered = message_ids(in_reply_to)
+def _message(told: _Told) -> FetchedMessage:
+    parts = told.parts
+    too_long = max(map(len, told.addresses)) > MAX_ADDRESSES
+    lists = [found[:MAX_ADDRESSES] for found in told.addresses] if too_long else told.addresses
+    from_, sender, reply_to, to, cc, bcc = lists
+    references, submitted = _split_fields(told.fields)
+    answered = message_ids(told.in_reply_to)
     report, report_parts = None, None
     if parts.report or submitted:
         report, report_parts = first_report(parts.report, auto_submitted(submitted[:_MEMO_SIZE]), answered)
     envelope = Envelope(
-        parse_date(internal_date),
-        size,
-        header_text(subject),
+        parse_date(told.internal_date),
+        told.size,
+        header_text(told.subject),
         from_,
         sender,
         reply_to,
         to,
         cc,
         bcc,
-        message_id(identifier),
+        message_id(told.message_id),
         answered,
-        parse_date(date),
-        header_text(date)[:_MAX_RAW_DATE],
-        email_id,
+        parse_date(told.date),
+        header_text(told.date)[:_MAX_RAW_DATE],
+        told.email_id,
         message_ids(references),
         parts.text_parts,
         parts.attachments,
-        partial,
+        told.partial,
         parts.truncated or too_long,
         report,
     )
-    return FetchedMessage(uid, flags, envelope, report_parts)
+    return FetchedMessage(told.uid, told.flags, envelope, report_parts)
 
 
 def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMessage:
@@ -157,7 +158,7 @@ def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMe
     uid, flags, internal_date, size, email_id, date, subject = groups[:7]
     in_reply_to, identifier, structure, fields = groups[13:]
     parts, partial = _parts(lambda: read_parts(structure, literals))
-    return _message(
+    told = _Told(
         int(uid),
         _flags(flags),
         internal_date,
@@ -172,6 +173,7 @@ def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMe
         parts,
         partial,
     )
+    return _message(told)
 
 
 def _flags(wire: str) -> Flags:
@@ -237,14 +239,14 @@ def _split_fields(text: str) -> tuple[str, str]:
 
 def _irregular_message(uid: int, flags: Flags, attributes: dict[str, Node]) -> FetchedMessage:
     parts, partial = _parts(lambda: parts_of(attributes.get("BODYSTRUCTURE")))
-    told = attributes.get("ENVELOPE")
-    told = told if isinstance(told, list) else []
-    if len(told) < 10:
+    envelope = attributes.get("ENVELOPE")
+    envelope = envelope if isinstance(envelope, list) else []
+    if len(envelope) < 10:
         partial = _BAD_ENVELOPE
-    told = [*told, *[None] * 10]
+    envelope = [*envelope, *[None] * 10]
     internal_date = attributes.get("INTERNALDATE")
-    date, subject, in_reply_to, identifier = (_string(told[index]) for index in (0, 1, 8, 9))
-    return _message(
+    date, subject, in_reply_to, identifier = (_string(envelope[index]) for index in (0, 1, 8, 9))
+    told = _Told(
         uid,
         flags,
         internal_date if isinstance(internal_date, str) else "",
@@ -252,13 +254,14 @@ def _irregular_message(uid: int, flags: Flags, attributes: dict[str, Node]) -> F
         email_id_of(attributes),
         date,
         subject,
-        [_node_addresses(field) for field in told[2:8]],
+        [_node_addresses(field) for field in envelope[2:8]],
         in_reply_to,
         identifier,
         _header_fields(attributes),
         parts,
         partial,
     )
+    return _message(told)
 
 
 def _string(node: Node) -> str:
