@@ -20,6 +20,7 @@ from mailsync_grpc.config import Config
 from mailsync_grpc.server.supervisor import Supervisor, pause, verdict
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.v1 import account_pb2, account_service_pb2, event_service_pb2, system_service_pb2
+from tests.support.cli import mailsync
 from tests.support.service import Service, Stubs, running, wait_for
 
 PATIENCE = 30.0
@@ -87,14 +88,8 @@ def test_rules_and_dashboard_name_only_metrics_that_exist() -> None:
 
 def test_double_start(service: Service) -> None:
     assert service.process is not None
-    second = subprocess.run(
-        ["mailsync", "serve", "--data-dir", str(service.data / "data"), "--listen", "127.0.0.1:0"],
-        env=os.environ | {"MAILSYNC_METRICS": "off"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    data = str(service.data / "data")
+    second = mailsync("serve", "--data-dir", data, "--listen", "127.0.0.1:0", "--metrics", "off")
     assert second.returncode != 0
     assert str(service.process.pid) in second.stderr
     assert "grpc_server_started_total" in scrape(service)
@@ -105,13 +100,7 @@ def test_an_address_that_cannot_be_listened_on_is_named(
     tmp_path: Path, service: Service, listen: str
 ) -> None:
     listen = service.address if listen.endswith(":1") else listen
-    refused = subprocess.run(
-        ["mailsync", "serve", "--data-dir", str(tmp_path), "--listen", listen, "--metrics", "off"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    refused = mailsync("serve", "--data-dir", str(tmp_path), "--listen", listen, "--metrics", "off")
     assert refused.returncode == 2
     said = [line for line in refused.stderr.splitlines() if "master key made" not in line]
     assert len(said) == 1, refused.stderr
