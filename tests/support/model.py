@@ -39,7 +39,9 @@ SETTINGS = SyncSettings(batch_size=4, flags_window=5)
 names = st.sampled_from((*LASTING, *PASSING))
 # Messages change more often than folders.
 kinds = st.sampled_from([*Kind, *OF_MESSAGES, *OF_MESSAGES])
-changes = st.builds(Change, kinds, names, st.integers(0, 12), st.integers(1, 5), names)
+passing = st.sampled_from(PASSING)
+renames = st.builds(Change, st.just(Kind.RENAME_FOLDER), passing, target=passing)
+changes = st.builds(Change, kinds, names, st.integers(0, 12), st.integers(1, 5), names) | renames
 MIDNIGHT = NEWEST.replace(hour=0, minute=0)
 windows = st.sampled_from(
     (
@@ -88,8 +90,8 @@ class MailboxModel(RuleBasedStateMachine):
         """Open an empty mailbox, for one example."""
         raise NotImplementedError
 
-    @initialize(history=st.integers(0, 12), meanwhile=st.just([]) | moments)
-    def begin(self, history: int, meanwhile: list[tuple[int, Change]]) -> None:
+    @initialize(history=st.integers(0, 12), meanwhile=st.just([]) | moments, nested=st.booleans())
+    def begin(self, history: int, meanwhile: list[tuple[int, Change]], nested: bool) -> None:
         """Mirror a mailbox that has mail already, and changes while it is read for the first time."""
         mailbox, self.server = self._open.enter_context(self.stage())
         self.client = SecondClient(mailbox)
@@ -98,7 +100,8 @@ class MailboxModel(RuleBasedStateMachine):
         self.told, self.position = Telling(), 0
         self.meanwhile = deque(meanwhile)
         self.server.always(b"", self._between)
-        self.client.make(Change(Kind.CREATE_FOLDER, "Work"))
+        for folder in ("Work", "Work/Inner") if nested else ("Work",):
+            self.client.make(Change(Kind.CREATE_FOLDER, folder))
         for folder in self.client.folders:
             self.client.make(Change(Kind.APPEND, folder, many=history))
         self.mirror.settle()
@@ -198,15 +201,15 @@ class MailboxModel(RuleBasedStateMachine):
         """
         self.meanwhile.clear()
         newest = {
-            name: 0 if progress.modseq else self._newest(folder)
-            for name, folder, progress in self._mirrored()
+            folder.id: 0 if progress.modseq else self._newest(folder)
+            for _, folder, progress in self._mirrored()
         }
         self.mirror.poll()
         for name, folder, _ in self._mirrored():
             if not (folder.error_reason or self.mirror.sync.backoff.failures):
                 stored, held = self.mirror.flags(name), held_inside(self.mirror, name)
                 assert stored.keys() == held.keys()
-                low = newest.get(name, 0)
+                low = newest.get(folder.id, 0)
                 assert _from(low, stored) == _from(low, held)
 
     def _newest(self, folder: Folder) -> int:

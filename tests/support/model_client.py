@@ -9,7 +9,7 @@ from mailsync_grpc.cli.demo.mailbox import deliveries
 from tests.support.mail import AnyMailbox
 
 LASTING = ("INBOX", "Sent")
-PASSING = ("Work", "Ärger & Co")
+PASSING = ("Work", "Ärger & Co", "Work/Inner", "Ärger & Co/Inner")
 
 
 class Kind(Enum):
@@ -24,15 +24,19 @@ class Kind(Enum):
     CREATE_FOLDER = auto()
     DELETE_FOLDER = auto()
     RECREATE_FOLDER = auto()
+    RENAME_FOLDER = auto()
 
 
-OF_FOLDERS = (Kind.CREATE_FOLDER, Kind.DELETE_FOLDER, Kind.RECREATE_FOLDER)
+OF_FOLDERS = (Kind.CREATE_FOLDER, Kind.DELETE_FOLDER, Kind.RECREATE_FOLDER, Kind.RENAME_FOLDER)
 OF_MESSAGES = tuple(kind for kind in Kind if kind not in OF_FOLDERS)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`which` picks the message, counted round from the oldest; `many` is how many of them from there."""
+    """`which` picks the message, counted round from the oldest; `many` is how many of them from there.
+
+    A folder is renamed to `target`.
+    """
 
     kind: Kind
     folder: str
@@ -51,13 +55,20 @@ class SecondClient:
 
     def make(self, change: Change) -> None:
         """Make the change."""
-        if change.kind in OF_FOLDERS:
+        if change.kind is Kind.RENAME_FOLDER:
+            self._rename(change.folder, change.target)
+        elif change.kind in OF_FOLDERS:
             self._change_folders(change.kind, change.folder)
         elif {change.folder, change.target} <= self.folders:
             self._change_messages(change)
 
     def _change_folders(self, kind: Kind, name: str) -> None:
         if name in LASTING or (name in self.folders) == (kind is Kind.CREATE_FOLDER):
+            return
+        if not self._has_parent(name):
+            return
+        # What is left of a folder that was deleted from above others is not the same on all servers.
+        if kind is Kind.DELETE_FOLDER and self._branch(name) != {name}:
             return
         if kind is not Kind.CREATE_FOLDER:
             self.mailbox.delete_folder(name)
@@ -67,6 +78,22 @@ class SecondClient:
             self.folders.add(name)
         if kind is Kind.RECREATE_FOLDER:
             self.mailbox.deliver(deliveries(2, seed=next(self.seeds)), name)
+
+    def _rename(self, name: str, new: str) -> None:
+        """Rename the folder with those below it, where all names are of `PASSING` before and after."""
+        renamed = {old: new + old.removeprefix(name) for old in self._branch(name)}
+        if not renamed or not set(renamed.values()) <= set(PASSING) - self.folders or name in LASTING:
+            return
+        if self._has_parent(new) and not new.startswith(f"{name}/"):
+            self.mailbox.rename_folder(name, new)
+            self.folders = self.folders - renamed.keys() | set(renamed.values())
+
+    def _branch(self, name: str) -> set[str]:
+        return {folder for folder in self.folders if f"{folder}/".startswith(f"{name}/")}
+
+    def _has_parent(self, name: str) -> bool:
+        parent = name.rpartition("/")[0]
+        return not parent or parent in self.folders
 
     def _change_messages(self, change: Change) -> None:
         folder = change.folder
