@@ -86,15 +86,6 @@ def test_every_wrong_setting_has_a_line_of_its_own(tmp_path: Path) -> None:
     assert any(line.startswith("mailsync: workers: ") for line in done.stderr.splitlines())
 
 
-def test_serve_refuses_a_data_directory_in_use(stage: Stage) -> None:
-    directory = stage.service.data / "data"
-    done = mailsync("serve", "--data-dir", str(directory), "--listen", "127.0.0.1:0", "--metrics", "off")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert stage.service.process is not None
-    assert str(stage.service.process.pid) in done.stderr
-
-
 def test_accounts_are_listed_for_people_and_for_programs(stage: Stage) -> None:
     assert "work" in stage.run("account", "list").stdout
     (account,) = stage.objects("account", "list", "--label", "team=sales")
