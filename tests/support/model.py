@@ -98,6 +98,7 @@ class MailboxModel(RuleBasedStateMachine):
         self.mirror = Mirror(mailbox, SETTINGS)
         self._open.callback(self.mirror.close)
         self.told, self.position = Telling(), 0
+        self.identities: dict[int, bytes] = {}
         self.meanwhile = deque(meanwhile)
         self.server.always(b"", self._between)
         for folder in ("Work", "Work/Inner") if nested else ("Work",):
@@ -136,6 +137,14 @@ class MailboxModel(RuleBasedStateMachine):
         """Poll; make each change when so many commands were answered since the change before it."""
         self.meanwhile.extend(moments)
         self.mirror.poll()
+
+    @rule(several=st.lists(renames, min_size=1, max_size=5), moments=st.just([]) | moments)
+    def rename(self, several: list[Change], moments: list[tuple[int, Change]]) -> None:
+        """Rename folders one after the other, so that some exchange their names, and let a poll find out."""
+        self.come_to_rest()
+        for change in several:
+            self.client.make(change)
+        self.change_between_commands(moments)
 
     # The API's callers
 
@@ -224,16 +233,23 @@ class MailboxModel(RuleBasedStateMachine):
         for _ in range(2):
             self.mirror.clock.skipped += SETTINGS.full_interval
             self.mirror.poll()
-        assert {name for name in PASSING if self._stored(name)} == self.client.folders - set(LASTING)
+        assert {name for name in PASSING if self._stored(name)} == self.client.folders.keys() - set(LASTING)
         mirrored = self._mirrored()
         assert_agreed(self.mirror, *(name for name, _, _ in mirrored))
         assert all(progress.synced for _, _, progress in mirrored)
         assert all(run.state.ended for run in self.mirror.store.runs(self.mirror.account.no))
         self.nothing_is_told_twice()
+        self._keep_identities({self.client.folders[name]: folder.id for name, folder, _ in mirrored})
         for name, folder, _ in mirrored:
             assert self.told.present[folder.name] == set(self.mirror.flags(name))
             if self.mirror.settings.mode is SyncMode.FULL_METADATA:
                 assert not any(envelope.HasField("partial") for envelope in self.mirror.envelopes(name))
+
+    def _keep_identities(self, now: dict[int, bytes]) -> None:
+        """A folder that is mirrored from one rest to the next is the same one, whatever it is called."""
+        for number in self.identities.keys() & now.keys():
+            assert self.identities[number] == now[number]
+        self.identities = now
 
     @invariant()
     def nothing_is_told_twice(self) -> None:

@@ -9,7 +9,7 @@ from mailsync_grpc.cli.demo.mailbox import deliveries
 from tests.support.mail import AnyMailbox
 
 LASTING = ("INBOX", "Sent")
-PASSING = ("Work", "Ärger & Co", "Work/Inner", "Ärger & Co/Inner")
+PASSING = ("Work", "Ärger & Co", "Else", "Work/Inner", "Ärger & Co/Inner", "Else/Inner")
 
 
 class Kind(Enum):
@@ -47,10 +47,13 @@ class Change:
 
 @dataclass(slots=True)
 class SecondClient:
-    """Changes `mailbox` and knows which of its folders there are. What cannot be done then is not done."""
+    """Changes `mailbox` and knows which of its folders there are. What cannot be done then is not done.
+
+    `folders` numbers them by name: a renamed one keeps its number, one that is created again gets another.
+    """
 
     mailbox: AnyMailbox
-    folders: set[str] = field(default_factory=lambda: set(LASTING))
+    folders: dict[str, int] = field(default_factory=lambda: {name: -n for n, name in enumerate(LASTING)})
     seeds: Iterator[int] = field(default_factory=lambda: count(1))
 
     def make(self, change: Change) -> None:
@@ -59,7 +62,7 @@ class SecondClient:
             self._rename(change.folder, change.target)
         elif change.kind in OF_FOLDERS:
             self._change_folders(change.kind, change.folder)
-        elif {change.folder, change.target} <= self.folders:
+        elif {change.folder, change.target} <= self.folders.keys():
             self._change_messages(change)
 
     def _change_folders(self, kind: Kind, name: str) -> None:
@@ -72,21 +75,21 @@ class SecondClient:
             return
         if kind is not Kind.CREATE_FOLDER:
             self.mailbox.delete_folder(name)
-            self.folders.discard(name)
+            del self.folders[name]
         if kind is not Kind.DELETE_FOLDER:
             self.mailbox.create_folders(name)
-            self.folders.add(name)
+            self.folders[name] = next(self.seeds)
         if kind is Kind.RECREATE_FOLDER:
             self.mailbox.deliver(deliveries(2, seed=next(self.seeds)), name)
 
     def _rename(self, name: str, new: str) -> None:
         """Rename the folder with those below it, where all names are of `PASSING` before and after."""
         renamed = {old: new + old.removeprefix(name) for old in self._branch(name)}
-        if not renamed or not set(renamed.values()) <= set(PASSING) - self.folders or name in LASTING:
+        if not renamed or not set(renamed.values()) <= set(PASSING) - self.folders.keys() or name in LASTING:
             return
         if self._has_parent(new) and not new.startswith(f"{name}/"):
             self.mailbox.rename_folder(name, new)
-            self.folders = self.folders - renamed.keys() | set(renamed.values())
+            self.folders |= {renamed[old]: self.folders.pop(old) for old in renamed}
 
     def _branch(self, name: str) -> set[str]:
         return {folder for folder in self.folders if f"{folder}/".startswith(f"{name}/")}
