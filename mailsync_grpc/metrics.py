@@ -26,7 +26,7 @@ SYNC_BATCH_SECONDS = Histogram(
 )
 SYNC_MESSAGES = Counter(
     "mailsync_sync_messages_total",
-    "Messages whose change was stored, by kind (added, backfilled, flags, removed, evicted).",
+    "Messages whose change was stored, by kind (added, backfilled, moved, flags, removed, evicted).",
     ["kind"],
 )
 SYNC_POLLS = Counter(

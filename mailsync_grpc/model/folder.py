@@ -108,6 +108,7 @@ class FolderProgress:
     complete sync. `modseq` is HIGHESTMODSEQ at the beginning of the last complete look (RFC 7162), `uid_next` UIDNEXT
     likewise, both 0 when unknown and never more than hints. `window` is the window that was last applied. `tried` marks the
     software and the server with which partial records were last fetched (`sync.repair`), 0 when some never were.
+    `rebinding` says that the folder was renumbered and its messages may have an id from before, until it is synced again.
     """
 
     cursor: int = 0
@@ -123,3 +124,4 @@ class FolderProgress:
     uid_next: int = 0
     window: Window = EVERYTHING
     tried: int = 0
+    rebinding: bool = False

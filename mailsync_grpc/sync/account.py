@@ -31,10 +31,12 @@ from mailsync_grpc.store.base import Batch, ConflictError
 from mailsync_grpc.sync import retry
 from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.folders import FolderTree
+from mailsync_grpc.sync.moves import Transit
 from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.retry import Backoff
 from mailsync_grpc.sync.run_keeper import RunKeeper
 from mailsync_grpc.sync.scheduler import Lane, Plan
+from mailsync_grpc.sync.turn import Turn
 from mailsync_grpc.sync.visit import ElsewhereError, Visit
 
 LISTING_INTERVAL = 300.0
@@ -64,6 +66,7 @@ class AccountSync:
     backoff: Backoff = field(default_factory=Backoff)
     notes: dict[MirrorNo, FolderNotes] = field(default_factory=dict)
     as_of: dict[FolderNo, int] = field(default_factory=dict)
+    transit: Transit = field(default_factory=Transit)
     tree: FolderTree | None = None
     keeper: RunKeeper | None = None
 
@@ -219,8 +222,10 @@ class AccountSync:
         if due:
             self.next_poll = self.env.clock() + retry.jittered(account.settings.poll_interval, self.env.draw)
         visit = Visit(
-            *(self.env, account, connection, keeper, self.notes, self.as_of, self._tree),
-            *(self.next_poll, lane),
+            Turn(
+                *(self.env, account, connection, keeper, self.notes, self.as_of, self.transit, self._tree),
+                *(self.next_poll, lane),
+            )
         )
         try:
             return visit.run(due)

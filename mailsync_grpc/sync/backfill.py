@@ -22,8 +22,8 @@ from mailsync_grpc.model.changes import Backfilled, Change, FolderSynced, NewEnv
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage, Partial, PartialReason
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.sync.batching import Batching
-from mailsync_grpc.sync.bounce import announced
-from mailsync_grpc.sync.commit import Committer, is_husk
+from mailsync_grpc.sync.commit import Committer, Place, is_husk
+from mailsync_grpc.sync.identity import Identity
 
 _ENOUGH = 3
 """Messages that tell a server which is ill from a message that is."""
@@ -32,10 +32,10 @@ _REFUSED = Partial(PartialReason.REFUSED, "the server lists this message but doe
 
 @dataclass(slots=True)
 class Backfill:
-    """A slice of one folder's backfill. `batching` and `report_batching` outlive it.
+    """A slice of one folder's backfill, of its `history` or of what arrived since its first look.
 
-    `skipped` are the UIDs that were asked for and not given, `held` a batch with report parts still to be read. Without
-    `history` only what arrived since the folder's first look is fetched.
+    `batching` and `report_batching` outlive it. `skipped` are the UIDs that were asked for and not given, `held` a batch
+    with report parts still to be read.
     """
 
     state: Committer
@@ -81,7 +81,7 @@ class Backfill:
         if len(poison) >= _ENOUGH and not self.given:
             return None  # it is rather the server that is ill
         progress = self.state.progress
-        wanted = progress.pending if self.history else progress.arriving
+        wanted = progress.pending - progress.arriving if self.history else progress.arriving
         waiting = wanted - under_way - self.skipped - poison
         batch = waiting.highest(min(self.state.account.settings.batch_size, self.batching.limit))
         return self.state.request(batch) if batch else None
@@ -135,29 +135,31 @@ class Backfill:
     def _commit(self, messages: list[NewEnvelope], settled: UidSet, gone: int = 0) -> None:
         progress = self.state.progress
         pending, stored = progress.pending - settled, progress.stored + len(messages)
-        changes = self._announced(messages)
+        changes, sources = self._told(messages)
         finished = not pending and not progress.synced
         if finished:
             changes.append(FolderSynced(self.state.folder.key, stored))
         self.state.commit(
             changes,
             len(messages),
+            sources=sources,
             pending=pending,
             arriving=progress.arriving - settled,
             stored=stored,
             synced=progress.synced or finished,
+            rebinding=progress.rebinding and not finished,
             expected_exists=(progress.expected_exists or 0) - gone,
         )
 
-    def _announced(self, messages: list[NewEnvelope]) -> list[Change]:
+    def _told(self, messages: list[NewEnvelope]) -> tuple[list[Change], list[Place]]:
         """History is told as one range event; mail that came after the first look is told one by one."""
-        arriving = self.state.progress.arriving
-        history = tuple(message for message in messages if message.uid not in arriving)
-        changes: list[Change] = [Backfilled(self.state.folder.key, history)] if history else []
-        for message in messages:
-            if message.uid in arriving:
-                changes += announced(self.state.folder.key, message)
-        return changes
+        state, arriving = self.state, self.state.progress.arriving
+        history = [message for message in messages if message.uid not in arriving]
+        if state.progress.rebinding:
+            history = Identity(state).rebound(history)
+        told: list[Change] = [Backfilled(state.folder.key, tuple(history))] if history else []
+        changes, sources = Identity(state).news([message for message in messages if message.uid in arriving])
+        return [*told, *changes], sources
 
     def _settle_skipped(self) -> None:
         """Ask once more in a folder opened anew, where what is not listed has gone."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from mailsync_grpc import metrics
@@ -14,33 +14,29 @@ from mailsync_grpc.imap.minimal import NOT_FETCHED, listed_messages, parse_minim
 from mailsync_grpc.imap.report import MAX_OCTETS
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import (
-    Backfilled,
     Change,
-    EnvelopeAdded,
-    EnvelopesEvicted,
-    EnvelopesRemoved,
-    FlagsChanged,
     FolderChanged,
     FolderReset,
     NewEnvelope,
 )
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage
 from mailsync_grpc.model.evidence import envelope_id
-from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress
 from mailsync_grpc.model.ids import ID_BYTES, RandomBytes
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.model.window import SyncMode
 from mailsync_grpc.store.base import Batch, ConflictError, Store
 from mailsync_grpc.sync import bounce
+from mailsync_grpc.sync.counting import count
+from mailsync_grpc.sync.moves import Transit
 from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.runs import ActiveRun
 from mailsync_grpc.sync.window import older
 
+Place = tuple[FolderKey, FolderProgress]
 T = TypeVar("T")
 
-LATEST_ARRIVAL = 3_600.0
-"""Seconds; mail announced later than this after its INTERNALDATE did not arrive just now."""
 _REPORTS_AT_ONCE = 100
 """Messages whose parts are in memory at a time: two of 64 KiB each at the worst."""
 _NOTHING = UidSet()
@@ -58,6 +54,7 @@ class Committer:
     the folder each commit also writes the run's counts. `mode` labels the metrics; `changed` tells whether any event was committed;
     `listing` is the last list of flags, kept where it says all that is stored of a message. `left_out` are messages that
     were fetched since the last commit and found to be older than the window takes; the next commit moves them outside.
+    `transit` is what is on its way between the account's folders.
     """
 
     store: Store
@@ -70,6 +67,7 @@ class Committer:
     now: Callable[[], int]
     random: RandomBytes
     run: ActiveRun | None = None
+    transit: Transit = field(default_factory=Transit)
     mode: str = "incremental"
     changed: bool = False
     listing: FlagListing | None = None
@@ -93,11 +91,18 @@ class Committer:
             raise RenumberedError(f"{self.folder.name} was renumbered since its look")
 
     def commit(
-        self, changes: Sequence[Change], arrived: int = 0, *, outside: UidSet | None = None, **progress: Any
+        self,
+        changes: Sequence[Change],
+        arrived: int = 0,
+        *,
+        sources: Sequence[Place] = (),
+        outside: UidSet | None = None,
+        **progress: Any,
     ) -> None:
         """Commit `changes` and the progress fields given, of which `arrived` messages count for the run.
 
-        `outside` replaces what the window leaves out.
+        `sources` are the folders that messages moved here from, with their new progress. `outside` replaces what the
+        window leaves out.
         """
         if self.minimal:
             progress["tried"] = 0  # what is stored now has no metadata yet
@@ -106,7 +111,7 @@ class Committer:
             pending, arriving = after.pending - self.left_out, after.arriving - self.left_out
             after = replace(after, pending=pending, arriving=arriving)
             outside = (self.outside if outside is None else outside) | self.left_out
-        self._apply(self.folder, changes, after, arrived, outside)
+        self._apply(self.folder, changes, after, arrived, outside, sources)
 
     def renew(self, change: FolderChanged | FolderReset, progress: FolderProgress | None = None) -> None:
         """Commit the folder's next record, and new progress with it."""
@@ -200,11 +205,12 @@ class Committer:
         progress: FolderProgress,
         arrived: int,
         outside: UidSet | None,
+        sources: Sequence[Place] = (),
     ) -> None:
         with self.timed("commit"):
-            run = self._write(folder, changes, progress, arrived, outside)
+            run = self._write(folder, changes, ((folder.key, progress), *sources), arrived, outside)
         self.changed = self.changed or bool(changes)
-        _count(changes, self.now() / 1_000)
+        count(changes, self.now() / 1_000)
         if self.run is not None and run is not None:
             self.run.record = run
         self.progress = progress
@@ -215,16 +221,17 @@ class Committer:
         self,
         folder: Folder,
         changes: Sequence[Change],
-        progress: FolderProgress,
+        places: tuple[Place, ...],
         arrived: int,
         outside: UidSet | None,
     ) -> SyncRun | None:
+        pending = len(places[0][1].pending)
         while True:
-            run = self.run.advanced(folder, arrived, len(progress.pending), self.now()) if self.run else None
+            run = self.run.advanced(folder, arrived, pending, self.now()) if self.run else None
             batch = Batch(
                 self.account.key,
                 tuple(changes),
-                progress=((folder.key, progress),),
+                progress=places,
                 outside=((folder.key, outside),) if outside is not None else (),
                 run_progress=(run,) if run else (),
             )
@@ -260,27 +267,6 @@ def is_husk(envelope: Envelope) -> bool:
         or envelope.from_
         or envelope.to
     )
-
-
-def _count(changes: Sequence[Change], now: float) -> None:
-    for change in changes:
-        match change:
-            case EnvelopeAdded(message=message):
-                metrics.SYNC_MESSAGES.labels(kind="added").inc()
-                arrived = message.envelope.internal_date
-                # An old INTERNALDATE tells of an import or a copy, not of how late we are.
-                if arrived is not None and now - arrived < LATEST_ARRIVAL:
-                    metrics.DETECTION_DELAY.observe(max(0.0, now - arrived))
-            case Backfilled(messages=messages):
-                metrics.SYNC_MESSAGES.labels(kind="backfilled").inc(len(messages))
-            case FlagsChanged():
-                metrics.SYNC_MESSAGES.labels(kind="flags").inc()
-            case EnvelopesRemoved(uids=uids):
-                metrics.SYNC_MESSAGES.labels(kind="removed").inc(len(uids))
-            case EnvelopesEvicted(uids=uids):
-                metrics.SYNC_MESSAGES.labels(kind="evicted").inc(len(uids))
-            case _:
-                pass
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

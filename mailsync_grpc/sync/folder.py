@@ -96,7 +96,10 @@ class FolderSync:
                         f"{folder.name} is renumbered, or its name is another mailbox's now"
                     )
                 mirror = MirrorNo(state.store.allocate(Counter.MIRROR))
-                state.renew(FolderReset(_numbered(folder, answered, mirror), folder.key), FolderProgress())
+                state.renew(
+                    FolderReset(_numbered(folder, answered, mirror), folder.key),
+                    FolderProgress(rebinding=True),
+                )
             case plan.Validity.UNUSABLE:
                 raise FolderNotSelectableError(
                     f"{folder.display_name!r} has no UIDVALIDITY (RFC 3501 section 2.3.1.1), so its messages"
@@ -106,7 +109,8 @@ class FolderSync:
     def _settle_first_sync(self) -> None:
         progress = self.state.progress
         if not progress.synced and not progress.pending:
-            self.state.commit([FolderSynced(self.state.folder.key, progress.stored)], synced=True)
+            synced = FolderSynced(self.state.folder.key, progress.stored)
+            self.state.commit([synced], synced=True, rebinding=False)
 
     # Looks
 
@@ -198,6 +202,7 @@ class FolderSync:
         outside = self.state.outside if found.unknown else UidSet()
         found = diff.unsettled(found, self.state.progress, outside)
         self._change_flags(found.changed, listing)
+        Removals(self.state).take_back(listing.uids if complete is None else complete)
         keeper, missing, cut = WindowKeeper(self.state), found.missing, False
         if complete and view_is_cut(self.expected, complete, self.state.connection.exists):
             missing, cut = keeper.hide(missing, complete[0]), True

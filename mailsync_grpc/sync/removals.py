@@ -1,10 +1,12 @@
 """What a look did not show: asked for once more in a folder opened anew, and removed when it is gone.
 
-When that would be much of the folder at once, the brake holds it back until further looks agree (`brake`).
+When that would be much of the folder at once, the brake holds it back until further looks agree (`brake`). Where the
+account has other folders it may be in one of them by now: it is *leaving*, still listed, until that is known (`moves`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -38,8 +40,8 @@ class Removals:
         expected = (self.state.progress.expected_exists or 0) + arrived
         unshown = self._unshown(missing, expected) if missing else missing
         gone = self._believed(missing, unshown, expected - self.state.connection.exists)
-        for chunk in chunks(list(gone), REMOVAL_CHUNK):
-            self._commit(chunk)
+        if gone:
+            self._leave(gone)
         return len(missing) - len(gone)
 
     def _unshown(self, missing: UidSet, expected: int) -> UidSet:
@@ -68,16 +70,39 @@ class Removals:
             )
         return verdict.gone
 
-    def _complete_without(self, missing: UidSet) -> bool:
-        """Whether EXISTS is made up of other messages: something arrived since the folder was listed."""
-        listed = UidSet.of(self.state.list_flags("1:*").uids)
-        return len(listed) == self.state.connection.exists and missing - listed == missing
+    def take_back(self, listed: Iterable[int]) -> None:
+        """Keep those leaving messages that are listed after all."""
+        progress = self.state.progress
+        back = UidSet.of(uid for uid in listed if uid in progress.leaving) if progress.leaving else UidSet()
+        if back:
+            exists = (progress.expected_exists or 0) + len(back)
+            self.state.commit([], leaving=progress.leaving - back, expected_exists=exists)
 
-    def _commit(self, uids: Sequence[int]) -> None:
+    def remove_leaving(self) -> None:
+        """Remove what is leaving and was found nowhere else."""
+        for uids in chunks(list(self.state.progress.leaving), REMOVAL_CHUNK):
+            self._remove(uids, leaving=self.state.progress.leaving - UidSet.of(uids))
+
+    def _leave(self, gone: UidSet) -> None:
+        if self.state.transit.possible:
+            progress = self.state.progress
+            exists = (progress.expected_exists or 0) - len(gone)
+            self.state.commit([], leaving=progress.leaving | gone, expected_exists=exists)
+            return
+        for uids in chunks(list(gone), REMOVAL_CHUNK):
+            exists = (self.state.progress.expected_exists or 0) - len(uids)
+            self._remove(uids, expected_exists=exists)
+
+    def _remove(self, uids: Sequence[int], **progress: Any) -> None:
         state = self.state
         known = tuple(state.store.known(state.folder, uids)) if len(uids) <= KNOWN_LIMIT else ()
         state.commit(
             [EnvelopesRemoved(state.folder.key, UidSet.of(uids), known)],
             stored=state.progress.stored - len(uids),
-            expected_exists=(state.progress.expected_exists or 0) - len(uids),
+            **progress,
         )
+
+    def _complete_without(self, missing: UidSet) -> bool:
+        """Whether EXISTS is made up of other messages: something arrived since the folder was listed."""
+        listed = UidSet.of(self.state.list_flags("1:*").uids)
+        return len(listed) == self.state.connection.exists and missing - listed == missing

@@ -21,7 +21,7 @@ from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.store.base import Batch, Counter
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.sync.environment import Environment
-from mailsync_grpc.sync.visit import BACKFILL_SLICE
+from mailsync_grpc.sync.fetching import BACKFILL_SLICE
 from mailsync_grpc.sync.worker import Worker
 from tests.support.hostile import METADATA, HostileServer
 from tests.support.hostile_faults import meanwhile

@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mailsync_grpc.cli.demo.mailbox import messages
-from mailsync_grpc.model.changes import AccountChanged, FolderChanged, FolderChangeKind
-from mailsync_grpc.model.folder import MirrorNo, Selection
+from mailsync_grpc.model.changes import AccountChanged
 from mailsync_grpc.store.base import Batch, Counter
 from tests.support.agreement import assert_agreed
 from tests.support.hostile import METADATA, HostileServer
@@ -22,24 +21,6 @@ def mirror(hostile_mirror: Mirror) -> Mirror:
     """A mirror of 30 messages, not yet synced."""
     hostile_mirror.mailbox.deliver(messages(30))
     return hostile_mirror
-
-
-def deselect(mirror: Mirror) -> None:
-    """As the API does it: the old rows are out of reach under a new mirror."""
-    folder, _ = mirror.folder()
-    dropped = replace(
-        folder,
-        version=folder.version + 1,
-        selection=Selection.DESELECTED,
-        mirror=MirrorNo(mirror.store.allocate(Counter.MIRROR)),
-    )
-    mirror.store.apply(Batch(folder.account, (FolderChanged(dropped, FolderChangeKind.DESELECTED),)))
-
-
-def select(mirror: Mirror) -> None:
-    folder, _ = mirror.folder()
-    chosen = replace(folder, version=folder.version + 1, selection=Selection.SELECTED)
-    mirror.store.apply(Batch(folder.account, (FolderChanged(chosen, FolderChangeKind.SELECTED),)))
 
 
 def before_anything(_: Mirror) -> None:
@@ -57,13 +38,13 @@ def test_a_folder_deselected_during_a_look_is_mirrored_anew_once_selected_again(
     mirror: Mirror, hostile: HostileServer, stage: Callable[[Mirror], None]
 ) -> None:
     stage(mirror)
-    hostile.once(FLAGS, meanwhile(lambda: deselect(mirror)))
+    hostile.once(FLAGS, meanwhile(mirror.deselect))
     mirror.settle()
     assert mirror.flags() == {}
     assert mirror.folder()[1].expected_exists is None, (
         "what was seen of the old mirror says nothing of the new one"
     )
-    select(mirror)
+    mirror.select("INBOX")
     mirror.settle()
     assert_agreed(mirror)
 
@@ -71,10 +52,10 @@ def test_a_folder_deselected_during_a_look_is_mirrored_anew_once_selected_again(
 def test_a_folder_deselected_during_its_backfill_keeps_nothing_of_it(
     mirror: Mirror, hostile: HostileServer
 ) -> None:
-    hostile.once(METADATA, meanwhile(lambda: deselect(mirror)))
+    hostile.once(METADATA, meanwhile(mirror.deselect))
     mirror.settle()
     assert (mirror.flags(), mirror.folder()[1].pending.ranges) == ({}, ())
-    select(mirror)
+    mirror.select("INBOX")
     mirror.settle()
     assert_agreed(mirror)
 
@@ -103,7 +84,7 @@ def test_a_folder_that_its_server_calls_sent_no_more_leaves_the_mirror(
 def test_only_folders_that_are_looked_at_count_as_stale(mirror: Mirror) -> None:
     mirror.settle()
     assert set(mirror.sync.as_of) == {mirror.folder(name)[0].no for name in ("INBOX", "Sent")}
-    deselect(mirror)
+    mirror.deselect()
     mirror.poll()
     assert set(mirror.sync.as_of) == {mirror.folder("Sent")[0].no}
     account = mirror.store.account("test")

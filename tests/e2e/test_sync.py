@@ -12,7 +12,8 @@ from mailsync_grpc.cli.demo.mailbox import deliveries, messages
 from mailsync_grpc.model.run import RunKind, RunState
 from mailsync_grpc.store.base import Applied, Batch
 from tests.e2e.conftest import SHARP
-from tests.support.mail import AnyMailbox
+from tests.support.agreement import assert_agreed
+from tests.support.mail import AnyMailbox, letters
 from tests.support.mirror import Mirror, kinds
 
 
@@ -130,14 +131,14 @@ def test_arrival_plus_expunge(mirror: Mirror) -> None:
     assert mirror.same_as_server(), "EXISTS is what it was, the UIDs are not"
 
 
-def test_uidvalidity_epoch(mirror: Mirror) -> None:
+def test_recreate_folder(mirror: Mirror) -> None:
+    """Another folder under an old name: its messages are other ones, and no new mail."""
     mirror.mailbox.create_folders("Projects")
     mirror.mailbox.deliver(messages(5), "Projects")
     mirror.settle()
     mirror.select("Projects")
     mirror.settle()
-    assert len(mirror.flags("Projects")) == 5
-    before = mirror.head
+    before, known = mirror.head, mirror.ids("Projects")
     mirror.mailbox.delete_folder("Projects")
     mirror.mailbox.create_folders("Projects")
     mirror.mailbox.deliver(messages(3, seed=2), "Projects")
@@ -146,6 +147,37 @@ def test_uidvalidity_epoch(mirror: Mirror) -> None:
     told = kinds(mirror.events(before))
     assert told.count("folder_reset") == 1
     assert "envelope_added" not in told, "a renumbered folder is no new mail"
+    assert not {*known.values()} & {*mirror.ids("Projects").values()}
+
+
+def test_uidvalidity_epoch(mirror: Mirror) -> None:
+    """The same messages under other numbers, as after a restore: each keeps its id, and none is new mail."""
+    mirror.mailbox.create_folders("Projects", "Aside")
+    mirror.mailbox.deliver(letters(120), "Projects")
+    mirror.settle()
+    mirror.select("Projects")
+    mirror.settle()
+    before, known = mirror.head, mirror.ids("Projects")
+    mirror.mailbox.copy("30:*", "Aside", "Projects")
+    mirror.mailbox.delete_folder("Projects")
+    mirror.mailbox.create_folders("Projects")
+    mirror.mailbox.copy("1:*", "Projects", "Aside")
+    mirror.poll()
+    assert mirror.same_as_server("Projects")
+    told = kinds(mirror.events(before))
+    assert told.count("folder_reset") == told.count("folder_synced") == 1
+    assert told.count("backfilled") == 1
+    assert "envelope_added" not in told
+    assert mirror.ids("Projects") == {uid - 29: known[uid] for uid in range(30, 121)}
+    place = mirror.store.locate(mirror.account.no, known[120])
+    assert place is not None
+    assert place.uid == 91
+    while mirror.store.purge(50):
+        pass
+    assert len(mirror.store.twins(mirror.account.no, [known[120][:5]])) == 1
+    mirror.mailbox.deliver(messages(1), "Projects")
+    mirror.poll()
+    assert_agreed(mirror, "INBOX", "Sent", "Projects")
 
 
 def test_a_killed_worker_resumes_its_backfill_without_loss_or_repetition(mirror: Mirror) -> None:

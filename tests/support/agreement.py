@@ -14,12 +14,16 @@ def assert_agreed(mirror: Mirror, *folders: str) -> None:
     for folder in folders or ("INBOX", "Sent"):
         assert mirror.flags(folder) == held_inside(mirror, folder)
         assert mirror.folder(folder)[0].error_reason == ""
-        assert not mirror.folder(folder)[1].pending
+        progress = mirror.folder(folder)[1]
+        assert [*progress.pending, *progress.arriving, *progress.leaving] == []
+        assert not progress.rebinding
+        assert progress.stored == len(mirror.flags(folder))
     assert Replayer(mirror.store).catch_up() == listed(mirror.store)
     told = Counter(
-        (event.folder, event.envelope_added.envelope.uid_validity, event.envelope_added.envelope.uid)
+        (event.folder, envelope.uid_validity, envelope.uid)
         for event in mirror.events()
-        if event.HasField("envelope_added")
+        for envelope in (event.envelope_added.envelope, event.envelope_moved.envelope)
+        if envelope.uid
     )
     assert set(told.values()) <= {1}
 

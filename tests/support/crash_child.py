@@ -20,7 +20,7 @@ from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
-from mailsync_grpc.sync import account, brake, removals, retry, visit, worker
+from mailsync_grpc.sync import account, brake, fetching, removals, retry, worker
 from mailsync_grpc.sync.environment import Environment
 from tests.support.mirror import POLICY
 
@@ -29,7 +29,7 @@ PURGED_ROWS = 3
 
 def hurry() -> None:
     """Shorten every wait of the sync and cut its work small."""
-    visit.BACKFILL_SLICE = 0.02
+    fetching.BACKFILL_SLICE = 0.02
     account.LISTING_INTERVAL, account.CONFLICT_DELAY = 0.1, 0.01
     retry.NETWORK_BASE, retry.NETWORK_CAP = 0.01, 0.05
     worker.TOUCH_INTERVAL = 0.1

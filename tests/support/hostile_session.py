@@ -25,7 +25,7 @@ FULL = CONDSTORE + " QRESYNC"
 OBJECT_IDS = FULL + " OBJECTID"
 BAD = Reply(completion=b"BAD not understood")
 ABSENT = Reply(completion=b"NO [NONEXISTENT] no such folder")
-_ITEM = re.compile(r"BODY\.PEEK\[[^\]]*\](?:<\d+\.\d+>)?|[A-Z0-9.]+")
+_ITEM = re.compile(r"BODY\.PEEK\[[^\]]*\](?:<\d+\.\d+>)?|[A-Z0-9.-]+")
 _FETCH = re.compile(r"(\S+) \(([^)]*(?:\([^)]*\)[^)]*)*)\)(?: \(CHANGEDSINCE (\d+)( VANISHED)?\))?")
 _SECTION = re.compile(r"BODY\.PEEK\[(HEADER|TEXT|[\d.]*)\]<(\d+)\.(\d+)>")
 _BEARER_USER = re.compile(r"(?:^user|^n,a)=([^\x01,]*)")
@@ -225,25 +225,25 @@ def _quoted(name: str) -> bytes:
     return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
+_ITEMS: dict[str, Callable[[HeldMessage], bytes]] = {
+    "FLAGS": lambda message: b"(" + " ".join(sorted(message.flags)).encode("latin-1") + b")",
+    "MODSEQ": lambda message: b"(%d)" % message.modseq,
+    "INTERNALDATE": lambda message: Time2Internaldate(message.date).encode("ascii"),
+    "RFC822.SIZE": lambda message: b"%d" % len(message.raw),
+    "EMAILID": lambda message: b"(M%d)" % message.number,
+    "X-GM-MSGID": lambda message: b"%d" % message.number,
+    "X-GM-LABELS": lambda _: b"()",
+    "ENVELOPE": lambda message: hostile_message.envelope(message.raw),
+    "BODYSTRUCTURE": lambda message: hostile_message.body_structure(message.raw),
+}
+
+
 def _item(name: str, uid: int, message: HeldMessage) -> bytes:
-    match name:
-        case "UID":
-            value = b"%d" % uid
-        case "FLAGS":
-            value = b"(" + " ".join(sorted(message.flags)).encode("latin-1") + b")"
-        case "MODSEQ":
-            value = b"(%d)" % message.modseq
-        case "INTERNALDATE":
-            value = Time2Internaldate(message.date).encode("ascii")
-        case "RFC822.SIZE":
-            value = b"%d" % len(message.raw)
-        case "ENVELOPE":
-            value = hostile_message.envelope(message.raw)
-        case "BODYSTRUCTURE":
-            value = hostile_message.body_structure(message.raw)
-        case _:
-            return _section(name, message.raw)
-    return name.encode("ascii") + b" " + value
+    if name == "UID":
+        return b"UID %d" % uid
+    if name in _ITEMS:
+        return name.encode("ascii") + b" " + _ITEMS[name](message)
+    return _section(name, message.raw)
 
 
 def _section(name: str, raw: bytes) -> bytes:

@@ -7,7 +7,7 @@ again is another folder, with a higher UIDVALIDITY, as RFC 3501 section 2.3.1.1 
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from itertools import count, islice
 
@@ -21,8 +21,11 @@ _CHANGE = re.compile(r"([+-]?)FLAGS(?:\.SILENT)? \((.*)\)")
 
 @dataclass(slots=True)
 class HeldMessage:
+    """A message; `number` is the server's own name for it, which copies share (RFC 8474 section 5.1)."""
+
     raw: bytes
     date: datetime
+    number: int
     flags: frozenset[str] = frozenset()
     modseq: int = 0
 
@@ -83,6 +86,7 @@ class HeldMail:
         self.delimiter = prefix[-1:] or "/"
         self.namespaces = f'* NAMESPACE (("{prefix}" "{self.delimiter}")) NIL NIL'.encode()
         self._validities = count(FIRST_VALIDITY)
+        self._numbers = count(1)
         self.folders = {"INBOX": HeldFolder(next(self._validities))}
         for name in SPECIAL_USES:
             self.folders[prefix + name] = HeldFolder(next(self._validities), f"\\{name}")
@@ -122,7 +126,7 @@ class HeldMail:
         self, messages: Iterable[bytes | Delivery], folder: str = "INBOX", uid: int | None = None
     ) -> int:
         with self.lock:
-            held = [_held(message) for message in messages]
+            held = [_held(message, next(self._numbers)) for message in messages]
             for message in held:
                 self.folders[folder].add(message, uid)
             return len(held)
@@ -152,17 +156,17 @@ class HeldMail:
     def copy(self, uids: str, target: str, folder: str = "INBOX") -> None:
         with self.lock:
             for message in list(self._in(folder, uids)):
-                self.folders[target].add(HeldMessage(message.raw, message.date, message.flags))
+                self.folders[target].add(replace(message))
 
     def _in(self, folder: str, uids: str) -> Iterator[HeldMessage]:
         held = self.folders[folder]
         return (held.messages[uid] for uid in held.within(uids))
 
 
-def _held(message: bytes | Delivery) -> HeldMessage:
+def _held(message: bytes | Delivery, number: int) -> HeldMessage:
     delivery = message if isinstance(message, Delivery) else Delivery(message)
     date = delivery.internal_date or datetime(2026, 3, 31, 12, tzinfo=UTC)
-    return HeldMessage(delivery.raw, date, frozenset(delivery.flags))
+    return HeldMessage(delivery.raw, date, number, frozenset(delivery.flags))
 
 
 def _span(part: str, last: int) -> tuple[int, int]:

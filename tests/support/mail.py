@@ -2,7 +2,7 @@
 
 import imaplib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, Self
@@ -13,6 +13,12 @@ from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.cli.demo.second_client import Delivery, mailbox_argument
 
 _DATED = re.compile(rb'UID (\d+) INTERNALDATE "\s*([^"]+)"')
+
+
+def letters(count: int) -> Iterator[bytes]:
+    """Yield small messages, each with a Message-ID of its own."""
+    for number in range(count):
+        yield b"From: ann@example.org\r\nMessage-ID: <%d@example.org>\r\n\r\nhello\r\n" % number
 
 
 class AnyMailbox(Protocol):

@@ -168,12 +168,17 @@ class Mirror:
         """Whether the folder holds the server's UIDs with the server's flags."""
         return self.flags(name) == self.mailbox.flags_by_uid(name)
 
+    def ids(self, name: str = "INBOX") -> dict[int, bytes]:
+        """Return the lasting id of each stored envelope of a folder, by UID."""
+        page = self.store.page(self.folder(name)[0], None, 100_000, 1 << 30, newest_first=False)
+        return {row.uid: row.envelope_id for row in page.rows}
+
     def select(self, name: str) -> None:
         """Choose the folder for sync, as an API call does."""
         folder, _ = self.folder(name)
         self._choose(replace(folder, selection=Selection.SELECTED), FolderChangeKind.SELECTED)
 
-    def deselect(self, name: str) -> None:
+    def deselect(self, name: str = "INBOX") -> None:
         """Choose that the folder is not synced, as an API call does; what was stored of it is out of reach."""
         folder, _ = self.folder(name)
         mirror = MirrorNo(self.store.allocate(Counter.MIRROR))

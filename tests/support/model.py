@@ -5,6 +5,7 @@ whose rule for every command lets the second client act after that command was a
 which is where other programs act. After each quiet point replay(log) == store == server.
 """
 
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -51,6 +52,7 @@ windows = st.sampled_from(
         *(Window(since=int((MIDNIGHT - timedelta(days)).timestamp())) for days in (-1, 0, 1)),
     )
 )
+moves = st.builds(Change, st.just(Kind.MOVE), names, st.integers(0, 12), st.integers(1, 5), names)
 moments = st.lists(st.tuples(st.integers(0, 9), changes), min_size=1, max_size=6)
 
 
@@ -225,6 +227,29 @@ class MailboxModel(RuleBasedStateMachine):
         """The UID from which a poll compares flags."""
         account = self.mirror.account.no
         return min(self.mirror.store.newest_uids(account, folder.mirror, SETTINGS.flags_window), default=0)
+
+    @rule(change=moves)
+    def move_undisturbed(self, change: Change) -> None:
+        """A message that no other is like keeps its id when it moves between two folders that are mirrored."""
+        self.come_to_rest()
+        mirrored = [name for name, _, _ in self._mirrored()]
+        if change.folder == change.target or not {change.folder, change.target} <= set(mirrored):
+            return
+        alike = Counts(kept for name in mirrored for kept in self._evidence(name).values() if kept)
+        evidence, known = self._evidence(change.folder), self.mirror.ids(change.folder)
+        self.client.make(change)
+        self.poll_undisturbed()
+        gone = known.keys() - self.mirror.ids(change.folder).keys()
+        assert gone or not known
+        kept = {known[uid] for uid in gone if alike[evidence[uid]] == 1}
+        assert kept <= set(self.mirror.ids(change.target).values())
+
+    def _evidence(self, name: str) -> dict[int, tuple[object, ...]]:
+        """What tells each stored message of a folder from others, by UID; empty where nothing does."""
+        return {
+            each.uid: (each.message_id, each.size, each.internal_date.seconds) if each.message_id else ()
+            for each in self.mirror.envelopes(name)
+        }
 
     @rule()
     def come_to_rest(self) -> None:
