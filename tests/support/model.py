@@ -87,6 +87,7 @@ class MailboxModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._open = ExitStack()
+        self.known_whole = True
 
     def stage(self) -> AbstractContextManager[Stage]:
         """Open an empty mailbox, for one example."""
@@ -166,6 +167,8 @@ class MailboxModel(RuleBasedStateMachine):
 
     @rule(mode=st.sampled_from(SyncMode))
     def change_mode(self, mode: SyncMode) -> None:
+        # What minimal mode stores has no evidence in its id, also once its metadata was fetched.
+        self.known_whole = self.known_whole and mode is SyncMode.FULL_METADATA
         self.mirror.set_mode(mode)
 
     @rule(window=windows, then_poll=st.booleans())
@@ -233,7 +236,8 @@ class MailboxModel(RuleBasedStateMachine):
         """A message that no other is like keeps its id when it moves between two folders that are mirrored."""
         self.come_to_rest()
         mirrored = [name for name, _, _ in self._mirrored()]
-        if change.folder == change.target or not {change.folder, change.target} <= set(mirrored):
+        there = {change.folder, change.target} <= set(mirrored) and change.folder != change.target
+        if not (there and self.known_whole and self.mirror.settings.window.whole):
             return
         alike = Counts(kept for name in mirrored for kept in self._evidence(name).values() if kept)
         evidence, known = self._evidence(change.folder), self.mirror.ids(change.folder)
