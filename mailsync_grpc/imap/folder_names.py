@@ -31,7 +31,8 @@ _SENT_NAMES = frozenset(
     for name in """
     Sent|Sent Items|SentItems|Sent-Items|Sent_Items|Sent Messages|Sent Msgs|Sent Mail|Sent-Mail|Sent_Mail|Sent Mails
     Sent Objects|Sent Email|Sent Emails|Sent E-Mails|Sentmail|Outbox Sent|Mail Sent|My Sent Mail
-    Gesendet|Gesendete Objekte|Gesendete Elemente|Gesendete Nachrichten|Gesendete Mails|Gesendete E-Mails|Gesendete Post|Versendet
+    Gesendet|Gesendete Objekte|Gesendete Elemente|Gesendete Nachrichten|Gesendete Mails|Gesendete E-Mails
+    Gesendete Post|Versendet
     Envoyé|Envoyés|Éléments envoyés|Messages envoyés|Courrier envoyé|Courriers envoyés|Courriels envoyés|Objets envoyés
     Mails envoyés|E-mails envoyés|Envoyes|Elements envoyes|Messages envoyes|Bidalitakoak|Bidalita
     Enviados|Elementos enviados|Mensajes enviados|Correo enviado|Correos enviados|Elements enviats|Enviats

@@ -1,7 +1,8 @@
 """Listing an account's folders and committing what differs; `rename`, `naming` and `tree` decide, this runs.
 
-A folder that is nowhere in a listing, under no other name either, is remembered and is removed only when the next complete listing does not show
-it either. What was remembered is lost with the process, which merely costs one more listing.
+A folder that is nowhere in a listing, under no other name either, is remembered and is removed only when the next
+complete listing does not show it either. What was remembered is lost with the process, which merely costs one more
+listing.
 """
 
 from collections.abc import Iterator
