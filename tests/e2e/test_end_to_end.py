@@ -243,26 +243,34 @@ def _replayed(stubs: Stubs, account: str, folder: str) -> dict[int, frozenset[st
     """Fold an account's events into each UID's flags, re-reading what BACKFILLED says, as any client must."""
     envelopes = listed(stubs, folder)
     state: dict[int, frozenset[str]] = {}
-    for event in (event for event in _events(stubs, account) if event.folder == folder):
-        match event.WhichOneof("payload"):
-            case "envelope_added":
-                state[event.envelope_added.envelope.uid] = flag_names(event.envelope_added.envelope.flags)
-            case "flags_changed":
-                state[event.flags_changed.uid] = flag_names(event.flags_changed.flags)
-            case "envelopes_removed":
-                for r in event.envelopes_removed.uids:
-                    for uid in range(r.first, r.last + 1):
-                        del state[uid]
-            case "backfilled":
-                for r in event.backfilled.uids:
-                    # What was read again may be gone by now, which a later event then tells.
-                    state |= {
-                        uid: flag_names(envelopes[uid].flags) if uid in envelopes else frozenset()
-                        for uid in range(r.first, r.last + 1)
-                    }
-            case _:
-                pass
+    for event in _events(stubs, account):
+        if event.envelope_moved.from_folder == folder:
+            del state[event.envelope_moved.from_uid]
+        if event.folder == folder:
+            _fold(event, state, envelopes)
     return state
+
+
+def _fold(
+    event: event_pb2.Event, state: dict[int, frozenset[str]], envelopes: dict[int, envelope_pb2.Envelope]
+) -> None:
+    match event.WhichOneof("payload"):
+        case "envelope_added" | "envelope_moved" as arrived:
+            envelope = getattr(event, arrived).envelope
+            state[envelope.uid] = flag_names(envelope.flags)
+        case "flags_changed":
+            state[event.flags_changed.uid] = flag_names(event.flags_changed.flags)
+        case "envelopes_removed":
+            for r in event.envelopes_removed.uids:
+                for uid in range(r.first, r.last + 1):
+                    del state[uid]
+        case "backfilled":
+            for r in event.backfilled.uids:
+                # What was read again may be gone by now, which a later event then tells.
+                state |= {
+                    uid: flag_names(envelopes[uid].flags) if uid in envelopes else frozenset()
+                    for uid in range(r.first, r.last + 1)
+                }
 
 
 def _change(mailbox: Mailbox, rng: random.Random) -> None:

@@ -9,7 +9,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
-from mailsync_grpc.model.changes import AccountRemoved, EnvelopesRemoved
+from mailsync_grpc.model.changes import AccountRemoved, EnvelopeMoved, EnvelopesRemoved
+from mailsync_grpc.model.evidence import MoveEvidence
 from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import Batch
@@ -88,6 +89,21 @@ async def test_a_filter_passes_exactly_what_it_names(api: Api) -> None:
     assert await seen(accounts=["accounts/b"], types=[added]) == [(other.folder.name, "envelope_added")]
     kinds = [kind for _, kind in await seen(exclude_backfill=True, folders=[inbox.folder.name])]
     assert kinds == ["account_changed", "folder_changed", "envelope_added"]
+
+
+@pytest.mark.parametrize(("wanted", "times"), [("INBOX", 1), ("Sent", 1), ("Archive", 0)])
+async def test_a_move_passes_a_filter_on_either_of_its_folders(api: Api, wanted: str, times: int) -> None:
+    boxes = {name: Mailbox.make(api.store, name=name) for name in ("INBOX", "Sent", "Archive")}
+    inbox, sent, message = boxes["INBOX"], boxes["Sent"], message_of(7)
+    inbox.add(message)
+    evidence = MoveEvidence.MESSAGE_ID_SIZE_DATE
+    change = EnvelopeMoved(inbox.folder.key, 7, sent.folder.key, message._replace(uid=3), evidence)
+    api.store.apply(Batch(inbox.account.key, (change,)))
+    only = pb.EventFilter(folders=[boxes[wanted].folder.name], types=[event_pb2.EVENT_TYPE_ENVELOPE_MOVED])
+    async with watching(api, oldest=OLDEST, filter=only, heartbeat_interval=Duration(seconds=1)) as watcher:
+        events = await watcher.until(head(api))
+    places = [(each.envelope_moved.from_folder, each.envelope_moved.from_uid, each.folder) for each in events]
+    assert places == [(inbox.folder.name, 7, sent.folder.name)] * times
 
 
 async def test_shares_divide_the_accounts_and_leave_none_out(api: Api) -> None:
