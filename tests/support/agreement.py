@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from mailsync_grpc.v1 import event_pb2
 from tests.support.mirror import Mirror
 from tests.support.replay import Replayer, listed
 
@@ -67,3 +68,8 @@ def added(mirror: Mirror, after: int = 0) -> list[int]:
 def removed(mirror: Mirror, after: int = 0) -> int:
     """How many events after a revision told of removed messages."""
     return sum(event.HasField("envelopes_removed") for event in mirror.events(after))
+
+
+def moved(mirror: Mirror, after: int) -> list[event_pb2.EnvelopeMoved]:
+    """The moves told after a revision."""
+    return [event.envelope_moved for event in mirror.events(after) if event.HasField("envelope_moved")]

@@ -135,6 +135,13 @@ class Mirror:
                 return
         raise AssertionError("the account never came to rest")
 
+    def sync_also(self, *folders: str) -> None:
+        """Settle with these folders chosen, too."""
+        self.settle()
+        for folder in folders:
+            self.select(folder)
+        self.settle()
+
     def poll(self) -> None:
         """Let the poll interval pass and take the turns that it brings."""
         self.clock.skipped += 2 * self.settings.poll_interval
