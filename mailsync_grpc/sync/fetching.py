@@ -84,6 +84,7 @@ class Fetching:
         return bool(state.progress.arriving)
 
     def _fetch(self, state: Committer, *, history: bool) -> None:
+        WindowKeeper(state).confine()
         Backfill(state, state.notes.batching, state.notes.report_batching, history).run(self._more)
         WindowKeeper(state).balance()  # what was gone made room
 

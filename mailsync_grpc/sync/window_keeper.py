@@ -81,6 +81,19 @@ class WindowKeeper:
             return state.connection.uid_search(windows.search_since(bound, margin))
         return None
 
+    def confine(self) -> None:
+        """Leave out pending messages that minimal mode would store without a date, as an account's change of mode finds them.
+
+        What full mode took for perhaps inside was to be decided by the dates that it fetches. Raises RenumberedError.
+        """
+        if not self.state.minimal or self.state.bound() is None:
+            return
+        self.state.reopen()
+        progress, found = self.state.progress, self._searched()
+        beyond = UidSet() if found is None else progress.pending - found
+        if beyond:
+            self._evict(UidSet(), waiting=beyond)
+
     # Messages that leave
 
     def evict_older(self) -> None:

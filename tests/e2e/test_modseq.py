@@ -6,11 +6,11 @@ import pytest
 
 from mailsync_grpc.cli.demo.mailbox import messages
 from tests.support.agreement import added, assert_agreed, removed
+from tests.support.dying import Crash, dying_after
 from tests.support.hostile import HostileServer
 from tests.support.hostile_faults import Fault, meanwhile, rewriting
 from tests.support.hostile_session import CONDSTORE, FULL
 from tests.support.mirror import Mirror
-from tests.support.model import Crash, dying_after
 
 HINTED = pytest.mark.parametrize("hostile", [FULL, CONDSTORE], indirect=True, ids=["qresync", "condstore"])
 WHOLE = rb"UID FETCH 1:\* \(UID FLAGS\)$"

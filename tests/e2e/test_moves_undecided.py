@@ -48,21 +48,9 @@ def test_an_arrival_is_told_though_the_folder_it_may_be_from_fails(
     assert_agreed(pair)
 
 
-def test_a_move_is_told_when_the_connection_broke_between_its_two_looks(
-    pair: Mirror, hostile: HostileServer
-) -> None:
-    before, known = pair.head, pair.ids()
-    pair.mailbox.move("3", "Sent")
-    hostile.once(b'EXAMINE "Sent"', leaving())
-    pair.poll()
-    pair.poll()
-    assert [move.from_uid for move in moved(pair, before)] == [3]
-    assert pair.ids("Sent")[6] == known[3]
-    assert_agreed(pair)
-
-
-def test_a_move_is_told_when_the_worker_died_between_its_two_looks(
-    pair: Mirror, hostile: HostileServer
+@pytest.mark.parametrize("worker_dies", [False, True], ids=["connection_broke", "worker_died"])
+def test_a_move_is_told_though_its_two_looks_were_torn_apart(
+    pair: Mirror, hostile: HostileServer, worker_dies: bool
 ) -> None:
     before, known = pair.head, pair.ids()
     pair.mailbox.move("3", "Sent")
@@ -70,7 +58,8 @@ def test_a_move_is_told_when_the_worker_died_between_its_two_looks(
     pair.poll()
     assert list(pair.folder()[1].leaving) == [3]
     assert pair.folder()[1].stored == 30, "it is listed until it is told"
-    pair.restart()
+    if worker_dies:
+        pair.restart()
     pair.poll()
     assert [move.from_uid for move in moved(pair, before)] == [3]
     assert pair.ids("Sent")[6] == known[3]

@@ -14,8 +14,8 @@ from mailsync_grpc.cli.demo.mailbox import NEWEST, deliveries, messages
 from mailsync_grpc.cli.demo.second_client import Delivery
 from mailsync_grpc.model.window import EVERYTHING, SyncMode, Window
 from tests.support.agreement import added, assert_agreed, backfilled, evicted, removed
+from tests.support.dying import Crash, dying_after
 from tests.support.mirror import Mirror, kinds
-from tests.support.model import Crash, dying_after
 
 BOUND = datetime(2026, 3, 12, tzinfo=UTC)
 SINCE = Window(since=int(BOUND.timestamp()))

@@ -7,13 +7,10 @@ which is where other programs act. After each quiet point replay(log) == store =
 
 from collections import Counter as Counts
 from collections import deque
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
 from typing import NamedTuple
-from unittest.mock import patch
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -25,8 +22,9 @@ from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind, SyncRun
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo, Selection
 from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.model.window import EVERYTHING, SyncMode, Window
-from mailsync_grpc.store.base import Applied, Batch, Counter, Store
+from mailsync_grpc.store.base import Batch, Counter
 from tests.support.agreement import assert_agreed, held_inside
+from tests.support.dying import Crash, dying_after
 from tests.support.hostile import FaultyServer
 from tests.support.hostile_faults import Reply
 from tests.support.mail import AnyMailbox
@@ -61,24 +59,6 @@ class Stage(NamedTuple):
 
     mailbox: AnyMailbox
     server: FaultyServer
-
-
-class Crash(BaseException):
-    """Stands for the end of the process: nothing in the sync may catch it."""
-
-
-@contextmanager
-def dying_after(store: Store, commits: int) -> Iterator[None]:
-    """Let the store's `apply` raise Crash after so many batches that were committed."""
-    apply, left = store.apply, count(commits, -1)
-
-    def dying(batch: Batch) -> Applied:
-        if next(left) <= 0:
-            raise Crash
-        return apply(batch)
-
-    with patch.object(store, "apply", dying):
-        yield
 
 
 class MailboxModel(RuleBasedStateMachine):
