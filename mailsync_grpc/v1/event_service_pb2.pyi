@@ -89,7 +89,9 @@ class EventFilter(_message.Message):
     """How much of the envelopes in events and snapshots; unspecified means FULL."""
     @_builtins.property
     def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only of these accounts, accounts/{account}; empty means all the caller may see."""
+        """Only of these accounts, accounts/{account}; empty means all the caller may see. A name stands for whichever account bears
+        it: one that is deleted and made anew goes on under the filter.
+        """
 
     @_builtins.property
     def folders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -107,7 +109,9 @@ class EventFilter(_message.Message):
 
     @_builtins.property
     def account_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Only of accounts that bear all these labels."""
+        """Only of accounts that bear all these labels. An account that begins to is told by account_visible, one that no longer does
+        by account_hidden.
+        """
 
     def __init__(
         self,
@@ -215,6 +219,7 @@ class WatchEventsRequest(_message.Message):
     OLDEST_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     RESET_ON_COMPACTED_FIELD_NUMBER: _builtins.int
@@ -222,9 +227,13 @@ class WatchEventsRequest(_message.Message):
     resume_token: _builtins.str
     """After the position of a token from a response, a list or an export, made under the same filter."""
     reset_on_compacted: _builtins.bool
-    """When the start position cannot be served any more: send a reset marker and a snapshot instead of OUT_OF_RANGE."""
+    """When the position cannot be served, at the start or later: send a reset marker and a snapshot instead of OUT_OF_RANGE, and
+    instead of FILTER_MISMATCH where the token tells of accounts the caller may see no more, or of fewer than now.
+    """
     label: _builtins.str
-    """What this stream is called in the server's live view, [a-z0-9-]{0,63}. Not a metric label."""
+    """What this stream is called in the server's live view and in its lag metrics, [a-z0-9-]{0,63}. The metrics keep apart as
+    many labels as the operator allows (64) and call all further ones "other".
+    """
     @_builtins.property
     def now(self) -> Global___StartNow:
         """After the newest event."""
@@ -236,6 +245,10 @@ class WatchEventsRequest(_message.Message):
     @_builtins.property
     def snapshot(self) -> Global___StartSnapshot:
         """With the current state."""
+
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """With the first event committed at or after this time. REVISION_COMPACTED when events of that time may no longer be kept."""
 
     @_builtins.property
     def filter(self) -> Global___EventFilter:
@@ -252,16 +265,17 @@ class WatchEventsRequest(_message.Message):
         oldest: Global___StartOldest | None = ...,
         resume_token: _builtins.str = ...,
         snapshot: Global___StartSnapshot | None = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
         filter: Global___EventFilter | None = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         reset_on_compacted: _builtins.bool = ...,
         label: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "now", b"now", "oldest", b"oldest", "resume_token", b"resume_token", "snapshot", b"snapshot", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "now", b"now", "oldest", b"oldest", "resume_token", b"resume_token", "since_time", b"since_time", "snapshot", b"snapshot", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "label", b"label", "now", b"now", "oldest", b"oldest", "reset_on_compacted", b"reset_on_compacted", "resume_token", b"resume_token", "snapshot", b"snapshot", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "label", b"label", "now", b"now", "oldest", b"oldest", "reset_on_compacted", b"reset_on_compacted", "resume_token", b"resume_token", "since_time", b"since_time", "snapshot", b"snapshot", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["now", "oldest", "resume_token", "snapshot"]  # noqa: Y015
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["now", "oldest", "resume_token", "snapshot", "since_time"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
 
@@ -419,7 +433,9 @@ Global___SnapshotChunk: _TypeAlias = SnapshotChunk  # noqa: Y015
 
 @_typing.final
 class SnapshotEnd(_message.Message):
-    """The current state is complete; events after the snapshot's start revision follow."""
+    """The current state is complete; events after the snapshot's start revision follow. What is counted is the whole snapshot, over
+    all the streams that it was resumed by.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -457,7 +473,7 @@ class Reset(_message.Message):
     FLOOR_REVISION_FIELD_NUMBER: _builtins.int
     HEAD_REVISION_FIELD_NUMBER: _builtins.int
     reason: _errors_pb2.ErrorReason.ValueType
-    """Why: REVISION_COMPACTED, REVISION_IN_FUTURE or STORE_EPOCH_CHANGED."""
+    """Why: REVISION_COMPACTED, REVISION_IN_FUTURE, STORE_EPOCH_CHANGED, or FILTER_MISMATCH when what the caller may see changed."""
     floor_revision: _builtins.int
     """Revision after which events are kept."""
     head_revision: _builtins.int
@@ -557,6 +573,7 @@ class GetEventLogRequest(_message.Message):
 
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
@@ -572,6 +589,10 @@ class GetEventLogRequest(_message.Message):
     partition: _builtins.int
     """The partition of the log to read; 0 with one partition."""
     @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """With the first event committed at or after this time."""
+
+    @_builtins.property
     def filter(self) -> Global___EventFilter:
         """Which events."""
 
@@ -580,16 +601,17 @@ class GetEventLogRequest(_message.Message):
         *,
         after_revision: _builtins.int = ...,
         resume_token: _builtins.str = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
         filter: Global___EventFilter | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         partition: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "filter", b"filter", "resume_token", b"resume_token", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "filter", b"filter", "resume_token", b"resume_token", "since_time", b"since_time", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "partition", b"partition", "resume_token", b"resume_token", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "partition", b"partition", "resume_token", b"resume_token", "since_time", b"since_time", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["after_revision", "resume_token"]  # noqa: Y015
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["after_revision", "resume_token", "since_time"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
 

@@ -81,7 +81,8 @@ func (GoodbyeReason) EnumDescriptor() ([]byte, []int) {
 // Which events to send; every condition that is set must hold. Coverage ranges do not depend on it.
 type EventFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only of these accounts, accounts/{account}; empty means all the caller may see.
+	// Only of these accounts, accounts/{account}; empty means all the caller may see. A name stands for whichever account bears
+	// it: one that is deleted and made anew goes on under the filter.
 	Accounts []string `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
 	// Only of these folders, and events of their accounts that belong to no folder; empty means all. A move matches by
 	// either of its folders.
@@ -94,7 +95,8 @@ type EventFilter struct {
 	ExcludeBackfill bool `protobuf:"varint,5,opt,name=exclude_backfill,json=excludeBackfill,proto3" json:"exclude_backfill,omitempty"`
 	// How much of the envelopes in events and snapshots; unspecified means FULL.
 	View EnvelopeView `protobuf:"varint,6,opt,name=view,proto3,enum=mailsync.v1.EnvelopeView" json:"view,omitempty"`
-	// Only of accounts that bear all these labels.
+	// Only of accounts that bear all these labels. An account that begins to is told by account_visible, one that no longer does
+	// by account_hidden.
 	AccountLabels map[string]string `protobuf:"bytes,7,rep,name=account_labels,json=accountLabels,proto3" json:"account_labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -356,14 +358,17 @@ type WatchEventsRequest struct {
 	//	*WatchEventsRequest_Oldest
 	//	*WatchEventsRequest_ResumeToken
 	//	*WatchEventsRequest_Snapshot
+	//	*WatchEventsRequest_SinceTime
 	Start isWatchEventsRequest_Start `protobuf_oneof:"start"`
 	// Which events.
 	Filter *EventFilter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Send a heartbeat when nothing was sent for this long, 1 s to 300 s; unset means 15 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,6,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	// When the start position cannot be served any more: send a reset marker and a snapshot instead of OUT_OF_RANGE.
+	// When the position cannot be served, at the start or later: send a reset marker and a snapshot instead of OUT_OF_RANGE, and
+	// instead of FILTER_MISMATCH where the token tells of accounts the caller may see no more, or of fewer than now.
 	ResetOnCompacted bool `protobuf:"varint,7,opt,name=reset_on_compacted,json=resetOnCompacted,proto3" json:"reset_on_compacted,omitempty"`
-	// What this stream is called in the server's live view, [a-z0-9-]{0,63}. Not a metric label.
+	// What this stream is called in the server's live view and in its lag metrics, [a-z0-9-]{0,63}. The metrics keep apart as
+	// many labels as the operator allows (64) and call all further ones "other".
 	Label         string `protobuf:"bytes,8,opt,name=label,proto3" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -442,6 +447,15 @@ func (x *WatchEventsRequest) GetSnapshot() *StartSnapshot {
 	return nil
 }
 
+func (x *WatchEventsRequest) GetSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Start.(*WatchEventsRequest_SinceTime); ok {
+			return x.SinceTime
+		}
+	}
+	return nil
+}
+
 func (x *WatchEventsRequest) GetFilter() *EventFilter {
 	if x != nil {
 		return x.Filter
@@ -494,6 +508,11 @@ type WatchEventsRequest_Snapshot struct {
 	Snapshot *StartSnapshot `protobuf:"bytes,4,opt,name=snapshot,proto3,oneof"`
 }
 
+type WatchEventsRequest_SinceTime struct {
+	// With the first event committed at or after this time. REVISION_COMPACTED when events of that time may no longer be kept.
+	SinceTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=since_time,json=sinceTime,proto3,oneof"`
+}
+
 func (*WatchEventsRequest_Now) isWatchEventsRequest_Start() {}
 
 func (*WatchEventsRequest_Oldest) isWatchEventsRequest_Start() {}
@@ -501,6 +520,8 @@ func (*WatchEventsRequest_Oldest) isWatchEventsRequest_Start() {}
 func (*WatchEventsRequest_ResumeToken) isWatchEventsRequest_Start() {}
 
 func (*WatchEventsRequest_Snapshot) isWatchEventsRequest_Start() {}
+
+func (*WatchEventsRequest_SinceTime) isWatchEventsRequest_Start() {}
 
 // One piece of a watch: events, or a control message, and the range of the log it covers.
 type WatchEventsResponse struct {
@@ -839,7 +860,8 @@ func (x *SnapshotChunk) GetEnvelopes() []*Envelope {
 	return nil
 }
 
-// The current state is complete; events after the snapshot's start revision follow.
+// The current state is complete; events after the snapshot's start revision follow. What is counted is the whole snapshot, over
+// all the streams that it was resumed by.
 type SnapshotEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Accounts sent.
@@ -906,7 +928,7 @@ func (x *SnapshotEnd) GetEnvelopes() uint64 {
 // The position asked for could not be served, and reset_on_compacted was set. Forget what is known; a snapshot follows.
 type Reset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why: REVISION_COMPACTED, REVISION_IN_FUTURE or STORE_EPOCH_CHANGED.
+	// Why: REVISION_COMPACTED, REVISION_IN_FUTURE, STORE_EPOCH_CHANGED, or FILTER_MISMATCH when what the caller may see changed.
 	Reason ErrorReason `protobuf:"varint,1,opt,name=reason,proto3,enum=mailsync.v1.ErrorReason" json:"reason,omitempty"`
 	// Revision after which events are kept.
 	FloorRevision uint64 `protobuf:"varint,2,opt,name=floor_revision,json=floorRevision,proto3" json:"floor_revision,omitempty"`
@@ -1123,6 +1145,7 @@ type GetEventLogRequest struct {
 	//
 	//	*GetEventLogRequest_AfterRevision
 	//	*GetEventLogRequest_ResumeToken
+	//	*GetEventLogRequest_SinceTime
 	Start isGetEventLogRequest_Start `protobuf_oneof:"start"`
 	// Which events.
 	Filter *EventFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
@@ -1191,6 +1214,15 @@ func (x *GetEventLogRequest) GetResumeToken() string {
 	return ""
 }
 
+func (x *GetEventLogRequest) GetSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Start.(*GetEventLogRequest_SinceTime); ok {
+			return x.SinceTime
+		}
+	}
+	return nil
+}
+
 func (x *GetEventLogRequest) GetFilter() *EventFilter {
 	if x != nil {
 		return x.Filter
@@ -1233,9 +1265,16 @@ type GetEventLogRequest_ResumeToken struct {
 	ResumeToken string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3,oneof"`
 }
 
+type GetEventLogRequest_SinceTime struct {
+	// With the first event committed at or after this time.
+	SinceTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since_time,json=sinceTime,proto3,oneof"`
+}
+
 func (*GetEventLogRequest_AfterRevision) isGetEventLogRequest_Start() {}
 
 func (*GetEventLogRequest_ResumeToken) isGetEventLogRequest_Start() {}
+
+func (*GetEventLogRequest_SinceTime) isGetEventLogRequest_Start() {}
 
 // Response of GetEventLog. Fields 1 to 5 are those of WatchEventsResponse.
 type GetEventLogResponse struct {
@@ -1377,12 +1416,14 @@ const file_mailsync_grpc_v1_event_service_proto_rawDesc = "" +
 	"\n" +
 	"\bStartNow\"\r\n" +
 	"\vStartOldest\"\x0f\n" +
-	"\rStartSnapshot\"\x9b\x03\n" +
+	"\rStartSnapshot\"\xd8\x03\n" +
 	"\x12WatchEventsRequest\x12)\n" +
 	"\x03now\x18\x01 \x01(\v2\x15.mailsync.v1.StartNowH\x00R\x03now\x122\n" +
 	"\x06oldest\x18\x02 \x01(\v2\x18.mailsync.v1.StartOldestH\x00R\x06oldest\x12#\n" +
 	"\fresume_token\x18\x03 \x01(\tH\x00R\vresumeToken\x128\n" +
-	"\bsnapshot\x18\x04 \x01(\v2\x1a.mailsync.v1.StartSnapshotH\x00R\bsnapshot\x120\n" +
+	"\bsnapshot\x18\x04 \x01(\v2\x1a.mailsync.v1.StartSnapshotH\x00R\bsnapshot\x12;\n" +
+	"\n" +
+	"since_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampH\x00R\tsinceTime\x120\n" +
 	"\x06filter\x18\x05 \x01(\v2\x18.mailsync.v1.EventFilterR\x06filter\x12H\n" +
 	"\x12heartbeat_interval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12,\n" +
 	"\x12reset_on_compacted\x18\a \x01(\bR\x10resetOnCompacted\x12\x14\n" +
@@ -1426,10 +1467,12 @@ const file_mailsync_grpc_v1_event_service_proto_rawDesc = "" +
 	"\x0eAccountVisible\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\")\n" +
 	"\rAccountHidden\x12\x18\n" +
-	"\aaccount\x18\x01 \x01(\tR\aaccount\"\xf7\x01\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\"\xb4\x02\n" +
 	"\x12GetEventLogRequest\x12'\n" +
 	"\x0eafter_revision\x18\x01 \x01(\x04H\x00R\rafterRevision\x12#\n" +
-	"\fresume_token\x18\x02 \x01(\tH\x00R\vresumeToken\x120\n" +
+	"\fresume_token\x18\x02 \x01(\tH\x00R\vresumeToken\x12;\n" +
+	"\n" +
+	"since_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampH\x00R\tsinceTime\x120\n" +
 	"\x06filter\x18\x03 \x01(\v2\x18.mailsync.v1.EventFilterR\x06filter\x12\x1b\n" +
 	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1490,9 +1533,9 @@ var file_mailsync_grpc_v1_event_service_proto_goTypes = []any{
 	nil,                           // 17: mailsync.v1.EventFilter.AccountLabelsEntry
 	(EventType)(0),                // 18: mailsync.v1.EventType
 	(EnvelopeView)(0),             // 19: mailsync.v1.EnvelopeView
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
-	(*Event)(nil),                 // 21: mailsync.v1.Event
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*Event)(nil),                 // 22: mailsync.v1.Event
 	(*Account)(nil),               // 23: mailsync.v1.Account
 	(*Folder)(nil),                // 24: mailsync.v1.Folder
 	(*Envelope)(nil),              // 25: mailsync.v1.Envelope
@@ -1506,34 +1549,36 @@ var file_mailsync_grpc_v1_event_service_proto_depIdxs = []int32{
 	3,  // 4: mailsync.v1.WatchEventsRequest.now:type_name -> mailsync.v1.StartNow
 	4,  // 5: mailsync.v1.WatchEventsRequest.oldest:type_name -> mailsync.v1.StartOldest
 	5,  // 6: mailsync.v1.WatchEventsRequest.snapshot:type_name -> mailsync.v1.StartSnapshot
-	1,  // 7: mailsync.v1.WatchEventsRequest.filter:type_name -> mailsync.v1.EventFilter
-	20, // 8: mailsync.v1.WatchEventsRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	21, // 9: mailsync.v1.WatchEventsResponse.events:type_name -> mailsync.v1.Event
-	8,  // 10: mailsync.v1.WatchEventsResponse.heartbeat:type_name -> mailsync.v1.Heartbeat
-	9,  // 11: mailsync.v1.WatchEventsResponse.snapshot_chunk:type_name -> mailsync.v1.SnapshotChunk
-	10, // 12: mailsync.v1.WatchEventsResponse.snapshot_end:type_name -> mailsync.v1.SnapshotEnd
-	11, // 13: mailsync.v1.WatchEventsResponse.reset:type_name -> mailsync.v1.Reset
-	12, // 14: mailsync.v1.WatchEventsResponse.goodbye:type_name -> mailsync.v1.Goodbye
-	13, // 15: mailsync.v1.WatchEventsResponse.account_visible:type_name -> mailsync.v1.AccountVisible
-	14, // 16: mailsync.v1.WatchEventsResponse.account_hidden:type_name -> mailsync.v1.AccountHidden
-	22, // 17: mailsync.v1.Heartbeat.server_time:type_name -> google.protobuf.Timestamp
-	23, // 18: mailsync.v1.SnapshotChunk.accounts:type_name -> mailsync.v1.Account
-	24, // 19: mailsync.v1.SnapshotChunk.folders:type_name -> mailsync.v1.Folder
-	25, // 20: mailsync.v1.SnapshotChunk.envelopes:type_name -> mailsync.v1.Envelope
-	26, // 21: mailsync.v1.Reset.reason:type_name -> mailsync.v1.ErrorReason
-	0,  // 22: mailsync.v1.Goodbye.reason:type_name -> mailsync.v1.GoodbyeReason
-	20, // 23: mailsync.v1.Goodbye.retry_delay:type_name -> google.protobuf.Duration
-	1,  // 24: mailsync.v1.GetEventLogRequest.filter:type_name -> mailsync.v1.EventFilter
-	21, // 25: mailsync.v1.GetEventLogResponse.events:type_name -> mailsync.v1.Event
-	6,  // 26: mailsync.v1.EventService.WatchEvents:input_type -> mailsync.v1.WatchEventsRequest
-	15, // 27: mailsync.v1.EventService.GetEventLog:input_type -> mailsync.v1.GetEventLogRequest
-	7,  // 28: mailsync.v1.EventService.WatchEvents:output_type -> mailsync.v1.WatchEventsResponse
-	16, // 29: mailsync.v1.EventService.GetEventLog:output_type -> mailsync.v1.GetEventLogResponse
-	28, // [28:30] is the sub-list for method output_type
-	26, // [26:28] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	20, // 7: mailsync.v1.WatchEventsRequest.since_time:type_name -> google.protobuf.Timestamp
+	1,  // 8: mailsync.v1.WatchEventsRequest.filter:type_name -> mailsync.v1.EventFilter
+	21, // 9: mailsync.v1.WatchEventsRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	22, // 10: mailsync.v1.WatchEventsResponse.events:type_name -> mailsync.v1.Event
+	8,  // 11: mailsync.v1.WatchEventsResponse.heartbeat:type_name -> mailsync.v1.Heartbeat
+	9,  // 12: mailsync.v1.WatchEventsResponse.snapshot_chunk:type_name -> mailsync.v1.SnapshotChunk
+	10, // 13: mailsync.v1.WatchEventsResponse.snapshot_end:type_name -> mailsync.v1.SnapshotEnd
+	11, // 14: mailsync.v1.WatchEventsResponse.reset:type_name -> mailsync.v1.Reset
+	12, // 15: mailsync.v1.WatchEventsResponse.goodbye:type_name -> mailsync.v1.Goodbye
+	13, // 16: mailsync.v1.WatchEventsResponse.account_visible:type_name -> mailsync.v1.AccountVisible
+	14, // 17: mailsync.v1.WatchEventsResponse.account_hidden:type_name -> mailsync.v1.AccountHidden
+	20, // 18: mailsync.v1.Heartbeat.server_time:type_name -> google.protobuf.Timestamp
+	23, // 19: mailsync.v1.SnapshotChunk.accounts:type_name -> mailsync.v1.Account
+	24, // 20: mailsync.v1.SnapshotChunk.folders:type_name -> mailsync.v1.Folder
+	25, // 21: mailsync.v1.SnapshotChunk.envelopes:type_name -> mailsync.v1.Envelope
+	26, // 22: mailsync.v1.Reset.reason:type_name -> mailsync.v1.ErrorReason
+	0,  // 23: mailsync.v1.Goodbye.reason:type_name -> mailsync.v1.GoodbyeReason
+	21, // 24: mailsync.v1.Goodbye.retry_delay:type_name -> google.protobuf.Duration
+	20, // 25: mailsync.v1.GetEventLogRequest.since_time:type_name -> google.protobuf.Timestamp
+	1,  // 26: mailsync.v1.GetEventLogRequest.filter:type_name -> mailsync.v1.EventFilter
+	22, // 27: mailsync.v1.GetEventLogResponse.events:type_name -> mailsync.v1.Event
+	6,  // 28: mailsync.v1.EventService.WatchEvents:input_type -> mailsync.v1.WatchEventsRequest
+	15, // 29: mailsync.v1.EventService.GetEventLog:input_type -> mailsync.v1.GetEventLogRequest
+	7,  // 30: mailsync.v1.EventService.WatchEvents:output_type -> mailsync.v1.WatchEventsResponse
+	16, // 31: mailsync.v1.EventService.GetEventLog:output_type -> mailsync.v1.GetEventLogResponse
+	30, // [30:32] is the sub-list for method output_type
+	28, // [28:30] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_mailsync_grpc_v1_event_service_proto_init() }
@@ -1551,6 +1596,7 @@ func file_mailsync_grpc_v1_event_service_proto_init() {
 		(*WatchEventsRequest_Oldest)(nil),
 		(*WatchEventsRequest_ResumeToken)(nil),
 		(*WatchEventsRequest_Snapshot)(nil),
+		(*WatchEventsRequest_SinceTime)(nil),
 	}
 	file_mailsync_grpc_v1_event_service_proto_msgTypes[6].OneofWrappers = []any{
 		(*WatchEventsResponse_Heartbeat)(nil),
@@ -1564,6 +1610,7 @@ func file_mailsync_grpc_v1_event_service_proto_init() {
 	file_mailsync_grpc_v1_event_service_proto_msgTypes[14].OneofWrappers = []any{
 		(*GetEventLogRequest_AfterRevision)(nil),
 		(*GetEventLogRequest_ResumeToken)(nil),
+		(*GetEventLogRequest_SinceTime)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -31,7 +31,7 @@ from mailsync_client.v1 import event_pb2 as mailsync__grpc_dot_v1_dot_event__pb2
 from mailsync_client.v1 import folder_pb2 as mailsync__grpc_dot_v1_dot_folder__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mailsync_grpc/v1/event_service.proto\x12\x0bmailsync.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emailsync_grpc/v1/account.proto\x1a\x1fmailsync_grpc/v1/envelope.proto\x1a\x1dmailsync_grpc/v1/errors.proto\x1a\x1cmailsync_grpc/v1/event.proto\x1a\x1dmailsync_grpc/v1/folder.proto\"\xb8\x02\n\x0b\x45ventFilter\x12\x10\n\x08\x61\x63\x63ounts\x18\x01 \x03(\t\x12\x0f\n\x07\x66olders\x18\x02 \x03(\t\x12%\n\x05types\x18\x03 \x03(\x0e\x32\x16.mailsync.v1.EventType\x12!\n\x05share\x18\x04 \x01(\x0b\x32\x12.mailsync.v1.Share\x12\x18\n\x10\x65xclude_backfill\x18\x05 \x01(\x08\x12\'\n\x04view\x18\x06 \x01(\x0e\x32\x19.mailsync.v1.EnvelopeView\x12\x43\n\x0e\x61\x63\x63ount_labels\x18\x07 \x03(\x0b\x32+.mailsync.v1.EventFilter.AccountLabelsEntry\x1a\x34\n\x12\x41\x63\x63ountLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x05Share\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\n\n\x08StartNow\"\r\n\x0bStartOldest\"\x0f\n\rStartSnapshot\"\xc3\x02\n\x12WatchEventsRequest\x12$\n\x03now\x18\x01 \x01(\x0b\x32\x15.mailsync.v1.StartNowH\x00\x12*\n\x06oldest\x18\x02 \x01(\x0b\x32\x18.mailsync.v1.StartOldestH\x00\x12\x16\n\x0cresume_token\x18\x03 \x01(\tH\x00\x12.\n\x08snapshot\x18\x04 \x01(\x0b\x32\x1a.mailsync.v1.StartSnapshotH\x00\x12(\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x18.mailsync.v1.EventFilter\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12reset_on_compacted\x18\x07 \x01(\x08\x12\r\n\x05label\x18\x08 \x01(\tB\x07\n\x05start\"\xef\x03\n\x13WatchEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.mailsync.v1.Event\x12\x15\n\rfrom_revision\x18\x02 \x01(\x04\x12\x18\n\x10through_revision\x18\x03 \x01(\x04\x12\x11\n\tpartition\x18\x04 \x01(\r\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\x12+\n\theartbeat\x18\n \x01(\x0b\x32\x16.mailsync.v1.HeartbeatH\x00\x12\x34\n\x0esnapshot_chunk\x18\x0b \x01(\x0b\x32\x1a.mailsync.v1.SnapshotChunkH\x00\x12\x30\n\x0csnapshot_end\x18\x0c \x01(\x0b\x32\x18.mailsync.v1.SnapshotEndH\x00\x12#\n\x05reset\x18\r \x01(\x0b\x32\x12.mailsync.v1.ResetH\x00\x12\'\n\x07goodbye\x18\x0e \x01(\x0b\x32\x14.mailsync.v1.GoodbyeH\x00\x12\x36\n\x0f\x61\x63\x63ount_visible\x18\x0f \x01(\x0b\x32\x1b.mailsync.v1.AccountVisibleH\x00\x12\x34\n\x0e\x61\x63\x63ount_hidden\x18\x10 \x01(\x0b\x32\x1a.mailsync.v1.AccountHiddenH\x00\x42\t\n\x07\x63ontrol\"<\n\tHeartbeat\x12/\n\x0bserver_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9e\x01\n\rSnapshotChunk\x12\x15\n\rread_revision\x18\x01 \x01(\x04\x12&\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x14.mailsync.v1.Account\x12$\n\x07\x66olders\x18\x03 \x03(\x0b\x32\x13.mailsync.v1.Folder\x12(\n\tenvelopes\x18\x04 \x03(\x0b\x32\x15.mailsync.v1.Envelope\"C\n\x0bSnapshotEnd\x12\x10\n\x08\x61\x63\x63ounts\x18\x01 \x01(\x04\x12\x0f\n\x07\x66olders\x18\x02 \x01(\x04\x12\x11\n\tenvelopes\x18\x03 \x01(\x04\"`\n\x05Reset\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.mailsync.v1.ErrorReason\x12\x16\n\x0e\x66loor_revision\x18\x02 \x01(\x04\x12\x15\n\rhead_revision\x18\x03 \x01(\x04\"e\n\x07Goodbye\x12*\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.mailsync.v1.GoodbyeReason\x12.\n\x0bretry_delay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"!\n\x0e\x41\x63\x63ountVisible\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\" \n\rAccountHidden\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\"\xb3\x01\n\x12GetEventLogRequest\x12\x18\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x04H\x00\x12\x16\n\x0cresume_token\x18\x02 \x01(\tH\x00\x12(\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x18.mailsync.v1.EventFilter\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\rB\x07\n\x05start\"\xf2\x01\n\x13GetEventLogResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.mailsync.v1.Event\x12\x15\n\rfrom_revision\x18\x02 \x01(\x04\x12\x18\n\x10through_revision\x18\x03 \x01(\x04\x12\x11\n\tpartition\x18\x04 \x01(\r\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12\x15\n\rread_revision\x18\x07 \x01(\x04\x12\x16\n\x0e\x66loor_revision\x18\x08 \x01(\x04\x12\x15\n\rhead_revision\x18\t \x01(\x04*d\n\rGoodbyeReason\x12\x1e\n\x1aGOODBYE_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12GOODBYE_REASON_AGE\x10\x01\x12\x1b\n\x17GOODBYE_REASON_DRAINING\x10\x02\x32\xb4\x01\n\x0c\x45ventService\x12R\n\x0bWatchEvents\x12\x1f.mailsync.v1.WatchEventsRequest\x1a .mailsync.v1.WatchEventsResponse0\x01\x12P\n\x0bGetEventLog\x12\x1f.mailsync.v1.GetEventLogRequest\x1a .mailsync.v1.GetEventLogResponseBF\n\x0f\x64\x65v.mailsync.v1P\x01Z#mailsync/gen/mailsync/v1;mailsyncv1\xaa\x02\x0bMailsync.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mailsync_grpc/v1/event_service.proto\x12\x0bmailsync.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emailsync_grpc/v1/account.proto\x1a\x1fmailsync_grpc/v1/envelope.proto\x1a\x1dmailsync_grpc/v1/errors.proto\x1a\x1cmailsync_grpc/v1/event.proto\x1a\x1dmailsync_grpc/v1/folder.proto\"\xb8\x02\n\x0b\x45ventFilter\x12\x10\n\x08\x61\x63\x63ounts\x18\x01 \x03(\t\x12\x0f\n\x07\x66olders\x18\x02 \x03(\t\x12%\n\x05types\x18\x03 \x03(\x0e\x32\x16.mailsync.v1.EventType\x12!\n\x05share\x18\x04 \x01(\x0b\x32\x12.mailsync.v1.Share\x12\x18\n\x10\x65xclude_backfill\x18\x05 \x01(\x08\x12\'\n\x04view\x18\x06 \x01(\x0e\x32\x19.mailsync.v1.EnvelopeView\x12\x43\n\x0e\x61\x63\x63ount_labels\x18\x07 \x03(\x0b\x32+.mailsync.v1.EventFilter.AccountLabelsEntry\x1a\x34\n\x12\x41\x63\x63ountLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x05Share\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\n\n\x08StartNow\"\r\n\x0bStartOldest\"\x0f\n\rStartSnapshot\"\xf5\x02\n\x12WatchEventsRequest\x12$\n\x03now\x18\x01 \x01(\x0b\x32\x15.mailsync.v1.StartNowH\x00\x12*\n\x06oldest\x18\x02 \x01(\x0b\x32\x18.mailsync.v1.StartOldestH\x00\x12\x16\n\x0cresume_token\x18\x03 \x01(\tH\x00\x12.\n\x08snapshot\x18\x04 \x01(\x0b\x32\x1a.mailsync.v1.StartSnapshotH\x00\x12\x30\n\nsince_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x18.mailsync.v1.EventFilter\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12reset_on_compacted\x18\x07 \x01(\x08\x12\r\n\x05label\x18\x08 \x01(\tB\x07\n\x05start\"\xef\x03\n\x13WatchEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.mailsync.v1.Event\x12\x15\n\rfrom_revision\x18\x02 \x01(\x04\x12\x18\n\x10through_revision\x18\x03 \x01(\x04\x12\x11\n\tpartition\x18\x04 \x01(\r\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\x12+\n\theartbeat\x18\n \x01(\x0b\x32\x16.mailsync.v1.HeartbeatH\x00\x12\x34\n\x0esnapshot_chunk\x18\x0b \x01(\x0b\x32\x1a.mailsync.v1.SnapshotChunkH\x00\x12\x30\n\x0csnapshot_end\x18\x0c \x01(\x0b\x32\x18.mailsync.v1.SnapshotEndH\x00\x12#\n\x05reset\x18\r \x01(\x0b\x32\x12.mailsync.v1.ResetH\x00\x12\'\n\x07goodbye\x18\x0e \x01(\x0b\x32\x14.mailsync.v1.GoodbyeH\x00\x12\x36\n\x0f\x61\x63\x63ount_visible\x18\x0f \x01(\x0b\x32\x1b.mailsync.v1.AccountVisibleH\x00\x12\x34\n\x0e\x61\x63\x63ount_hidden\x18\x10 \x01(\x0b\x32\x1a.mailsync.v1.AccountHiddenH\x00\x42\t\n\x07\x63ontrol\"<\n\tHeartbeat\x12/\n\x0bserver_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9e\x01\n\rSnapshotChunk\x12\x15\n\rread_revision\x18\x01 \x01(\x04\x12&\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x14.mailsync.v1.Account\x12$\n\x07\x66olders\x18\x03 \x03(\x0b\x32\x13.mailsync.v1.Folder\x12(\n\tenvelopes\x18\x04 \x03(\x0b\x32\x15.mailsync.v1.Envelope\"C\n\x0bSnapshotEnd\x12\x10\n\x08\x61\x63\x63ounts\x18\x01 \x01(\x04\x12\x0f\n\x07\x66olders\x18\x02 \x01(\x04\x12\x11\n\tenvelopes\x18\x03 \x01(\x04\"`\n\x05Reset\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.mailsync.v1.ErrorReason\x12\x16\n\x0e\x66loor_revision\x18\x02 \x01(\x04\x12\x15\n\rhead_revision\x18\x03 \x01(\x04\"e\n\x07Goodbye\x12*\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.mailsync.v1.GoodbyeReason\x12.\n\x0bretry_delay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"!\n\x0e\x41\x63\x63ountVisible\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\" \n\rAccountHidden\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\"\xe5\x01\n\x12GetEventLogRequest\x12\x18\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x04H\x00\x12\x16\n\x0cresume_token\x18\x02 \x01(\tH\x00\x12\x30\n\nsince_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x18.mailsync.v1.EventFilter\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\rB\x07\n\x05start\"\xf2\x01\n\x13GetEventLogResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.mailsync.v1.Event\x12\x15\n\rfrom_revision\x18\x02 \x01(\x04\x12\x18\n\x10through_revision\x18\x03 \x01(\x04\x12\x11\n\tpartition\x18\x04 \x01(\r\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12\x15\n\rread_revision\x18\x07 \x01(\x04\x12\x16\n\x0e\x66loor_revision\x18\x08 \x01(\x04\x12\x15\n\rhead_revision\x18\t \x01(\x04*d\n\rGoodbyeReason\x12\x1e\n\x1aGOODBYE_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12GOODBYE_REASON_AGE\x10\x01\x12\x1b\n\x17GOODBYE_REASON_DRAINING\x10\x02\x32\xb4\x01\n\x0c\x45ventService\x12R\n\x0bWatchEvents\x12\x1f.mailsync.v1.WatchEventsRequest\x1a .mailsync.v1.WatchEventsResponse0\x01\x12P\n\x0bGetEventLog\x12\x1f.mailsync.v1.GetEventLogRequest\x1a .mailsync.v1.GetEventLogResponseBF\n\x0f\x64\x65v.mailsync.v1P\x01Z#mailsync/gen/mailsync/v1;mailsyncv1\xaa\x02\x0bMailsync.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.mailsync.v1P\001Z#mailsync/gen/mailsync/v1;mailsyncv1\252\002\013Mailsync.V1'
   _globals['_EVENTFILTER_ACCOUNTLABELSENTRY']._loaded_options = None
   _globals['_EVENTFILTER_ACCOUNTLABELSENTRY']._serialized_options = b'8\001'
-  _globals['_GOODBYEREASON']._serialized_start=2486
-  _globals['_GOODBYEREASON']._serialized_end=2586
+  _globals['_GOODBYEREASON']._serialized_start=2586
+  _globals['_GOODBYEREASON']._serialized_end=2686
   _globals['_EVENTFILTER']._serialized_start=276
   _globals['_EVENTFILTER']._serialized_end=588
   _globals['_EVENTFILTER_ACCOUNTLABELSENTRY']._serialized_start=536
@@ -56,27 +56,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTSNAPSHOT']._serialized_start=656
   _globals['_STARTSNAPSHOT']._serialized_end=671
   _globals['_WATCHEVENTSREQUEST']._serialized_start=674
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=997
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1000
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1495
-  _globals['_HEARTBEAT']._serialized_start=1497
-  _globals['_HEARTBEAT']._serialized_end=1557
-  _globals['_SNAPSHOTCHUNK']._serialized_start=1560
-  _globals['_SNAPSHOTCHUNK']._serialized_end=1718
-  _globals['_SNAPSHOTEND']._serialized_start=1720
-  _globals['_SNAPSHOTEND']._serialized_end=1787
-  _globals['_RESET']._serialized_start=1789
-  _globals['_RESET']._serialized_end=1885
-  _globals['_GOODBYE']._serialized_start=1887
-  _globals['_GOODBYE']._serialized_end=1988
-  _globals['_ACCOUNTVISIBLE']._serialized_start=1990
-  _globals['_ACCOUNTVISIBLE']._serialized_end=2023
-  _globals['_ACCOUNTHIDDEN']._serialized_start=2025
-  _globals['_ACCOUNTHIDDEN']._serialized_end=2057
-  _globals['_GETEVENTLOGREQUEST']._serialized_start=2060
-  _globals['_GETEVENTLOGREQUEST']._serialized_end=2239
-  _globals['_GETEVENTLOGRESPONSE']._serialized_start=2242
-  _globals['_GETEVENTLOGRESPONSE']._serialized_end=2484
-  _globals['_EVENTSERVICE']._serialized_start=2589
-  _globals['_EVENTSERVICE']._serialized_end=2769
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=1047
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1050
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1545
+  _globals['_HEARTBEAT']._serialized_start=1547
+  _globals['_HEARTBEAT']._serialized_end=1607
+  _globals['_SNAPSHOTCHUNK']._serialized_start=1610
+  _globals['_SNAPSHOTCHUNK']._serialized_end=1768
+  _globals['_SNAPSHOTEND']._serialized_start=1770
+  _globals['_SNAPSHOTEND']._serialized_end=1837
+  _globals['_RESET']._serialized_start=1839
+  _globals['_RESET']._serialized_end=1935
+  _globals['_GOODBYE']._serialized_start=1937
+  _globals['_GOODBYE']._serialized_end=2038
+  _globals['_ACCOUNTVISIBLE']._serialized_start=2040
+  _globals['_ACCOUNTVISIBLE']._serialized_end=2073
+  _globals['_ACCOUNTHIDDEN']._serialized_start=2075
+  _globals['_ACCOUNTHIDDEN']._serialized_end=2107
+  _globals['_GETEVENTLOGREQUEST']._serialized_start=2110
+  _globals['_GETEVENTLOGREQUEST']._serialized_end=2339
+  _globals['_GETEVENTLOGRESPONSE']._serialized_start=2342
+  _globals['_GETEVENTLOGRESPONSE']._serialized_end=2584
+  _globals['_EVENTSERVICE']._serialized_start=2689
+  _globals['_EVENTSERVICE']._serialized_end=2869
 # @@protoc_insertion_point(module_scope)
