@@ -125,6 +125,8 @@ class WatchConfig(_Section):
     """Bounds of the event streams."""
 
     max_streams: int = Field(default=10_000, ge=1)
+    max_snapshots: int = Field(default=16, ge=1)
+    """Snapshots and exports that are read at a time."""
     heartbeat: float = Field(default=15.0, ge=1, le=300)
     """Seconds of silence before a heartbeat unless the caller asks for another interval."""
     max_age: float = Field(default=1_800.0, ge=1)

@@ -43,6 +43,10 @@ class FilterMismatchError(MailsyncError):
     reason = "FILTER_MISMATCH"
 
 
+class VisibleChangedError(FilterMismatchError):
+    """What the caller may see changed since the token was made, and by how much is not known; list again."""
+
+
 class RequestIdReusedError(MailsyncError):
     """The request_id was used within 24 h for a different request; make a new UUID."""
 
@@ -212,6 +216,12 @@ class WatchLimitError(MailsyncError):
     """The server holds as many watch streams as it may; try again later."""
 
     reason = "WATCH_LIMIT"
+
+
+class SnapshotLimitError(MailsyncError):
+    """The server reads as many snapshots and exports as it may; try again later."""
+
+    reason = "SNAPSHOT_LIMIT"
 
 
 class SlowConsumerError(MailsyncError):

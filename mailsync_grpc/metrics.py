@@ -90,12 +90,20 @@ CONTENT_CACHE_REQUESTS = Counter(
 # Watch
 
 WATCH_STREAMS = Gauge("mailsync_watch_streams", "Open event streams.", multiprocess_mode="livesum")
+WATCH_SNAPSHOTS = Gauge(
+    "mailsync_watch_snapshots", "Snapshots and exports that are being read.", multiprocess_mode="livesum"
+)
+WATCH_RESETS = Counter(
+    "mailsync_watch_resets_total",
+    "Streams that began anew with a snapshot because their position could not be served, by reason of the contract.",
+    ["reason"],
+)
 WATCH_DELIVERIES = Counter(
     "mailsync_watch_deliveries_total", "Events written to streams, counted for each stream."
 )
 WATCH_ENDS = Counter(
     "mailsync_watch_ends_total",
-    "Event streams that ended, by end (client, age, draining, slow_consumer, compacted, failed).",
+    "Event streams that ended, by end (client, age, draining, slow_consumer, compacted, snapshot_limit, failed).",
     ["end"],
 )
 WATCH_LAG = Histogram(

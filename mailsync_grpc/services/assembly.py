@@ -18,11 +18,13 @@ from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
+from mailsync_grpc.services.export import ExportService
 from mailsync_grpc.services.folders import FolderService
 from mailsync_grpc.services.login import TryLogin
 from mailsync_grpc.services.on_demand import OnDemand
 from mailsync_grpc.services.paging import PageTokens
 from mailsync_grpc.services.requests import Mutations
+from mailsync_grpc.services.streams import Slots
 from mailsync_grpc.services.sync_runs import SyncRunService
 from mailsync_grpc.services.system import SystemService
 from mailsync_grpc.services.tokens import ResumeTokens
@@ -71,7 +73,8 @@ def assemble(
     page_tokens = PageTokens(core.vault)
     resume_tokens = ResumeTokens(core.vault, core.store.epoch)
     mutations = Mutations(core)
-    events = EventService(core, feed, page_tokens, resume_tokens)
+    snapshots = Slots(core.config.watch.max_snapshots)
+    events = EventService(core, feed, page_tokens, resume_tokens, snapshots)
     forget: Callable[[AccountNo], Awaitable[None]] = reader.purge_account
     return Services(
         {
@@ -80,7 +83,10 @@ def assemble(
                 SyncRunService(core, mutations, page_tokens),
             ),
             "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),
-            "EnvelopeService": (EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),),
+            "EnvelopeService": (
+                EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),
+                ExportService(core, page_tokens, resume_tokens, snapshots),
+            ),
             "ContentService": (ContentService(core, reader),),
             "EventService": (events,),
             "SystemService": (

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailsync_grpc.errors import (
-    InvalidFieldError,
     NotImplementedYetError,
     UidValidityChangedError,
 )
@@ -26,7 +25,6 @@ from mailsync_grpc.services.tokens import Position, ResumeTokens
 from mailsync_grpc.store.codec.identity import View, join_envelope, join_envelopes
 from mailsync_grpc.store.codec.wire import bytes_tag, chunk
 from mailsync_grpc.store.values import EnvelopePage, EnvelopeRow
-from mailsync_grpc.v1 import envelope_pb2
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 
 _ENVELOPE: Final = bytes_tag(1)
@@ -47,7 +45,7 @@ class EnvelopeService:
 
     async def get_envelope(self, request: pb.GetEnvelopeRequest, _context: Context) -> bytes:
         """Return one envelope by either form of its name; metadata that is asked for and not there is fetched."""
-        view = _view(request.view, View.FULL)
+        view = fields.view(request.view, View.FULL)
         revision, found = await self.core.run(self._find, request.name)
         row = found.row if view is View.FLAGS else await self.on_demand.whole(found)
         rest = pb.GetEnvelopeResponse(read_revision=revision)
@@ -60,7 +58,7 @@ class EnvelopeService:
     async def list_envelopes(self, request: pb.ListEnvelopesRequest, _context: Context) -> bytes:
         """Return a page of a folder's envelopes."""
         _refuse_unbuilt(request)
-        view = _view(request.view, View.BASIC)
+        view = fields.view(request.view, View.BASIC)
         return await self.core.run(self._list, request, view)
 
     def _list(self, request: pb.ListEnvelopesRequest, view: View) -> bytes:
@@ -79,7 +77,7 @@ class EnvelopeService:
             rest.next_page_token = self.page_tokens.seal(request, last)
         if key is None:
             position = Position(page.read_revision, self.core.store.log_check(page.read_revision))
-            rest.resume_token = self.resume_tokens.of_list(position, folder.account.no)
+            rest.resume_token = self.resume_tokens.of_list(position, folder.account.id)
         return join_envelopes(folder.key, page.rows, view) + rest.SerializeToString()
 
     def _page_of(
@@ -129,12 +127,6 @@ def _after(key: bytes | None, folder: Folder) -> int | None:
     if uid_validity != folder.uid_validity:
         raise UidValidityChangedError(f"the folder's UIDVALIDITY is {folder.uid_validity} now; list it again")
     return int(uid)
-
-
-def _view(asked: envelope_pb2.EnvelopeView.ValueType, default: View) -> View:
-    if asked and asked not in {int(view) for view in View}:
-        raise InvalidFieldError({"view": "a value of EnvelopeView"})
-    return View(asked) if asked else default
 
 
 def _refuse_unbuilt(request: pb.ListEnvelopesRequest) -> None:

@@ -6,11 +6,10 @@ from typing import Final
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import (
     InvalidFieldError,
-    NotImplementedYetError,
     RevisionCompactedError,
-    RevisionInFutureError,
     ServerDrainingError,
     SlowConsumerError,
+    SnapshotLimitError,
     WatchLimitError,
 )
 from mailsync_grpc.model.ids import Revision
@@ -18,11 +17,13 @@ from mailsync_grpc.services import fields
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.paging import MAX_PAGE_BYTES, PageTokens, page_size
 from mailsync_grpc.services.registry import Context
+from mailsync_grpc.services.streams import Slots
 from mailsync_grpc.services.tokens import Position, ResumeTokens
-from mailsync_grpc.services.watch import Limits, Pieces, Stream
+from mailsync_grpc.services.watch import Limits, Pieces, Shared, Stream
 from mailsync_grpc.services.watch_cut import Cut, cut
 from mailsync_grpc.services.watch_feed import READ_BYTES, READ_LIMIT, Feed
-from mailsync_grpc.services.watch_filter import Filter, compile_filter
+from mailsync_grpc.services.watch_filter import Filter, require_named
+from mailsync_grpc.services.watch_start import Positions
 from mailsync_grpc.store.values import LogSlice
 from mailsync_grpc.v1 import event_service_pb2 as pb
 
@@ -35,6 +36,7 @@ _LABEL_LENGTH = 63
 _END_OF: Final[dict[type[Exception], str]] = {
     ServerDrainingError: "draining",
     SlowConsumerError: "slow_consumer",
+    SnapshotLimitError: "snapshot_limit",
     RevisionCompactedError: "compacted",
 }
 
@@ -42,12 +44,15 @@ _END_OF: Final[dict[type[Exception], str]] = {
 class EventService:
     """Serves `mailsync.v1.EventService`. `streams` are those open now."""
 
-    def __init__(self, core: Core, feed: Feed, page_tokens: PageTokens, resume_tokens: ResumeTokens) -> None:
+    def __init__(
+        self, core: Core, feed: Feed, page_tokens: PageTokens, resume_tokens: ResumeTokens, snapshots: Slots
+    ) -> None:
         self._core = core
         self._feed = feed
         self._page_tokens = page_tokens
         self._resume_tokens = resume_tokens
-        self._pieces = Pieces(feed, resume_tokens)
+        self._positions = Positions(core, resume_tokens, feed.labels)
+        self._shared = Shared(core, feed, Pieces(feed, resume_tokens), self._positions, snapshots)
         self.streams: set[Stream] = set()
 
     async def watch_events(self, request: pb.WatchEventsRequest, context: Context) -> None:
@@ -55,17 +60,17 @@ class EventService:
         if self._feed.draining:
             raise ServerDrainingError("the server is stopping; connect again shortly")
         limits = self._limits(request)
-        wanted, start = await self._core.run(self._begin, request)
+        start = await self._core.run(self._positions.start, request)
         if len(self.streams) >= self._core.config.watch.max_streams:
             raise WatchLimitError(
                 f"{len(self.streams)} event streams are open, which is the limit; try again later"
             )
-        stream = Stream(self._feed, self._pieces, wanted, start, limits, request.label)
+        stream = Stream(self._shared, start, limits, request.label, may_reset=request.reset_on_compacted)
         self.streams.add(stream)
         metrics.WATCH_STREAMS.inc()
         end = "client"
         try:
-            await stream.run(context)
+            await stream.run(context, start.reset)
             end = "age"
         except Exception as error:
             end = _END_OF.get(type(error), "failed")
@@ -89,36 +94,6 @@ class EventService:
         age = watch.max_age * random.uniform(1 - _AGE_SPREAD, 1 + _AGE_SPREAD)  # noqa: S311 - spreads load, no secret
         return Limits(heartbeat, age, watch.stall_timeout)
 
-    def _begin(self, request: pb.WatchEventsRequest) -> tuple[Filter, Position]:
-        if request.WhichOneof("start") == "snapshot":
-            raise NotImplementedYetError(
-                "start.snapshot is not in this version; list, then watch from the list's token"
-            )
-        if request.reset_on_compacted:
-            raise NotImplementedYetError(
-                "reset_on_compacted is not in this version, since it needs snapshots"
-            )
-        wanted = compile_filter(request.filter, self._core.store)
-        match request.WhichOneof("start"):
-            case "oldest":
-                return wanted, self._oldest()
-            case "resume_token":
-                return wanted, self._resumed(request.resume_token, wanted)
-        head = self._core.head()
-        return wanted, Position(head, self._core.store.log_check(head))
-
-    def _oldest(self) -> Position:
-        floor = self._core.store.stats().log_floor
-        return Position(floor, self._core.store.log_check(floor))
-
-    def _resumed(self, token: str, wanted: Filter) -> Position:
-        position = self._resume_tokens.open(token, wanted.reach)
-        if self._core.store.log_check(position.revision) != position.check:
-            raise RevisionInFutureError(
-                "another event stands at the token's position: the store was rolled back; list, then watch again"
-            )
-        return position
-
     async def get_event_log(self, request: pb.GetEventLogRequest, _context: Context) -> bytes:
         """Return kept events, a page at a time."""
         if request.partition:
@@ -126,14 +101,16 @@ class EventService:
         return await self._core.run(self._log_page, request)
 
     def _log_page(self, request: pb.GetEventLogRequest) -> bytes:
-        wanted = compile_filter(request.filter, self._core.store)
+        wanted = self._positions.filter(request.filter)
         start = self._log_start(request, wanted)
         found, bounds = self._scan(start, wanted, page_size(request.page_size))
         more = found.through.revision < bounds.head
         rest = pb.GetEventLogResponse(
             from_revision=start.revision,
             through_revision=found.through.revision,
-            resume_token=self._resume_tokens.of_watch(found.through, wanted.reach.filter_hash),
+            resume_token=self._resume_tokens.of_watch(
+                found.through, wanted.reach.filter_hash, wanted.packed_members
+            ),
             next_page_token=self._page_tokens.seal(request, b"%d" % found.through.revision) if more else "",
             read_revision=bounds.head,
             floor_revision=bounds.floor,
@@ -144,16 +121,17 @@ class EventService:
     def _log_start(self, request: pb.GetEventLogRequest, wanted: Filter) -> Position:
         key = self._page_tokens.open(request, request.page_token)
         if key is not None:
-            return self._at(Revision(int(key)))
-        match request.WhichOneof("start"):
+            return self._positions.at(Revision(int(key)))
+        start = request.WhichOneof("start")
+        if start == "resume_token":
+            return self._positions.resume_log(request.resume_token, wanted)
+        require_named(request.filter, self._core.store)
+        match start:
             case "after_revision":
-                return self._at(Revision(request.after_revision))
-            case "resume_token":
-                return self._resumed(request.resume_token, wanted)
-        return self._oldest()
-
-    def _at(self, revision: Revision) -> Position:
-        return Position(revision, self._core.store.log_check(revision))
+                return self._positions.at(Revision(request.after_revision))
+            case "since_time":
+                return self._positions.since(request.since_time)
+        return self._positions.oldest()
 
     def _scan(self, start: Position, wanted: Filter, limit: int) -> tuple[Cut, LogSlice]:
         """Read on until the page is full, the log ends or the budget is used up."""

@@ -10,6 +10,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from mailsync_grpc.errors import InvalidFieldError, MailsyncError
 from mailsync_grpc.model import ids
+from mailsync_grpc.store.codec.identity import View
+from mailsync_grpc.v1 import envelope_pb2
 
 
 class Violations:
@@ -77,6 +79,13 @@ def run_ref(name: str, field: str = "name") -> ids.RunRef:
     if parsed is None:
         raise _form(field, "accounts/{account}/syncRuns/{run}")
     return parsed
+
+
+def view(asked: envelope_pb2.EnvelopeView.ValueType, default: View, field: str = "view") -> View:
+    """Return how much of an envelope is asked for, `default` where that is not said."""
+    if asked and asked not in {int(each) for each in View}:
+        raise InvalidFieldError({field: "a value of EnvelopeView"})
+    return View(asked) if asked else default
 
 
 def _form(field: str, form: str) -> MailsyncError:

@@ -13,7 +13,6 @@ from mailsync_grpc.errors import (
 )
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import Change, FolderChanged, FolderChangeKind, SyncRunChanged
-from mailsync_grpc.model.flags import SEEN
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo, Selection
 from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.services import fields
@@ -24,13 +23,12 @@ from mailsync_grpc.services.paging import MAX_PAGE_SIZE, PageTokens, page_size
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.requests import Decision, Mutations
 from mailsync_grpc.services.tokens import Position, ResumeTokens
+from mailsync_grpc.services.unseen import shown
 from mailsync_grpc.store.base import Batch, Counter
-from mailsync_grpc.store.codec.messages import folder_etag, folder_message
-from mailsync_grpc.store.flagblocks import unpack
+from mailsync_grpc.store.codec.messages import folder_etag
 from mailsync_grpc.v1 import folder_pb2
 from mailsync_grpc.v1 import folder_service_pb2 as pb
 
-_BLOCKS = 256
 Entry = tuple[Folder, FolderProgress]
 
 
@@ -67,21 +65,11 @@ class FolderService:
             response.next_page_token = self.page_tokens.seal(request, last.encode())
         if key is None:
             position = Position(revision, self.core.store.log_check(revision))
-            response.resume_token = self.resume_tokens.of_list(position, account.no)
+            response.resume_token = self.resume_tokens.of_list(position, account.id)
         return response
 
     def _message(self, folder: Folder, progress: FolderProgress) -> folder_pb2.Folder:
-        return folder_message(folder, progress, self._unseen(folder) if progress.stored else 0)
-
-    def _unseen(self, folder: Folder) -> int:
-        r"""Count the mirrored messages without \Seen from the packed flags, block by block."""
-        table = self.core.store.flag_table(folder.account.no, folder.mirror)
-        unseen = {flag_hash for flag_hash, flags in table.items() if SEEN not in flags}
-        count = first = 0
-        while blocks := self.core.store.flag_blocks(folder.account.no, folder.mirror, first, _BLOCKS):
-            count += sum(hashed in unseen for block in blocks for hashed in unpack(*block)[1])
-            first = blocks[-1].number + 1
-        return count
+        return shown(self.core.store, folder, progress)
 
     async def get_folder(self, request: pb.GetFolderRequest, _context: Context) -> pb.GetFolderResponse:
         """Return one folder."""

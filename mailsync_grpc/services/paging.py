@@ -20,7 +20,7 @@ MAX_PAGE_SIZE = 1_000
 MAX_PAGE_BYTES = 1 << 20
 
 _NONCE_BYTES = 12
-_PAGE_FIELDS = ("page_size", "page_token")
+_PAGE_FIELDS = ("page_size", "page_token", "continue_token")
 
 
 def page_size(asked: int, default: int = 100) -> int:
@@ -31,11 +31,12 @@ def page_size(asked: int, default: int = 100) -> int:
 
 
 def request_hash(request: Message, *without: str) -> bytes:
-    """Return 32 bytes that stand for the request and its type, the fields `without` left out."""
+    """Return 32 bytes that stand for the request and its type, the fields `without` left out where it has them."""
     bare = type(request)()
     bare.CopyFrom(request)
     for field in without:
-        bare.ClearField(field)
+        if field in request.DESCRIPTOR.fields_by_name:
+            bare.ClearField(field)
     return sha256(
         request.DESCRIPTOR.full_name.encode() + b"\0" + bare.SerializeToString(deterministic=True)
     ).digest()

@@ -58,7 +58,6 @@ UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
         "FolderService.DeleteFolder": _CHANGES,
         "FolderService.Subscribe": _CHANGES,
         "FolderService.Unsubscribe": _CHANGES,
-        "EnvelopeService.ExportEnvelopes": "exporting envelopes as one stream",
         "EnvelopeService.ListThreads": "conversations",
         "EnvelopeService.ModifyFlags": _CHANGES,
         "EnvelopeService.MoveEnvelopes": _CHANGES,

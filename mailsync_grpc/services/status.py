@@ -51,6 +51,7 @@ _CODES: Final[dict[type[MailsyncError], grpc.StatusCode]] = {
     errors.StoreEpochChangedError: grpc.StatusCode.OUT_OF_RANGE,
     errors.QuotaExceededError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.WatchLimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.SnapshotLimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.SlowConsumerError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ServerDrainingError: grpc.StatusCode.UNAVAILABLE,
@@ -65,6 +66,7 @@ _CODES: Final[dict[type[MailsyncError], grpc.StatusCode]] = {
 RETRY_SECONDS: Final[dict[type[MailsyncError], int]] = {
     errors.QuotaExceededError: 5,
     errors.WatchLimitError: 5,
+    errors.SnapshotLimitError: 5,
     errors.SlowConsumerError: 1,
     errors.StoreFullError: 60,
     errors.ServerDrainingError: 1,

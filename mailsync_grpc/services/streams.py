@@ -10,7 +10,8 @@ import asyncio
 from google.protobuf.message import Message
 from grpc._cython.cygrpc import ExecuteBatchError  # type: ignore[import-not-found] # it has no public name
 
-from mailsync_grpc.errors import SlowConsumerError
+from mailsync_grpc import metrics
+from mailsync_grpc.errors import SlowConsumerError, SnapshotLimitError
 from mailsync_grpc.services.registry import Context
 
 
@@ -23,3 +24,25 @@ async def write(context: Context, response: Message | bytes, stall: float) -> No
         raise SlowConsumerError(f"nothing was read for {stall:g} s; go on from where you are") from None
     except ExecuteBatchError:
         raise asyncio.CancelledError("the caller is gone") from None
+
+
+class Slots:
+    """How many snapshots and exports are read at a time, since each holds a piece in memory and a thread now and then."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    def take(self) -> None:
+        """Take one. Raises SnapshotLimitError when none is left."""
+        if self._taken >= self._limit:
+            raise SnapshotLimitError(
+                f"{self._taken} snapshots and exports are being read, which is the limit; try again later"
+            )
+        self._taken += 1
+        metrics.WATCH_SNAPSHOTS.inc()
+
+    def give_back(self) -> None:
+        """Leave one to others."""
+        self._taken -= 1
+        metrics.WATCH_SNAPSHOTS.dec()

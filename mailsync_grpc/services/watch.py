@@ -1,9 +1,10 @@
 """One event stream: a cursor over the shared log, and when it speaks.
 
 A stream says something at once when it begins (its position, so that a caller always has a token), when events pass its
-filter, when nothing was said for the heartbeat interval, and when it ends. Each response covers the log from where the
-one before ended; a heartbeat is made from the stream's own cursor and so can never be ahead of an unsent event. Bytes
-of streams that stand at the same place under the same filter are made once. A reader that takes nothing for the stall
+filter, when the accounts that it shows are others, when nothing was said for the heartbeat interval, and when it ends.
+Each response covers the log from where the one before ended; a heartbeat is made from the stream's own cursor and so
+can never be ahead of an unsent event. Bytes of streams that stand at the same place under the same filter are made
+once. A snapshot stands before the events since before its first piece. A reader that takes nothing for the stall
 timeout is ended; its token resumes it.
 """
 
@@ -15,15 +16,20 @@ from typing import Final, NamedTuple
 from google.protobuf.duration_pb2 import Duration
 
 from mailsync_grpc import metrics
-from mailsync_grpc.errors import ServerDrainingError
-from mailsync_grpc.model.ids import Revision
+from mailsync_grpc.errors import RevisionCompactedError, ServerDrainingError
+from mailsync_grpc.model.ids import AccountNo, Revision
+from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.registry import Context
+from mailsync_grpc.services.scan import Place
 from mailsync_grpc.services.status import RETRY_SECONDS
-from mailsync_grpc.services.streams import write
-from mailsync_grpc.services.tokens import Position, ResumeTokens
+from mailsync_grpc.services.streams import Slots, write
+from mailsync_grpc.services.tokens import Members, Position, ResumeTokens
 from mailsync_grpc.services.watch_cut import LINGER, Cut, cut, linger
 from mailsync_grpc.services.watch_feed import Feed
 from mailsync_grpc.services.watch_filter import Filter
+from mailsync_grpc.services.watch_snapshot import SnapshotReader, chunk_of, end_of
+from mailsync_grpc.services.watch_start import Positions, Start
+from mailsync_grpc.v1 import errors_pb2
 from mailsync_grpc.v1 import event_service_pb2 as pb
 
 _SHARED_PIECES: Final = 64
@@ -66,12 +72,16 @@ class Pieces:
     def _response(self, found: Cut, said: Revision, wanted: Filter) -> bytes:
         return found.events + self.frame(said, found.through, wanted).SerializeToString()
 
-    def frame(self, said: Revision, through: Position, wanted: Filter) -> pb.WatchEventsResponse:
-        """Return a response without events: the covered range and the token at its end."""
+    def frame(
+        self, said: Revision, through: Position, wanted: Filter, place: Place | None = None
+    ) -> pb.WatchEventsResponse:
+        """Return a response without events: the covered range and the token at its end, in a snapshot at `place`."""
         return pb.WatchEventsResponse(
             from_revision=said,
             through_revision=through.revision,
-            resume_token=self._tokens.of_watch(through, wanted.reach.filter_hash),
+            resume_token=self._tokens.of_watch(
+                through, wanted.reach.filter_hash, wanted.packed_members, place
+            ),
         )
 
 
@@ -83,67 +93,168 @@ class Limits(NamedTuple):
     stall: float
 
 
+class Shared(NamedTuple):
+    """What all streams of a server work with."""
+
+    core: Core
+    feed: Feed
+    pieces: Pieces
+    positions: Positions
+    snapshots: Slots
+
+
 class Stream:
-    """A stream at work. `label`, `cursor` and `start_time` (seconds since 1970) are what a live view shows."""
+    """A stream at work. `label`, `cursor` and `start_time` (seconds since 1970) are what a live view shows.
+
+    With `may_reset` it begins anew, with a snapshot, where its position is no longer kept.
+    """
 
     def __init__(
-        self, feed: Feed, pieces: Pieces, wanted: Filter, start: Position, limits: Limits, label: str
+        self, shared: Shared, start: Start, limits: Limits, label: str = "", *, may_reset: bool = False
     ) -> None:
-        self._feed = feed
-        self._pieces = pieces
-        self._filter = wanted
+        self._shared = shared
+        self._feed = shared.feed
         self._limits = limits
-        self._said = start.revision
-        self.cursor = start
+        self._may_reset = may_reset
         self.label = label
         self.start_time = time.time()
         self._last_events = 0.0
         self._last_write = 0.0
+        self._reader: SnapshotReader | None = None
+        self._begin_at(start)
 
-    async def run(self, context: Context) -> None:
+    def _begin_at(self, start: Start) -> None:
+        self._filter = start.wanted
+        self.cursor = start.position
+        self._said = start.position.revision
+        self._place = start.place
+        self._gone = start.gone
+        self._shown: Members | None = None  # as it was last held against what is told
+
+    async def run(self, context: Context, reset: pb.Reset | None = None) -> None:
         """Write responses until the stream's age, then return.
 
-        Raises SlowConsumerError, ServerDrainingError, RevisionCompactedError.
+        Raises SlowConsumerError, ServerDrainingError, RevisionCompactedError, SnapshotLimitError.
         """
         ends = time.monotonic() + self._limits.age
-        await self._heartbeat(context)
-        while True:
-            now = time.monotonic()
-            if self._feed.draining:
-                await self._goodbye(context, pb.GOODBYE_REASON_DRAINING, RETRY_SECONDS[ServerDrainingError])
-                raise ServerDrainingError("the server is stopping; connect again shortly")
-            if now >= ends:
-                return await self._goodbye(context, pb.GOODBYE_REASON_AGE, 0)
-            beat = self._last_write + self._limits.heartbeat
-            if now >= beat:
+        try:
+            if reset is not None:
+                await self._say_reset(context, reset)
+            elif self._place is None:
                 await self._heartbeat(context)
-            elif self.cursor.revision < self._feed.head:
-                await self._advance(context, now)
-            else:
-                await self._feed.wait(min(beat, ends) - now)
+            while not await self._has_ended(context, ends):
+                await self._step(context, ends)
+        finally:
+            self._close_reader()
+
+    async def _has_ended(self, context: Context, ends: float) -> bool:
+        if self._feed.draining:
+            await self._goodbye(context, pb.GOODBYE_REASON_DRAINING, RETRY_SECONDS[ServerDrainingError])
+            raise ServerDrainingError("the server is stopping; connect again shortly")
+        if time.monotonic() < ends:
+            return False
+        await self._goodbye(context, pb.GOODBYE_REASON_AGE, 0)
+        return True
+
+    async def _step(self, context: Context, ends: float) -> None:
+        """Say the next thing, or wait until there is one."""
+        await self._tell_members(context)
+        now = time.monotonic()
+        beat = self._last_write + self._limits.heartbeat
+        if self._place is not None:
+            await self._snapshot(context, self._place)
+        elif now >= beat:
+            await self._heartbeat(context)
+        elif self.cursor.revision < self._feed.head:
+            await self._advance(context, now)
+        else:
+            await self._feed.wait(min(beat, ends) - now)
 
     async def _advance(self, context: Context, now: float) -> None:
         """Move the cursor over one piece of the log and send what passed the filter."""
         await asyncio.sleep(linger(now, self._last_events, self._feed.head - self.cursor.revision))
-        piece = await self._pieces.next(self._filter, self._said, self.cursor)
-        self.cursor = piece.cut.through
-        if not piece.response:
+        try:
+            piece = await self._shared.pieces.next(self._filter, self._said, self.cursor)
+        except RevisionCompactedError as error:
+            if not self._may_reset:
+                raise
+            await self._begin_anew(context, error)
             return
-        await self._write(context, piece.response)
-        self._last_events = time.monotonic()
-        metrics.WATCH_DELIVERIES.inc(piece.cut.size)
-        metrics.WATCH_LAG.observe(max(0.0, time.time() - piece.cut.commit_time / 1000))
+        self.cursor = piece.cut.through
+        if piece.response:
+            await self._write(context, piece.response)
+            self._last_events = time.monotonic()
+            metrics.WATCH_DELIVERIES.inc(piece.cut.size)
+            metrics.WATCH_LAG.observe(max(0.0, time.time() - piece.cut.commit_time / 1000))
+
+    async def _begin_anew(self, context: Context, error: RevisionCompactedError) -> None:
+        start = await self._shared.core.run(self._shared.positions.anew, self._filter, error)
+        self._begin_at(start)
+        assert start.reset is not None
+        await self._say_reset(context, start.reset)
+
+    async def _snapshot(self, context: Context, place: Place) -> None:
+        """Send one piece of the present state, or that it is complete."""
+        if self._reader is None:
+            shared = self._shared
+            self._reader = SnapshotReader(shared.core, shared.snapshots, self._filter, place)
+        piece = await self._reader.next()
+        if piece is not None:
+            self._place = piece.place
+            await self._write(context, chunk_of(piece) + self._frame().SerializeToString())
+            return
+        self._close_reader()
+        self._place = None
+        response = self._frame()
+        response.snapshot_end.CopyFrom(end_of(place))
+        await self._write(context, response.SerializeToString())
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    async def _tell_members(self, context: Context) -> None:
+        """Say which accounts are shown from now on and which no longer, one by one, as the token after each says."""
+        members = self._shared.positions.members(self._filter)
+        if members is self._shown:
+            return
+        self._shown, told = members, self._filter.members or frozenset()
+        for account in sorted(told ^ ((members or frozenset()) | self._gone)):
+            self._filter = self._filter.among(told := told ^ {account})
+            self._close_reader()  # it goes on under the filter as it is now
+            await self._say_member(context, account, visible=account in told)
+
+    async def _say_member(self, context: Context, account: AccountNo, *, visible: bool) -> None:
+        found = await self._shared.core.run(self._shared.core.store.account_by_no, account)
+        if found is None:
+            return  # deleted meanwhile, which has an event of its own
+        response = self._frame()
+        if visible:
+            response.account_visible.account = found.name
+        else:
+            response.account_hidden.account = found.name
+        await self._write(context, response.SerializeToString())
+
+    async def _say_reset(self, context: Context, reset: pb.Reset) -> None:
+        metrics.WATCH_RESETS.labels(errors_pb2.ErrorReason.Name(reset.reason)).inc()
+        response = self._frame()
+        response.reset.CopyFrom(reset)
+        await self._write(context, response.SerializeToString())
 
     async def _heartbeat(self, context: Context) -> None:
-        response = self._pieces.frame(self._said, self.cursor, self._filter)
+        response = self._frame()
         response.heartbeat.server_time.GetCurrentTime()
         await self._write(context, response.SerializeToString())
 
     async def _goodbye(self, context: Context, reason: pb.GoodbyeReason.ValueType, delay: int) -> None:
-        response = self._pieces.frame(self._said, self.cursor, self._filter)
+        response = self._frame()
         response.goodbye.reason = reason
         response.goodbye.retry_delay.CopyFrom(Duration(seconds=delay))
         await self._write(context, response.SerializeToString())
+
+    def _frame(self) -> pb.WatchEventsResponse:
+        return self._shared.pieces.frame(self._said, self.cursor, self._filter, self._place)
 
     async def _write(self, context: Context, response: bytes) -> None:
         await write(context, response, self._limits.stall)

@@ -47,10 +47,11 @@ def cut(
     through = after
     for record in records:
         if wanted.admits(record):
-            if count and (count >= max_events or size + len(record.event) > max_bytes):
+            event = wanted.shown(record)
+            if count and (count >= max_events or size + len(event) > max_bytes):
                 break
-            parts += (_EVENTS, varint(len(record.event)), record.event)
-            size += len(record.event)
+            parts += (_EVENTS, varint(len(event)), event)
+            size += len(event)
             count += 1
             commit_time = record.commit_time
         through = Position(Revision(record.revision), record.check)

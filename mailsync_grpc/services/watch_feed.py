@@ -15,6 +15,7 @@ import structlog
 from mailsync_grpc import metrics
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import AccountNo, Revision
+from mailsync_grpc.services.account_labels import AccountLabels
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.store.values import LogRecord
 
@@ -70,7 +71,10 @@ class Ring:
 
 
 class Feed:
-    """The ring, the task that fills it, and the signal that something changed."""
+    """The ring, the task that fills it, and the signal that something changed.
+
+    `labels` are those of all accounts as of the newest record.
+    """
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -78,6 +82,7 @@ class Feed:
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "tail")
         self._task: asyncio.Task[None] | None = None
+        self.labels = AccountLabels(core.store)
         self.draining = False
         self.erasures = 0
         """How often payloads were erased; what was made of them before is not to be sent."""
@@ -148,6 +153,7 @@ class Feed:
     def _add(self, records: list[LogRecord]) -> None:
         self._ring.extend(records)
         for record in records:
+            self.labels.note(record)
             if record.kind is EventKind.ACCOUNT_REMOVED:
                 self._ring.erase(record.account)
                 self.erasures += 1

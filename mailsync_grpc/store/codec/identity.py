@@ -64,8 +64,13 @@ def join_envelope(folder: FolderKey, row: EnvelopeRow, view: View = View.FULL) -
     return head + row.basic if view == View.BASIC else head + row.basic + row.detail
 
 
-def join_envelopes(folder: FolderKey, rows: Sequence[EnvelopeRow], view: View) -> bytes:
-    """Return serialized envelopes, each as an entry of repeated field 1, as in ListEnvelopesResponse."""
+def join_envelopes(
+    folder: FolderKey, rows: Sequence[EnvelopeRow], view: View, entry: bytes = _ENTRY
+) -> bytes:
+    """Return serialized envelopes, each as an entry of a repeated field; `entry` is its tag.
+
+    Unless another is given it is field 1, as in ListEnvelopesResponse.
+    """
     prefix, validity = _folder_parts(folder)
     # Names of equal length share their head, so it is made once for each number of digits.
     heads = [_NAME + varint(len(prefix) + digits) + prefix for digits in range(11)]
@@ -77,11 +82,11 @@ def join_envelopes(folder: FolderKey, rows: Sequence[EnvelopeRow], view: View) -
         digits = b"%d" % uid
         head = heads[len(digits)] + digits + _UID + varint(uid) + tail + id_text + flags
         if with_detail:
-            parts += (_ENTRY, varint(len(head) + len(basic) + len(detail)), head, basic, detail)
+            parts += (entry, varint(len(head) + len(basic) + len(detail)), head, basic, detail)
         elif with_basic:
-            parts += (_ENTRY, varint(len(head) + len(basic)), head, basic)
+            parts += (entry, varint(len(head) + len(basic)), head, basic)
         else:
-            parts += (_ENTRY, varint(len(head)), head)
+            parts += (entry, varint(len(head)), head)
     return b"".join(parts)
 
 

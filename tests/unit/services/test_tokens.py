@@ -12,10 +12,12 @@ from mailsync_grpc.errors import (
     PageTokenInvalidError,
     ResumeTokenInvalidError,
     StoreEpochChangedError,
+    VisibleChangedError,
 )
 from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.services.paging import PageTokens, page_size
-from mailsync_grpc.services.tokens import Position, Reach, ResumeTokens
+from mailsync_grpc.services.scan import Place
+from mailsync_grpc.services.tokens import Position, Reach, ResumeTokens, pack_members, unpack_members
 from mailsync_grpc.v1.account_service_pb2 import ListAccountsRequest
 from mailsync_grpc.vault import Vault
 
@@ -31,7 +33,7 @@ hashes = st.binary(min_size=16, max_size=16)
 def test_a_watch_token_gives_back_its_position(revision: int, check: int, filter_hash: bytes) -> None:
     position = Position(Revision(revision), check)
     token = TOKENS.of_watch(position, filter_hash)
-    assert TOKENS.open(token, Reach(filter_hash, None)) == position
+    assert TOKENS.open(token, Reach(filter_hash, None)) == (position, None, b"")
 
 
 @given(filter_hash=hashes, other=hashes)
@@ -71,22 +73,21 @@ def test_a_token_of_another_store_says_so_and_one_of_another_key_is_invalid() ->
     ("listed", "watched", "holds"),
     [
         (None, None, True),
-        (None, {7}, True),
-        (7, {7}, True),
-        (7, set(), True),
-        (7, {8}, False),
-        (7, {7, 8}, False),
-        (7, None, False),
+        (None, {"a"}, True),
+        ("a", {"a"}, True),
+        ("a", set(), True),
+        ("a", {"b"}, False),
+        ("a", {"a", "b"}, False),
+        ("a", None, False),
     ],
 )
 def test_a_list_token_holds_for_what_was_listed(
-    listed: int | None, watched: set[int] | None, holds: bool
+    listed: str | None, watched: set[str] | None, holds: bool
 ) -> None:
-    account = None if listed is None else AccountNo(listed)
-    token = TOKENS.of_list(Position(Revision(5), 6), account)
-    among = None if watched is None else frozenset(AccountNo(number) for number in watched)
+    token = TOKENS.of_list(Position(Revision(5), 6), listed)
+    among = None if watched is None else frozenset(watched)
     if holds:
-        assert TOKENS.open(token, Reach(b"f" * 16, among)) == (5, 6)
+        assert TOKENS.open(token, Reach(b"f" * 16, among)) == ((5, 6), None, b"")
     else:
         with pytest.raises(FilterMismatchError):
             TOKENS.open(token, Reach(b"f" * 16, among))
@@ -116,3 +117,38 @@ def test_page_sizes_are_coerced_and_never_negative() -> None:
     assert [page_size(asked) for asked in (0, 1, 1_000, 100_000)] == [100, 1, 1_000, 1_000]
     with pytest.raises(InvalidFieldError):
         page_size(-1)
+
+
+places = st.builds(
+    Place,
+    st.from_regex(r"[a-z0-9-]{0,63}", fullmatch=True),
+    *[st.integers(0, 2**32 - 1)] * 5,
+    st.integers(0, 2**64 - 1),
+)
+members = st.none() | st.frozensets(st.integers(1, 2**32 - 1).map(AccountNo), max_size=40)
+
+
+@given(place=places, shown=members)
+def test_a_token_within_a_snapshot_gives_back_its_place_and_the_accounts_shown(
+    place: Place, shown: frozenset[AccountNo] | None
+) -> None:
+    token = TOKENS.of_watch(Position(Revision(9), 8), b"f" * 16, pack_members(shown), place)
+    resumed = TOKENS.open(token, Reach(b"f" * 16, None))
+    assert resumed.place == place
+    assert unpack_members(resumed.members) == shown
+
+
+def test_more_accounts_than_a_token_holds_are_held_by_their_hash() -> None:
+    many = frozenset(AccountNo(number) for number in range(1, 3_000, 2))
+    packed = pack_members(many)
+    assert len(TOKENS.of_watch(Position(Revision(1), 1), bytes(16), packed)) < 4_096
+    assert packed == pack_members(frozenset(many)) != pack_members(many - {AccountNo(1)})
+    with pytest.raises(VisibleChangedError):
+        unpack_members(packed)
+
+
+def test_a_token_of_nearly_too_many_accounts_is_short_enough() -> None:
+    numbers = frozenset(AccountNo(number) for number in range(4_000_000_000, 4_000_000_278, 2))
+    assert unpack_members(pack_members(numbers)) == numbers
+    place = Place.unpack(b"\xff" * 28 + b"a" * 63)
+    assert len(TOKENS.of_watch(Position(Revision(1), 1), bytes(16), pack_members(numbers), place)) < 4_096
