@@ -26,22 +26,32 @@ class AccountLabels:
         self._store = store
         self._lock = threading.Lock()
         self._labels: dict[AccountNo, Mapping[str, str]] = {}
+        self._noted: dict[AccountNo, Mapping[str, str]] = {}  # since the accounts were last read
         self._is_loaded = False
         self._found: dict[Labels, tuple[int, frozenset[AccountNo]]] = {}
         self.version = 0
 
     def load(self) -> None:
         """Read the accounts that no event told of, once; blocks."""
+        if not self._is_loaded:
+            self._load()
+
+    def load_again(self) -> None:
+        """Read the accounts once more, since events were missed; blocks."""
         if self._is_loaded:
-            return
+            self._load()
+
+    def _load(self) -> None:
+        with self._lock:
+            self._noted = {}
         read: dict[AccountNo, Mapping[str, str]] = {}
         after = ""
         while batch := self._store.accounts(after):
             read |= {account.no: account.labels for account in batch}
             after = batch[-1].id
         with self._lock:
-            # An event that was noted meanwhile is no older than what was read.
-            self._labels = read | self._labels
+            # An event that was noted meanwhile is no older than what was read, one from before no newer.
+            self._labels = self._labels | read | self._noted
             self._is_loaded = True
             self.version += 1
 
@@ -52,6 +62,7 @@ class AccountLabels:
         changed = event_pb2.Event.FromString(record.event).account_changed.account
         labels = dict(changed.labels)
         with self._lock:
+            self._noted[record.account] = labels
             if self._labels.get(record.account) != labels:
                 self._labels[record.account] = labels
                 self.version += 1

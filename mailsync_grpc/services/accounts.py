@@ -27,7 +27,7 @@ from mailsync_grpc.services.login import Greeted, TryLogin
 from mailsync_grpc.services.paging import PageTokens, page_size
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.requests import Decision, Mutations
-from mailsync_grpc.services.tokens import Position, ResumeTokens
+from mailsync_grpc.services.tokens import Members, Position, ResumeTokens
 from mailsync_grpc.store.base import Batch, Counter
 from mailsync_grpc.store.codec.messages import account_etag, account_message
 from mailsync_grpc.v1 import account_service_pb2 as pb
@@ -114,7 +114,7 @@ class AccountService:
         response = pb.ListAccountsResponse(read_revision=revision)
         if key is None and not request.states:
             position = Position(revision, self.core.store.log_check(revision))
-            response.resume_token = self.resume_tokens.of_list(position, None)
+            response.resume_token = self.resume_tokens.of_list(position, None, self._labelled(request))
         after = (key or b"").decode()
         while batch := self.core.store.accounts(after, _SCAN):
             for account in batch:
@@ -127,6 +127,17 @@ class AccountService:
                     return response
                 response.accounts.append(account_message(account))
         return response
+
+    def _labelled(self, request: pb.ListAccountsRequest) -> Members | None:
+        """Return the accounts that a list by labels is of, whatever its pages; None for a list of all."""
+        if not request.labels:
+            return None
+        found: set[AccountNo] = set()
+        after = ""
+        while batch := self.core.store.accounts(after, _SCAN):
+            found |= {account.no for account in batch if _wanted(account, request)}
+            after = batch[-1].id
+        return frozenset(found)
 
     async def update_account(
         self, request: pb.UpdateAccountRequest, _context: Context

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from mailsync_grpc import metrics
+from mailsync_grpc.errors import RevisionCompactedError
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.services.account_labels import AccountLabels
@@ -48,6 +49,12 @@ class Ring:
         self._bytes += sum(len(record.event) for record in records)
         if self._bytes > self._max_bytes:
             self._shrink()
+
+    def skip_to(self, revision: Revision) -> None:
+        """Go on after `revision`, with nothing: what was between is not to be had any more."""
+        self._base = revision
+        self._records.clear()
+        self._bytes = 0
 
     def after(self, revision: Revision, limit: int) -> list[LogRecord] | None:
         """Return up to `limit` records after `revision`, None when the ring does not reach back that far."""
@@ -137,6 +144,9 @@ class Feed:
         while True:
             try:
                 records = await loop.run_in_executor(self._thread, self._next)
+            except RevisionCompactedError as error:
+                await self._skip_to(Revision(error.floor))
+                continue
             except Exception as error:  # noqa: BLE001 - streams live on this task; it outlives a failing store
                 _log.error("event log cannot be read", error=str(error))
                 await asyncio.sleep(_RETRY)
@@ -149,6 +159,13 @@ class Feed:
         if self._core.store.wait_for_commit(head, _WAIT) <= head:
             return []
         return self._core.store.log(head, READ_LIMIT, READ_BYTES).records
+
+    async def _skip_to(self, floor: Revision) -> None:
+        """Go on where the log begins: it was cut before it was read, as in a store that is full or was long not seen."""
+        self._ring.skip_to(floor)
+        self.erasures += 1
+        await self._core.run(self.labels.load_again)
+        self._wake()
 
     def _add(self, records: list[LogRecord]) -> None:
         self._ring.extend(records)
