@@ -66,9 +66,10 @@ events = st.builds(
 def test_a_view_of_an_event_leaves_out_exactly_what_the_view_does(record: LogRecord, view: View) -> None:
     whole = event_pb2.Event.FromString(record.event)
     for holder in (whole.envelope_added, whole.envelope_updated, whole.envelope_moved):
-        for field, _ in holder.envelope.ListFields():
+        envelope: Message = holder.envelope
+        for field, _ in envelope.ListFields():
             if field.number >= _LEFT_OUT[view]:
-                holder.envelope.ClearField(field.name)
+                envelope.ClearField(field.name)
     found = event_pb2.Event.FromString(in_view(record.event, record.kind, view))
     expected = event_pb2.Event.FromString(record.event)
     kind = expected.WhichOneof("payload")
