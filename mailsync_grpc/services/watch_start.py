@@ -151,6 +151,10 @@ class Positions:
     def resume_log(self, token: str, wanted: Filter) -> Position:
         """Return the position of a token that stands for no unfinished snapshot."""
         resumed = self.resume(token, wanted)
+        if resumed.members and resumed.members != wanted.packed_members:
+            raise VisibleChangedError(
+                "the accounts that are shown changed since the token was made; read on without it"
+            )
         if resumed.place is not None:
             raise ResumeTokenInvalidError(
                 "the resume token stands within a snapshot; finish that with WatchEvents"

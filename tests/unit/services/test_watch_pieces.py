@@ -108,3 +108,12 @@ def test_the_ring_holds_as_much_after_a_deleted_account_as_before() -> None:
         ring.erase(AccountNo(1))
     ring.extend([record(200, size=500, account=2)])
     assert ring.after(Revision(199), 1) == [record(200, size=500, account=2)]
+
+
+def test_a_ring_that_was_skipped_ahead_reaches_back_to_there_only() -> None:
+    ring = Ring(Revision(0), 10_000)
+    ring.extend([record(1), record(2)])
+    ring.skip_to(Revision(9))
+    assert (ring.head, ring.after(Revision(8), 5), ring.after(Revision(9), 5)) == (9, None, [])
+    ring.extend([record(10)])
+    assert ring.after(Revision(9), 5) == [record(10)]
