@@ -173,9 +173,13 @@ def _advice(file: Path | None) -> Advice:
         if failure.reason == "RESUME_TOKEN_INVALID" and file:
             return f"{file} holds no position of this service: name the service with --address, or another file, or delete it"
         if failure.reason == "FILTER_MISMATCH":
-            held = f"the position in {file}" if file else "the position"
-            other = "name another file for these" if file else "begin elsewhere with --since"
-            return f"{held} was made with other options (--account, --folder, --type …): repeat those, or {other}"
+            held, other = (
+                ("the position in " + str(file), "name another file") if file else ("it", "begin elsewhere")
+            )
+            return (
+                f"{held} was made with other options (--account, --folder, --type …): repeat those, or {other};"
+                " --on-compacted reset begins anew where what may be seen has changed"
+            )
         return ""
 
     return advice
