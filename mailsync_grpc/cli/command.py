@@ -1,7 +1,7 @@
 """What all commands that call the service share: the options of the connection, the session, and how failures end.
 
 ``connected`` adds those options to a command's own by extending the signature that typer reads, so that they stand behind
-every command (``mailsync account list --json``) and are written once.
+every command (``mailsync account list --json``) and are written once; ``with_options`` does it for other groups of options.
 """
 
 import inspect
@@ -61,10 +61,22 @@ def connected(command: Callable[Concatenate[Session, Own], None]) -> Callable[..
             # typer hands over exactly the parameters of the signature below.
             command(session, **own)  # type: ignore[call-arg]
 
-    common = [p for p in inspect.signature(run).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    own_parameters = list(inspect.signature(command).parameters.values())[1:]
-    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own_parameters, *common)]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_options(run, command, before=0)
+
+
+def with_options(
+    run: Callable[..., None], command: Callable[..., None], *, before: int
+) -> Callable[..., None]:
+    """``run`` with the signature of ``command`` and its own options behind that.
+
+    The first ``before`` parameters of ``run`` stay in front; it hands those and one more to ``command`` by itself, and
+    takes all others of ``command`` as ``**own``.
+    """
+    parameters = [p for p in inspect.signature(run).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    own = list(inspect.signature(command).parameters.values())[before + 1 :]
+    options = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *parameters[before:])]
+    signature = inspect.Signature([*parameters[:before], *options])
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run

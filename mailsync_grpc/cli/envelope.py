@@ -1,7 +1,6 @@
 """`mailsync envelopes` and `mailsync envelope show`: a folder's messages, newest first, and all of one."""
 
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from mailsync_grpc.cli.command import connected
 from mailsync_grpc.cli.envelope_view import envelope_details, envelope_table
 from mailsync_grpc.cli.names import account_of, envelope_resource, resolve_folder
 from mailsync_grpc.cli.session import Session
+from mailsync_grpc.cli.view_option import VIEWS, View
 from mailsync_grpc.v1.envelope_pb2 import Envelope, EnvelopeView
 from mailsync_grpc.v1.envelope_service_pb2 import GetEnvelopeRequest, ListEnvelopesRequest
 from mailsync_grpc.v1.folder_service_pb2 import GetFolderRequest
@@ -17,21 +17,6 @@ from mailsync_grpc.v1.folder_service_pb2 import GetFolderRequest
 _PAGE = 1000
 
 app = typer.Typer(help="One message's metadata.", no_args_is_help=True)
-
-
-class View(StrEnum):
-    """How much of each envelope."""
-
-    FLAGS = "flags"
-    BASIC = "basic"
-    FULL = "full"
-
-
-_VIEWS = {
-    View.FLAGS: EnvelopeView.ENVELOPE_VIEW_FLAGS,
-    View.BASIC: EnvelopeView.ENVELOPE_VIEW_BASIC,
-    View.FULL: EnvelopeView.ENVELOPE_VIEW_FULL,
-}
 
 
 @connected
@@ -52,7 +37,7 @@ def envelopes(
 ) -> None:
     """List a folder's messages, newest first."""
     parent = resolve_folder(session, folder, path)
-    found = list_envelopes(session, parent, limit, _VIEWS[view])
+    found = list_envelopes(session, parent, limit, VIEWS[view])
     if session.json:
         for envelope in found:
             session.print_json(envelope)

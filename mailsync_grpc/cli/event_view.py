@@ -36,6 +36,7 @@ from mailsync_grpc.v1.event_pb2 import (
 from mailsync_grpc.v1.folder_pb2 import FolderState
 from mailsync_grpc.v1.sync_run_pb2 import SyncRunState
 
+_WHEN_WIDTH = 8
 _KIND_WIDTH = 12
 _WHERE_WIDTH = 18
 _SUBJECTS_SHOWN = 3
@@ -56,12 +57,18 @@ class EventLine:
 
 def event_text(event: Event, paths: Paths) -> Text:
     """An event as one line."""
-    line = describe(event, paths)
-    where = paths.get(event.folder, event.folder.rpartition("/")[2]) or event.account.removeprefix(
-        "accounts/"
-    )
+    return _text(f"{_local(event):%H:%M:%S}", event, paths)
+
+
+def logged_event_text(event: Event, paths: Paths) -> Text:
+    """An event as one line that says where and when in the log it stands, as options of positions are written."""
+    return _text(f"{event.revision:>8}  {_local(event).isoformat(timespec='milliseconds')}", event, paths)
+
+
+def line_text(when: str, where: str, line: EventLine) -> Text:
+    """A line in the columns of events."""
     return Text.assemble(
-        (f"{datetime.fromtimestamp(event.commit_time.seconds, UTC).astimezone():%H:%M:%S}  ", "dim"),
+        (f"{when:<{_WHEN_WIDTH}}  ", "dim"),
         (f"{line.kind:<{_KIND_WIDTH}}", line.style),
         plain(where + " " * max(2, _WHERE_WIDTH - cell_len(where)), "dim"),
         plain(line.what),
@@ -75,6 +82,21 @@ def describe(event: Event, paths: Paths) -> EventLine:
         return EventLine("erased", "dim", "its account was deleted")
     style, kind, say = _SAY[payload]
     return EventLine(kind, style, say(getattr(event, payload), paths))
+
+
+def _text(when: str, event: Event, paths: Paths) -> Text:
+    where = paths.get(event.folder, event.folder.rpartition("/")[2]) or event.account.removeprefix(
+        "accounts/"
+    )
+    return line_text(when, where, describe(event, paths))
+
+
+def _local(event: Event) -> datetime:
+    # In whole milliseconds, as the log has it: a float would not give back what is written.
+    milliseconds = event.commit_time.nanos // 1_000_000 * 1_000
+    return (
+        datetime.fromtimestamp(event.commit_time.seconds, UTC).replace(microsecond=milliseconds).astimezone()
+    )
 
 
 def uid_words(ranges: list[UidRange]) -> str:

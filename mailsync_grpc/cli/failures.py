@@ -5,9 +5,9 @@ without those comes from gRPC itself, and is named by its code. Nothing here eve
 a mail server or a network did.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import grpc
@@ -25,12 +25,16 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed call: a reason of the contract or a gRPC code, a message, and (field, what is allowed) pairs."""
+    """A failed call: a reason of the contract or a gRPC code, a message, and (field, what is allowed) pairs.
+
+    ``metadata`` is what the reason is about, such as ``floor`` and ``head`` of REVISION_COMPACTED.
+    """
 
     reason: str
     message: str
     fields: tuple[tuple[str, str], ...] = ()
     retry_after: timedelta | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """The lines to print, not yet made safe for a terminal."""
@@ -51,6 +55,7 @@ def failure_of(error: grpc.RpcError) -> Failure:
         message=error.details() or "",
         fields=tuple((violation.field, violation.description) for violation in request.field_violations),
         retry_after=retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None,
+        metadata=dict(info.metadata),
     )
 
 

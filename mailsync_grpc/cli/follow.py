@@ -1,25 +1,25 @@
 """A watch that does not lose anything: reads the stream, proves that nothing is missing, and connects again by token.
 
 Each response covers ``(from_revision, through_revision]`` of one partition of the log, and begins where the one before
-ended, also across connections; a response that does not is a gap. The server writes at least every heartbeat interval,
+ended, also across connections; a response that does not is a gap. While the current state is told the range stands still,
+and the token resumes the telling; only after a reset the proof begins anew. The server writes at least every heartbeat interval,
 so three intervals of silence mean a dead connection, which no error would ever report. A lost connection is made again
 with the last token after a pause between 0.5 and 30 s with full jitter; what retrying cannot mend is raised.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
-from typing import Self
 
 import grpc
 
+from mailsync_grpc.cli.coverage import Coverage
 from mailsync_grpc.cli.failures import CommandError, failure_of
 from mailsync_grpc.cli.session import Target
 from mailsync_grpc.v1.event_service_pb2 import WatchEventsRequest, WatchEventsResponse
 from mailsync_grpc.v1.event_service_pb2_grpc import EventServiceStub
 
-_HEARTBEAT_SECONDS = 15.0
+HEARTBEAT_SECONDS = 15.0
 _MISSED_HEARTBEATS = 3
 _SHORTEST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -31,23 +31,6 @@ _LOST = {
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """Up to which revision each partition of the log has been seen."""
-
-    through: Mapping[int, int] = field(default_factory=dict)
-
-    def extended(self, response: WatchEventsResponse) -> Self:
-        """The coverage with this response. CommandError when something before it is missing."""
-        seen = self.through.get(response.partition, response.from_revision)
-        if response.from_revision != seen:
-            raise CommandError(
-                f"the stream has a gap: it covers from revision {response.from_revision},"
-                f" but revision {seen} was the last one seen"
-            )
-        return type(self)({**self.through, response.partition: response.through_revision})
 
 
 def pause_before(attempt: int, random: Random) -> float:
@@ -70,7 +53,7 @@ async def follow(
     request: WatchEventsRequest,
     on_break: Callable[[float], None] = lambda _: None,
     *,
-    heartbeat: float = _HEARTBEAT_SECONDS,
+    heartbeat: float = HEARTBEAT_SECONDS,
     random: Random | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[WatchEventsResponse]:
@@ -79,7 +62,7 @@ async def follow(
 
     ``heartbeat`` is the silence, in seconds, after which the server is asked to show that it lives. A response's
     token is what the next connection begins with as soon as the one after it is asked for. grpc.RpcError when the first
-    connection fails or the position cannot be served; CommandError for a gap.
+    connection fails or the position cannot be served; CommandError for a gap, and for a first connection without an answer.
     """
     random = random or Random()  # noqa: S311  jitter, no secret
     request.heartbeat_interval.FromMilliseconds(round(heartbeat * 1000))
@@ -97,12 +80,18 @@ async def follow(
             except (grpc.RpcError, TimeoutError) as error:
                 pause = pause_after_failure(error, attempt, random) if connected else None
                 if pause is None:
-                    raise
+                    raise _final(error, target, heartbeat) from None
             pause = pause_before(attempt, random) if pause is None else pause
             attempt += 1
             if pause:
                 on_break(pause)
             await sleep(pause)
+
+
+def _final(error: Exception, target: Target, heartbeat: float) -> Exception:
+    if isinstance(error, TimeoutError):
+        return CommandError(f"no answer from {target.address} within {heartbeat * _MISSED_HEARTBEATS:g} s")
+    return error
 
 
 async def _responses(

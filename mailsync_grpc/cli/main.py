@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from mailsync_grpc.cli import account, backup, content, envelope, folder, health, serve, watch
+from mailsync_grpc.cli import account, backup, content, envelope, events, folder, health, serve, watch
 from mailsync_grpc.cli.demo.command import demo
+
+_SERVICE, _MAIL, _CHANGES = "The service", "Mail", "What changes"
 
 app = typer.Typer(
     help="Mirrors the metadata of IMAP mailboxes and tells programs, over gRPC, what changed.",
@@ -15,16 +17,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a fault of ours is a traceback in a log, not a picture
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("serve")(serve.serve)
-app.command("demo")(demo)
-app.add_typer(account.app, name="account")
-app.add_typer(folder.app, name="folder")
-app.command("envelopes")(envelope.envelopes)
-app.add_typer(envelope.app, name="envelope")
-app.command("content")(content.content)
-app.command("watch")(watch.watch)
-app.command("backup")(backup.backup)
-app.command("health")(health.health)
+app.command("serve", rich_help_panel=_SERVICE)(serve.serve)
+app.command("demo", rich_help_panel=_SERVICE)(demo)
+app.command("backup", rich_help_panel=_SERVICE)(backup.backup)
+app.command("health", rich_help_panel=_SERVICE)(health.health)
+app.add_typer(account.app, name="account", rich_help_panel=_MAIL)
+app.add_typer(folder.app, name="folder", rich_help_panel=_MAIL)
+app.command("envelopes", rich_help_panel=_MAIL)(envelope.envelopes)
+app.add_typer(envelope.app, name="envelope", rich_help_panel=_MAIL)
+app.command("content", rich_help_panel=_MAIL)(content.content)
+app.command("watch", rich_help_panel=_CHANGES)(watch.watch)
+app.add_typer(events.app, name="events", rich_help_panel=_CHANGES)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,113 +1,185 @@
-"""`mailsync watch`: events as they happen."""
+"""`mailsync watch`: events as they happen, from any position on."""
 
 import asyncio
-from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mailsync_grpc.cli import times
+from mailsync_grpc.cli.advice import RESYNC, Advice, advised
 from mailsync_grpc.cli.command import connected
 from mailsync_grpc.cli.event_view import event_text
-from mailsync_grpc.cli.failures import CommandError
-from mailsync_grpc.cli.follow import follow
-from mailsync_grpc.cli.names import account_resource, list_folders, resolve_folders
+from mailsync_grpc.cli.failures import CommandError, Failure
+from mailsync_grpc.cli.filter_options import filtered
+from mailsync_grpc.cli.folder_paths import FolderPaths
+from mailsync_grpc.cli.follow import HEARTBEAT_SECONDS, follow
+from mailsync_grpc.cli.resume_file import ResumeFile, looks_like_token
 from mailsync_grpc.cli.session import Session
-from mailsync_grpc.v1.event_pb2 import Event, EventType
-from mailsync_grpc.v1.event_service_pb2 import EventFilter, StartNow, StartOldest, WatchEventsRequest
+from mailsync_grpc.cli.snapshot_view import Progress, control_lines, reset_words
+from mailsync_grpc.cli.terminal import plain
+from mailsync_grpc.v1.event_service_pb2 import (
+    EventFilter,
+    StartNow,
+    StartOldest,
+    StartSnapshot,
+    WatchEventsRequest,
+    WatchEventsResponse,
+)
 
 _INTERRUPTED = 130
+_LEAST_HEARTBEAT, _MOST_HEARTBEAT = 1.0, 300.0
+
+
+class OnCompacted(StrEnum):
+    """What to do when the position cannot be served."""
+
+    FAIL = "fail"
+    RESET = "reset"
 
 
 @connected
+@filtered
 def watch(
     session: Session,
-    start: Annotated[str, typer.Option("--from", metavar="now|oldest|TOKEN", help="Where to start.")] = "now",
-    account: Annotated[
-        list[str], typer.Option(metavar="ACCOUNT", help="Only this one; may be repeated.", show_default=False)
-    ] = [],  # noqa: B006  typer copies it
-    folder: Annotated[
-        list[str],
+    filter_: EventFilter,
+    since: Annotated[
+        str,
         typer.Option(
-            metavar="PATH|FOLDER", help="Only this one; a path needs --account.", show_default=False
+            metavar="now|oldest|snapshot|SPAN|TIME|TOKEN",
+            help="Where to begin: with the next event, the oldest kept one, the current state, so long ago (90s, 30m,"
+            " 2h, 7d), at a time (RFC 3339; a date is midnight UTC), or where a watch ended.",
         ),
-    ] = [],  # noqa: B006  typer copies it
-    type_: Annotated[
-        list[str],
+    ] = "now",
+    resume_file: Annotated[
+        Path | None,
         typer.Option(
-            "--type", metavar="TYPE", help="Only these, such as envelope-added.", show_default=False
+            metavar="FILE",
+            help="Go on from the position in this file, where there is one, and keep it there.",
+            show_default=False,
         ),
-    ] = [],  # noqa: B006  typer copies it
+    ] = None,
+    on_compacted: Annotated[
+        OnCompacted,
+        typer.Option(help="When the position is kept no more: fail, or begin anew with the current state."),
+    ] = OnCompacted.FAIL,
+    label: Annotated[
+        str,
+        typer.Option(
+            help="What the service calls this stream in its live view and metrics.", show_default=False
+        ),
+    ] = "",
+    heartbeat: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Have the service show that it lives after so much silence, 1 to 300."
+        ),
+    ] = HEARTBEAT_SECONDS,
 ) -> None:
     """Print events as they happen, until Ctrl-C. With --json: every response of the stream, with its resume token."""
-    filter_ = EventFilter(
-        accounts=[account_resource(name) for name in account],
-        folders=_folders(session, account, folder),
-        types=[event_type(name) for name in type_],
-    )
-    request = watch_request(start, filter_)
+    if not _LEAST_HEARTBEAT <= heartbeat <= _MOST_HEARTBEAT:
+        raise CommandError(f"--heartbeat: 1 to 300 seconds, not {heartbeat:g}")
+    request = watch_request(since, datetime.now(UTC))
+    request.filter.CopyFrom(filter_)
+    request.label = label
+    request.reset_on_compacted = on_compacted is OnCompacted.RESET
+    record = None if resume_file is None else ResumeFile(resume_file)
+    if record is not None and (token := record.read()):
+        request.resume_token = token
     try:
-        asyncio.run(_print_events(session, request))
+        with advised(_advice(resume_file)):
+            asyncio.run(_print_responses(session, request, heartbeat, record))
     except KeyboardInterrupt:
-        if request.resume_token and not session.json:
-            session.beside.print(f"\ngo on from here with: --from {request.resume_token}", soft_wrap=True)
+        if record is None and request.resume_token and not session.json:
+            session.beside.print(f"\ngo on from here with: --since {request.resume_token}", soft_wrap=True)
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def watch_request(start: str, filter_: EventFilter) -> WatchEventsRequest:
-    """The request for a start as people write it: ``now``, ``oldest``, or a token."""
-    if start == "now":
-        return WatchEventsRequest(now=StartNow(), filter=filter_)
-    if start == "oldest":
-        return WatchEventsRequest(oldest=StartOldest(), filter=filter_)
-    return WatchEventsRequest(resume_token=start, filter=filter_)
+def watch_request(since: str, now: datetime) -> WatchEventsRequest:
+    """The request for a start as people write it. CommandError lists the forms there are."""
+    match since:
+        case "now":
+            return WatchEventsRequest(now=StartNow())
+        case "oldest":
+            return WatchEventsRequest(oldest=StartOldest())
+        case "snapshot":
+            return WatchEventsRequest(snapshot=StartSnapshot())
+    if (time := times.parse_past(since, now)) is not None:
+        request = WatchEventsRequest()
+        request.since_time.FromDatetime(time)
+        return request
+    if looks_like_token(since):
+        return WatchEventsRequest(resume_token=since)
+    raise CommandError(
+        f"--since: not a start: {since} (expected now, oldest, snapshot, {times.FORMS}, or the resume token that a"
+        " watch ended with)"
+    )
 
 
-def event_type(text: str) -> EventType.ValueType:
-    """The type of ``envelope-added``, ``ENVELOPE_ADDED`` or the contract's full name. CommandError lists the types."""
-    name = f"EVENT_TYPE_{text.upper().replace('-', '_').removeprefix('EVENT_TYPE_')}"
-    if name not in EventType.keys() or not EventType.Value(name):  # noqa: SIM118  no mapping, it only has keys()
-        known = (key.removeprefix("EVENT_TYPE_").lower().replace("_", "-") for key in EventType.keys()[1:])
-        raise CommandError(f"not a type of event: {text}; there are {', '.join(known)}")
-    return EventType.Value(name)
-
-
-class FolderPaths:
-    """Paths of folders by resource name, asked for once an account, then kept up by its events."""
+class _Printer:
+    """Shows responses to people, each whole before it returns."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._paths: dict[str, str] = {}
-        self._accounts: set[str] = set()
+        self._paths = FolderPaths(session)
+        self._progress = Progress()
 
-    def at(self, event: Event) -> Mapping[str, str]:
-        """The paths as they are after this event."""
-        if event.folder and event.folder not in self._paths and event.account not in self._accounts:
-            self._accounts.add(event.account)
-            for page in list_folders(self._session, event.account):
-                self._paths.update({folder.name: folder.path for folder in page.folders})
-        if event.HasField("folder_changed"):
-            self._paths[event.folder] = event.folder_changed.folder.path
-        return self._paths
-
-
-async def _print_events(session: Session, request: WatchEventsRequest) -> None:
-    paths = FolderPaths(session)
-    async for response in follow(session.target, request, lambda pause: _say_break(session, pause)):
-        if session.json:
-            session.print_json(response)
-            continue
+    def show(self, response: WatchEventsResponse) -> None:
+        """Print what a response holds; for programs the response itself."""
+        if response.HasField("reset"):
+            self._progress = Progress()
+            self._beside(reset_words(response.reset))
+        if self._session.json:
+            self._session.print_json(response)
+            return
+        self._paths.learn(response.snapshot_chunk.folders)
         for event in response.events:
-            known = await asyncio.to_thread(paths.at, event)
-            session.out.print(event_text(event, known), soft_wrap=True)
+            self._session.out.print(event_text(event, self._paths.at(event)), soft_wrap=True)
+        for line in control_lines(response):
+            self._session.out.print(line, soft_wrap=True)
+        if said := self._progress.take(response.snapshot_chunk):
+            self._beside(said)
+        self._session.out.file.flush()
+
+    def _beside(self, text: str) -> None:
+        self._session.beside.print(plain(text, "dim"), soft_wrap=True)
+
+
+async def _print_responses(
+    session: Session, request: WatchEventsRequest, heartbeat: float, record: ResumeFile | None
+) -> None:
+    printer = _Printer(session)
+    responses = follow(session.target, request, lambda pause: _say_break(session, pause), heartbeat=heartbeat)
+    async for response in responses:
+        # In a thread, since it may ask for folders, and since a pipe that nobody reads or a disk may hold it up.
+        await asyncio.to_thread(printer.show, response)
+        if record is not None:
+            await asyncio.to_thread(record.write, response.resume_token)
 
 
 def _say_break(session: Session, pause: float) -> None:
     session.beside.print(f"connection lost, trying again in {pause:.1f} s", style="dim")
 
 
-def _folders(session: Session, accounts: list[str], folders: list[str]) -> list[str]:
-    names = [folder for folder in folders if folder.startswith("accounts/")]
-    paths = [folder for folder in folders if not folder.startswith("accounts/")]
-    if paths and len(accounts) != 1:
-        raise CommandError("a folder's path needs the account it is in: one --account")
-    return names + (resolve_folders(session, accounts[0], paths) if paths else [])
+def _advice(file: Path | None) -> Advice:
+    """What to do about a position from a file, or from --since."""
+
+    def advice(failure: Failure) -> str:
+        if failure.reason in RESYNC:
+            again = f"; or delete {file} to begin at --since" if file else "; or begin with --since oldest"
+            return f"--on-compacted reset begins anew with the current state{again}"
+        if failure.reason == "RESUME_TOKEN_INVALID" and file:
+            return f"{file} holds no position of this service: name the service with --address, or another file, or delete it"
+        if failure.reason == "FILTER_MISMATCH":
+            held, other = (
+                ("the position in " + str(file), "name another file") if file else ("it", "begin elsewhere")
+            )
+            return (
+                f"{held} was made with other options (--account, --folder, --type …): repeat those, or {other};"
+                " --on-compacted reset begins anew where what may be seen has changed"
+            )
+        return ""
+
+    return advice

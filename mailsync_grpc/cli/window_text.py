@@ -1,10 +1,10 @@
 """Windows as people write and read them: `all`, `since:2026-01-31`, `last:1y6m10d`, `newest:5000`."""
 
 import re
-from datetime import UTC, datetime
 
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.terminal import moment, plural
+from mailsync_grpc.cli.times import parse_time
 from mailsync_grpc.v1.account_pb2 import SlidingWindow, Window
 
 _SPAN = re.compile(r"(?=\d)(?:(?P<years>\d{1,9})y)?(?:(?P<months>\d{1,9})m)?(?:(?P<days>\d{1,9})d)?")
@@ -15,7 +15,7 @@ def window_of(text: str) -> Window:
     """Return the window that `text` writes; a date without time or zone is midnight UTC. CommandError for other text."""
     kind, _, value = text.partition(":")
     window = Window()
-    if kind == "since" and (since := _date(value)) is not None:
+    if kind == "since" and (since := parse_time(value)) is not None:
         window.since.FromDatetime(since)
     elif kind == "last" and (span := _SPAN.fullmatch(value)):
         window.sliding.CopyFrom(
@@ -28,14 +28,6 @@ def window_of(text: str) -> Window:
             f"not a window: {text} (expected all, since:2026-01-31, last:1y6m10d or newest:5000)"
         )
     return window
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        date = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def window_text(window: Window) -> str:

@@ -48,7 +48,7 @@ def resume_token(stage: Stage) -> str:
 
 def watched(service: Service, token: str) -> str:
     """The reason for which a watch from a token is refused."""
-    done = mailsync("watch", "--from", token, environment={"MAILSYNC_ADDRESS": service.address})
+    done = mailsync("watch", "--since", token, environment={"MAILSYNC_ADDRESS": service.address})
     return done.stderr.partition(":")[0]
 
 

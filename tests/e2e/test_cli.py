@@ -237,7 +237,7 @@ def test_a_watch_tells_what_happens_and_ends_with_the_token_to_go_on_from(stage:
     environment = {"MAILSYNC_ADDRESS": stage.service.address, "COLUMNS": "160", "PYTHONUNBUFFERED": "1"}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         watching = subprocess.Popen(
-            [sys.executable, "-m", "mailsync_grpc.cli", "watch", "--from", "oldest", "--account", "work"],
+            [sys.executable, "-m", "mailsync_grpc.cli", "watch", "--since", "oldest", "--account", "work"],
             env=os.environ | environment,
             stdout=out,
             stderr=err,
@@ -250,18 +250,18 @@ def test_a_watch_tells_what_happens_and_ends_with_the_token_to_go_on_from(stage:
         finally:
             watching.send_signal(signal.SIGINT)
             assert watching.wait(20) == 130, _read(err)
-        token = _read(err).rsplit("--from ", 1)[1].split()[0]
-    assert _first_watched(stage, "--from", token, "--account", "work")["fromRevision"]
+        token = _read(err).rsplit("--since ", 1)[1].split()[0]
+    assert _first_watched(stage, "--since", token, "--account", "work")["fromRevision"]
 
 
 def test_a_watch_for_programs_carries_tokens_and_only_the_types_asked_for(stage: Stage) -> None:
-    response = _first_watched(stage, "--from", "oldest", "--type", "folder-synced")
+    response = _first_watched(stage, "--since", "oldest", "--type", "folder-synced")
     assert response["resumeToken"]
     assert all("folderSynced" in event for event in response.get("events", []))
 
 
 def test_a_token_that_is_none_is_refused(stage: Stage) -> None:
-    refused = stage.try_("watch", "--from", "nonsense")
+    refused = stage.try_("watch", "--since", "A" * 92)
     assert refused.returncode == 1
     assert refused.stderr.startswith("RESUME_TOKEN_INVALID: ")
 

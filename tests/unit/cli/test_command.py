@@ -10,10 +10,7 @@ from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.main import app
 from mailsync_grpc.cli.secret import VARIABLE, read_password
 from mailsync_grpc.cli.session import Target
-from mailsync_grpc.cli.watch import event_type, watch_request
 from mailsync_grpc.v1.account_pb2 import Account, SyncMode
-from mailsync_grpc.v1.event_pb2 import EventType
-from mailsync_grpc.v1.event_service_pb2 import EventFilter
 
 CALLING = (
     ["account", "add"],
@@ -31,6 +28,7 @@ CALLING = (
     ["envelope", "show"],
     ["content"],
     ["watch"],
+    ["events", "replay"],
     ["health"],
 )
 
@@ -142,22 +140,6 @@ def test_only_what_is_given_is_changed() -> None:
 def test_a_label_without_a_value_is_refused() -> None:
     with pytest.raises(CommandError, match="expected KEY=VALUE"):
         labels_of(["team"])
-
-
-@pytest.mark.parametrize("text", ["envelope-added", "ENVELOPE_ADDED", "EVENT_TYPE_ENVELOPE_ADDED"])
-def test_types_of_events_are_named_as_people_or_as_the_contract_write_them(text: str) -> None:
-    assert event_type(text) == EventType.EVENT_TYPE_ENVELOPE_ADDED
-
-
-@pytest.mark.parametrize("text", ["arrived", "unspecified", ""])
-def test_an_unknown_type_of_event_is_answered_with_those_there_are(text: str) -> None:
-    with pytest.raises(CommandError, match="envelope-added, envelope-updated, flags-changed"):
-        event_type(text)
-
-
-@pytest.mark.parametrize(("start", "field"), [("now", "now"), ("oldest", "oldest"), ("abc", "resume_token")])
-def test_a_watch_starts_where_it_is_told(start: str, field: str) -> None:
-    assert watch_request(start, EventFilter()).WhichOneof("start") == field
 
 
 def test_a_missing_ca_file_is_named(tmp_path: Path) -> None:

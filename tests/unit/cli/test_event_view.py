@@ -1,6 +1,9 @@
 """Events in words: each type of the contract has its line."""
 
-from mailsync_grpc.cli.event_view import describe, event_text, uid_words
+from datetime import UTC, datetime
+
+from mailsync_grpc.cli.event_view import describe, event_text, logged_event_text, uid_words
+from mailsync_grpc.cli.times import parse_time
 from mailsync_grpc.v1 import event_pb2 as events
 from mailsync_grpc.v1.account_pb2 import Account, AccountState
 from mailsync_grpc.v1.envelope_pb2 import (
@@ -124,3 +127,12 @@ def test_a_complaint_tells_its_kind_and_an_automatic_answer_what_it_answers() ->
     said = describe(event(auto_reply=events.AutoReply(report=report)), PATHS)
     assert (said.kind, said.what) == ("auto-reply", "about <a@b>")
     assert describe(event(bounce=events.Bounce()), PATHS).what == "about an unnamed message"
+
+
+def test_a_line_of_the_log_says_where_it_stands_and_when_so_that_it_can_be_asked_for() -> None:
+    made = event(folder_removed=events.FolderRemoved(path="Old"))
+    made.revision = 57
+    made.commit_time.FromMilliseconds(1_772_352_307_123)
+    revision, time, *_ = logged_event_text(made, PATHS).plain.split()
+    assert revision == "57"
+    assert parse_time(time) == datetime.fromtimestamp(1_772_352_307, UTC).replace(microsecond=123_000)

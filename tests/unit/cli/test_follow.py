@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from mailsync_grpc.cli.failures import CommandError
-from mailsync_grpc.cli.follow import Coverage, follow, pause_after_failure, pause_before
+from mailsync_grpc.cli.follow import follow, pause_after_failure, pause_before
 from mailsync_grpc.cli.session import Target
 from mailsync_grpc.v1.event_service_pb2 import (
     GetEventLogRequest,
@@ -165,11 +165,41 @@ async def test_a_position_that_cannot_be_served_is_an_error() -> None:
     assert failed.value.code() is grpc.StatusCode.OUT_OF_RANGE
 
 
-def test_partitions_are_covered_each_for_itself() -> None:
-    coverage = Coverage().extended(covering(1, 3))
-    other = WatchEventsResponse(partition=1, from_revision=40, through_revision=41)
-    coverage = coverage.extended(other).extended(covering(3, 4))
-    assert coverage.through == {0: 4, 1: 41}
+async def test_the_rest_of_a_snapshot_is_asked_for_by_its_token() -> None:
+    chunk, rest, end = covering(7, 7), covering(7, 7), covering(7, 7)
+    chunk.resume_token, chunk.snapshot_chunk.read_revision = "after-the-first-chunk", 7
+    rest.snapshot_chunk.read_revision = 8
+    end.snapshot_end.folders = 2
+    service = Scripted(sends(chunk, then=grpc.StatusCode.UNAVAILABLE), hangs(rest, end, covering(7, 9)))
+    assert await followed(service, 4) == [(7, 7), (7, 7), (7, 7), (7, 9)]
+    assert service.requests[1].WhichOneof("start") == "resume_token"
+    assert service.requests[1].resume_token == "after-the-first-chunk"
+
+
+async def test_a_goodbye_during_a_snapshot_ends_it_no_more_than_a_lost_connection() -> None:
+    chunk, goodbye = covering(7, 7), covering(7, 7)
+    chunk.resume_token = goodbye.resume_token = "after-the-first-chunk"
+    chunk.snapshot_chunk.read_revision = 7
+    goodbye.goodbye.CopyFrom(Goodbye())
+    service = Scripted(sends(chunk, goodbye), hangs(covering(7, 9)))
+    assert await followed(service, 3) == [(7, 7), (7, 7), (7, 9)]
+    assert service.requests[1].resume_token == "after-the-first-chunk"
+
+
+async def test_after_a_reset_the_proof_begins_anew() -> None:
+    reset = covering(50, 50)
+    reset.reset.head_revision = 50
+    service = Scripted(
+        sends(covering(1, 3), then=grpc.StatusCode.UNAVAILABLE),
+        sends(reset, covering(50, 52), covering(53, 54)),
+    )
+    with pytest.raises(CommandError, match="covers from revision 53, but revision 52 was the last one seen"):
+        await followed(service, 4)
+
+
+async def test_a_server_that_never_answers_is_named() -> None:
+    with pytest.raises(CommandError, match=r"no answer from 127\.0\.0\.1:\d+ within 0\.6 s"):
+        await followed(Scripted(hangs()), 1)
 
 
 def test_pauses_grow_to_half_a_minute_and_never_vanish() -> None:
