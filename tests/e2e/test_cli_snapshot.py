@@ -163,13 +163,14 @@ def test_a_view_says_how_much_of_each_envelope_is_told(stage: Stage, tmp_path: P
 def test_an_account_that_begins_to_bear_the_label_is_told_and_one_that_ceases_to(
     stage: Stage, tmp_path: Path
 ) -> None:
-    with stage.watch(tmp_path, "--account-label", "team=sales", "--heartbeat", "1") as watch:
+    with stage.watch(tmp_path, "--account-label", "team=sales", "--json") as watch:
+        watch.wait_for("heartbeat")  # it stands; what is labelled before that is no news
         stage.run("account", "update", "work", "--label", "team=sales")
-        watch.wait_for("visible")
+        watch.wait_for("accountVisible")
         arrive(stage, "For the team")
         watch.wait_for("For the team")
         stage.run("account", "update", "work", "--label", "team=support")
-        watch.wait_for("hidden")
+        watch.wait_for("accountHidden")
 
 
 def test_a_position_that_is_kept_no_more_begins_anew_when_that_is_asked_for(
