@@ -10,7 +10,16 @@ import typer
 from benchmarks.measure import load
 from benchmarks.place import place
 from benchmarks.result import Row, as_json, as_text
-from benchmarks.rows import first_sync, full_comparison, listing, polls, unmeasured
+from benchmarks.rows import (
+    detection,
+    first_sync,
+    full_comparison,
+    listing,
+    polls,
+    snapshot,
+    unmeasured,
+    watching,
+)
 from benchmarks.session import MESSAGES, PAIRS, QUICK_MESSAGES, QUICK_PAIRS, Session
 
 ROWS = (
@@ -19,6 +28,9 @@ ROWS = (
     first_sync.first_page_rows,
     full_comparison.rows,
     listing.rows,
+    watching.rows,
+    snapshot.rows,
+    detection.rows,
     polls.rows,
     unmeasured.rows,
 )

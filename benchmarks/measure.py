@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -82,6 +83,17 @@ def family(pid: int) -> list[int]:
 def cpu_of(pids: Sequence[int]) -> float:
     """Return the seconds of CPU that processes have used so far, ended children they waited for included."""
     return sum(sum(map(int, _stat(_PROC / str(pid))[11:15])) for pid in pids) / _TICK
+
+
+def memory_of(pid: int) -> float:
+    """Return the kibibytes that a process has in memory for itself: files it has mapped, such as the store's, left out."""
+    status = (_PROC / str(pid) / "status").read_text()
+    return float(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the least of `values` that `share` of them do not pass."""
+    return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
 
 def _parent_of(process: Path) -> int:

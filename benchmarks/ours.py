@@ -22,10 +22,15 @@ class Ours:
     service: Service
     stubs: Stubs
 
+    @property
+    def pid(self) -> int:
+        """The API process, parent of the workers."""
+        assert self.service.process is not None
+        return self.service.process.pid
+
     def stopwatch(self) -> Stopwatch:
         """A stopwatch over the service's processes."""
-        assert self.service.process is not None
-        return Stopwatch(self.service.process.pid)
+        return Stopwatch(self.pid)
 
     def first_sync(self, mailbox: Mailbox) -> Usage:
         """Register the mailbox and wait for the event that tells that its INBOX is there completely."""
@@ -71,11 +76,15 @@ class Ours:
 
 
 @contextmanager
-def ours(warm_up: Mailbox) -> Iterator[Ours]:
-    """A service for the block that has synced `warm_up` once, so that its processes are up; its data is gone afterwards."""
+def ours(warm_up: Mailbox, **settings: str) -> Iterator[Ours]:
+    """A service for the block that has synced `warm_up` once, so that its processes are up; its data is gone afterwards.
+
+    `settings` are named as in the environment, without their prefix.
+    """
+    environment = {f"MAILSYNC_{name}": value for name, value in settings.items()}
     with (
         tempfile.TemporaryDirectory(prefix="mailsync-bench-") as directory,
-        running(Service(Path(directory))) as service,
+        running(Service(Path(directory), environment)) as service,
         Stubs(service.address) as stubs,
     ):
         made = Ours(service, stubs)

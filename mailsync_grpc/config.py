@@ -135,6 +135,8 @@ class WatchConfig(_Section):
     """Seconds without write progress before a stream ends with SLOW_CONSUMER."""
     ring_bytes: int = Field(default=32 << 20, ge=1 << 20)
     """Octets of recent events kept in memory for all streams."""
+    max_labels: int = Field(default=64, ge=0, le=1_000)
+    """Different labels of streams that the lag metrics keep apart; all further ones are shown as `other`."""
 
 
 class Config(BaseSettings):

@@ -3,17 +3,16 @@
 Names and units follow the conventions of prometheus.io/docs/practices/naming; no label holds an address, a folder, an
 account or any other open set. All processes write into one directory (prometheus_client's multiprocess mode, chosen by
 PROMETHEUS_MULTIPROC_DIR before this module is imported), and the API process answers /metrics for all of them. What
-can be read from the store at scrape time is not kept as a metric but collected then, by `StoreCollector`.
+can be read from the store or from the open streams at scrape time is not kept as a metric but collected then, by
+`StoreCollector` and `WatchCollector`.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 # Sync
@@ -51,6 +50,14 @@ FOLDER_STALENESS = Gauge(
     "mailsync_folder_staleness_seconds",
     "Time since the last look at the folder that was looked at longest ago, of those that are synced.",
     multiprocess_mode="livemax",
+)
+
+# Event log
+
+EVENT_LOG_DROPPED = Counter(
+    "mailsync_event_log_dropped_total",
+    "Events no longer kept, by cause (age, size: the log was larger than it may be).",
+    ["cause"],
 )
 
 # IMAP
@@ -139,10 +146,21 @@ WORKER_RESTARTS = Counter(
 )
 
 
+# What alerts ask for the increase of begins at 0: the increase to the first count would not be seen from nothing.
+for _counter, _values in (
+    (SYNC_BRAKE_LOOKS, ("held", "confirmed", "released")),
+    (EVENT_LOG_DROPPED, ("age", "size")),
+    (WATCH_ENDS, ("slow_consumer",)),
+    (WORKER_RESTARTS, ("died", "hung")),
+):
+    for _value in _values:
+        _counter.labels(_value)
+
+
 class StoreReading(NamedTuple):
     """What a scrape asks of the store; times are seconds since 1970, `log_oldest` 0 when no event is kept.
 
-    `accounts` counts accounts by state, in lower case.
+    `accounts` counts accounts by state, in lower case. `log_max_age` is in seconds, `log_max_bytes` in octets.
     """
 
     bytes_used: int
@@ -151,6 +169,8 @@ class StoreReading(NamedTuple):
     log_floor: int
     log_head: int
     log_oldest: float
+    log_max_age: float
+    log_max_bytes: int
     envelopes: int
     accounts: Mapping[str, int]
     workers: int
@@ -182,6 +202,8 @@ def _gauges(reading: StoreReading, now: float) -> Iterator[tuple[str, str, float
     yield "mailsync_store_limit_bytes", "Octets at which sync stops with STORE_FULL.", reading.bytes_limit
     yield "mailsync_store_envelopes", "Envelopes stored.", reading.envelopes
     yield "mailsync_event_log_bytes", "Octets the kept events take.", reading.log_bytes
+    yield "mailsync_event_log_limit_bytes", "Octets of events that are kept at most.", reading.log_max_bytes
+    yield "mailsync_event_log_limit_age_seconds", "Age up to which events are kept.", reading.log_max_age
     yield "mailsync_event_log_head_revision", "Revision of the newest event.", reading.log_head
     yield "mailsync_event_log_floor_revision", "Revision before the oldest kept event.", reading.log_floor
     oldest_age = max(0.0, now - reading.log_oldest) if reading.log_oldest else 0.0
@@ -191,38 +213,84 @@ def _gauges(reading: StoreReading, now: float) -> Iterator[tuple[str, str, float
     yield "mailsync_content_cache_hit_ratio", help_text, _hit_ratio()
 
 
-def _hit_ratio() -> float:
-    """Return hits ÷ requests of this process, which is the only one that serves content."""
-    results = {
-        sample.labels["result"]: sample.value
-        for metric in CONTENT_CACHE_REQUESTS.collect()
+class StreamLag(NamedTuple):
+    """How many streams bear a label, and how far the slowest of them is behind the log's head."""
+
+    streams: int
+    revisions: int
+    seconds: float
+
+
+class WatchReading(NamedTuple):
+    """What a scrape asks of the event streams: how many may be open, and their lag by label."""
+
+    max_streams: int
+    lags: Mapping[str, StreamLag]
+
+
+class WatchCollector(Collector):
+    """Turns a reading of the open event streams into metrics at each scrape."""
+
+    def __init__(self, read: Callable[[], WatchReading]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of streams as they are now; a label without a stream has no lag."""
+        reading = self._read()
+        help_text = "Event streams that may be open."
+        yield GaugeMetricFamily("mailsync_watch_streams_limit", help_text, reading.max_streams)
+        streams = _by_label(
+            "mailsync_watch_label_streams", "Open event streams, by the label they were given."
+        )
+        revisions = _by_label(
+            "mailsync_watch_stream_lag_revisions", "Revisions that the slowest stream of a label is behind."
+        )
+        seconds = _by_label(
+            "mailsync_watch_stream_lag_seconds",
+            "Age of the oldest event that the slowest stream of a label has not covered, 0 when there is none.",
+        )
+        for label, lag in reading.lags.items():
+            streams.add_metric([label], lag.streams)
+            if lag.streams:
+                revisions.add_metric([label], lag.revisions)
+                seconds.add_metric([label], lag.seconds)
+        yield from (streams, revisions, seconds)
+
+
+def _by_label(name: str, help_text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, labels=["label"])
+
+
+class CacheRequests(NamedTuple):
+    """Requests for content since this process began: answered from the cache, and not."""
+
+    hits: int
+    misses: int
+
+
+def cache_requests() -> CacheRequests:
+    """Return what was asked of the cache in this process, which is the only one that serves content."""
+    counted = _counted(CONTENT_CACHE_REQUESTS)
+    hits = counted.pop(("hit",), 0)
+    return CacheRequests(hits, sum(counted.values()))
+
+
+def deliveries() -> int:
+    """Return how many events this process, which is the only one that serves streams, has delivered."""
+    return sum(_counted(WATCH_DELIVERIES).values())
+
+
+def _counted(counter: Counter) -> dict[tuple[str, ...], int]:
+    """Return what this process counted, by the values of the counter's labels."""
+    return {
+        tuple(sample.labels.values()): int(sample.value)
+        for metric in counter.collect()
         for sample in metric.samples
         if sample.name.endswith("_total")
     }
-    total = sum(results.values())
-    return results.get("hit", 0.0) / total if total else 0.0
 
 
-def forget_process(pid: int | None) -> None:
-    """Drop the gauges of a process that ended; what it counted stays."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
-
-
-class _ThisProcess(Collector):
-    """Hands on what this process alone has counted, where processes do not share a directory."""
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the default registry's metrics."""
-        yield from REGISTRY.collect()
-
-
-def registry(store: StoreCollector) -> CollectorRegistry:
-    """Return what /metrics shows: all processes' metrics and the store's."""
-    shown = CollectorRegistry()
-    shown.register(store)
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        MultiProcessCollector(shown)  # type: ignore[no-untyped-call]
-    else:
-        shown.register(_ThisProcess())
-    return shown
+def _hit_ratio() -> float:
+    asked = cache_requests()
+    total = asked.hits + asked.misses
+    return asked.hits / total if total else 0.0

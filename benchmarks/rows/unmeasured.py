@@ -8,12 +8,6 @@ REASONS = (
     (goals.POLL, "needs an account of 200 folders: comes with the work on many accounts"),
     (goals.MANY_ACCOUNTS, "needs 400,000 messages and minutes: comes with the work on many accounts"),
     (goals.IDLE_ACCOUNTS, "needs 2,000 mailboxes on one server: comes with the work on many accounts"),
-    (
-        goals.WATCH,
-        "needs a thousand streams and a service that writes one event a time: comes with the work on watching",
-    ),
-    (goals.WATCH_DELAY, "needs commits at times that the bench sets: comes with the work on watching"),
-    (goals.DETECTION, "needs poll times from outside the service: comes with the work on watching"),
     (goals.START, "needs a store of ten million envelopes: comes with the work on many accounts"),
 )
 

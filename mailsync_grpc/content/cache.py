@@ -172,6 +172,10 @@ class Cache:
         """Delete all entries of a folder's numbering that is no longer valid."""
         self._purge(owner[:3])
 
+    def holds(self) -> tuple[int, int]:
+        """Return how many entries there are, and their octets."""
+        return self._index.count(), self._index.total()
+
     def clean(self) -> int:
         """Delete least recently used entries while a limit is passed; octets freed."""
         self._record_uses()

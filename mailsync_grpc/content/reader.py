@@ -136,6 +136,10 @@ class ContentReader:
         """Delete everything kept of an account that is removed."""
         await self._threads.run(self._cache.purge_account, account)
 
+    async def cached(self) -> tuple[int, int]:
+        """Return how many entries the cache holds, and their octets."""
+        return await self._threads.run(self._cache.holds)
+
     async def _stream(
         self, content: SharedContent, message: MessageKey, *, decode: bool, cut: Cut, if_match: str
     ) -> AsyncIterator[Piece]:

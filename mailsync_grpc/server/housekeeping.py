@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 import structlog
 
 from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.metrics import EVENT_LOG_DROPPED
 from mailsync_grpc.services.core import Core
 
 ROWS: Final = 2_000
@@ -20,9 +21,14 @@ _log = structlog.get_logger(__name__)
 async def trim(core: Core) -> NoReturn:
     """Keep the event log within its age and size."""
     limits = core.config.store
-    await _for_ever(
-        core, lambda: core.store.trim_log(limits.log_max_age, limits.log_max_bytes, ROWS), TRIM_EVERY
-    )
+
+    def step() -> bool:
+        dropped = core.store.trim_log(limits.log_max_age, limits.log_max_bytes, ROWS)
+        EVENT_LOG_DROPPED.labels("age").inc(dropped.by_age)
+        EVENT_LOG_DROPPED.labels("size").inc(dropped.by_size)
+        return dropped.more
+
+    await _for_ever(core, step, TRIM_EVERY)
 
 
 async def purge(core: Core) -> NoReturn:

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, Never
@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Never
 import grpc
 import structlog
 from prometheus_client import start_http_server
+from prometheus_client.registry import Collector
 
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
@@ -22,7 +23,7 @@ from mailsync_grpc.imap.budget import Process, Use
 from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import AccountState
-from mailsync_grpc.server import api, housekeeping, logs
+from mailsync_grpc.server import api, exposition, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
 from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.core import Core
@@ -56,7 +57,14 @@ async def serve(config: Config) -> None:
         _clear_metrics(config.data_dir)
         supervisor = Supervisor(config)
         served = await stack.enter_async_context(_api(config, store, open_vault(config), supervisor))
-        shown = _expose_metrics(config, store, supervisor, stack)
+        shown = _expose_metrics(
+            config.metrics,
+            (
+                metrics.StoreCollector(lambda: read_store(store, config, supervisor.alive)),
+                metrics.WatchCollector(served.services.lag.read),
+            ),
+            stack,
+        )
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)
         print(f"mailsync ready: grpc {served.address}, metrics {shown}", flush=True)  # noqa: T201 - what starters wait for
@@ -98,7 +106,7 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         await stack.enter_async_context(reader)
         feed.start()
         stack.push_async_callback(feed.close)
-        for task in (housekeeping.trim(core), housekeeping.purge(core)):
+        for task in (housekeeping.trim(core), housekeeping.purge(core), services.rates.follow()):
             stack.push_async_callback(_cancelled, asyncio.create_task(task))
         await services.add_to(server)
         address = api.bind(server, config)
@@ -120,16 +128,15 @@ def _clear_metrics(data_dir: Path) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _expose_metrics(config: Config, store: Store, supervisor: Supervisor, stack: AsyncExitStack) -> str:
+def _expose_metrics(address: str, collectors: Sequence[Collector], stack: AsyncExitStack) -> str:
     """Serve /metrics while the stack lasts; return its address."""
-    if config.metrics == "off":
+    if address == "off":
         return "off"
-    host, port = split_address("metrics", config.metrics)
-    shown = metrics.registry(metrics.StoreCollector(lambda: read_store(store, config, supervisor.alive)))
+    host, port = split_address("metrics", address)
     try:
-        server, thread = start_http_server(port, host, shown)
+        server, thread = start_http_server(port, host, exposition.registry(*collectors))
     except OSError as error:
-        raise ConfigError(f"metrics={config.metrics}: {error.strerror}") from None
+        raise ConfigError(f"metrics={address}: {error.strerror}") from None
     stack.callback(thread.join)
     stack.callback(server.server_close)
     stack.callback(server.shutdown)
@@ -152,6 +159,8 @@ def read_store(store: Store, config: Config, workers: int) -> metrics.StoreReadi
         log_floor=stats.log_floor,
         log_head=stats.log_head,
         log_oldest=stats.log_oldest_time / 1000,
+        log_max_age=config.store.log_max_age,
+        log_max_bytes=config.store.log_max_bytes,
         envelopes=stats.envelopes,
         accounts=states,
         workers=workers,

@@ -18,7 +18,7 @@ import structlog
 
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config
-from mailsync_grpc.server import logs
+from mailsync_grpc.server import exposition, logs
 from mailsync_grpc.sync import worker
 
 HUNG_AFTER: Final = 10.0
@@ -132,7 +132,7 @@ class Supervisor:
             await asyncio.to_thread(found.end, 0.0)
             _log.error("worker failed, starting it again", index=index, cause=cause, pid=pid, exit_code=code)
             metrics.WORKER_RESTARTS.labels(cause).inc()
-            metrics.forget_process(pid)
+            exposition.forget_process(pid)
             await asyncio.sleep(pause(failures))
             self._workers[index] = await asyncio.to_thread(self._begin, index)
 

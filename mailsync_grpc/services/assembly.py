@@ -9,6 +9,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from mailsync_grpc import metrics
 from mailsync_grpc.content.reader import ContentReader
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
@@ -23,12 +24,14 @@ from mailsync_grpc.services.folders import FolderService
 from mailsync_grpc.services.login import TryLogin
 from mailsync_grpc.services.on_demand import OnDemand
 from mailsync_grpc.services.paging import PageTokens
+from mailsync_grpc.services.rates import Counts, Rates
 from mailsync_grpc.services.requests import Mutations
 from mailsync_grpc.services.streams import Slots
 from mailsync_grpc.services.sync_runs import SyncRunService
 from mailsync_grpc.services.system import SystemService
 from mailsync_grpc.services.tokens import ResumeTokens
 from mailsync_grpc.services.watch_feed import Feed
+from mailsync_grpc.services.watch_lag import WatchLag
 
 HEALTH: Final = "grpc.health.v1.Health"
 
@@ -44,10 +47,15 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Every service of the contract over one core. Made by `assemble`."""
+    """Every service of the contract over one core. Made by `assemble`.
+
+    `rates` hold for the last minute while somebody lets them `follow`.
+    """
 
     servicers: Mapping[str, Sequence[object]]
     feed: Feed
+    lag: WatchLag
+    rates: Rates
     health: Any = field(default_factory=health.aio.HealthServicer)
 
     async def add_to(self, server: grpc.aio.Server) -> None:
@@ -75,6 +83,7 @@ def assemble(
     mutations = Mutations(core)
     snapshots = Slots(core.config.watch.max_snapshots)
     events = EventService(core, feed, page_tokens, resume_tokens, snapshots)
+    rates = Rates(lambda: Counts(feed.head, metrics.deliveries()))
     forget: Callable[[AccountNo], Awaitable[None]] = reader.purge_account
     return Services(
         {
@@ -91,11 +100,20 @@ def assemble(
             "EventService": (events,),
             "SystemService": (
                 SystemService(
-                    core, about.engine, about.schema_version, core.now_ms(), events.streams, about.workers
+                    core,
+                    about.engine,
+                    about.schema_version,
+                    core.now_ms(),
+                    events.streams,
+                    about.workers,
+                    rates,
+                    reader,
                 ),
             ),
         },
         feed,
+        WatchLag(core, events.streams),
+        rates,
     )
 
 

@@ -5,9 +5,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from mailsync_grpc import __version__
+from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.metrics import cache_requests
 from mailsync_grpc.model.account import Account, AccountState
 from mailsync_grpc.model.run import RunState
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.rates import Rates
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.sync_runs import described
 from mailsync_grpc.services.watch import Stream
@@ -24,7 +27,10 @@ _PAGE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class SystemService:
-    """Serves `mailsync.v1.SystemService`. `streams` are the open event streams, `workers` counts living processes."""
+    """Serves `mailsync.v1.SystemService`. `streams` are the open event streams, `workers` counts living processes.
+
+    `reader` is asked what its cache holds.
+    """
 
     core: Core
     engine: str
@@ -32,6 +38,8 @@ class SystemService:
     start_time: int
     streams: Collection[Stream]
     workers: Callable[[], int]
+    rates: Rates
+    reader: ContentReader
 
     async def get_server_info(
         self, _request: pb.GetServerInfoRequest, _context: Context
@@ -54,8 +62,10 @@ class SystemService:
     async def get_stats(self, request: pb.GetStatsRequest, _context: Context) -> pb.GetStatsResponse:
         """Return what a live view shows."""
         response = await self.core.run(self._stats, request.include_accounts)
+        response.cache.CopyFrom(await self._cache())
         # The streams belong to the event loop, so they are looked at here and not in the thread.
         response.watch.CopyFrom(self._watch(response.event_log.head_revision))
+        response.event_log.events_per_second, response.watch.deliveries_per_second = self.rates.per_second()
         return response
 
     def _stats(self, include_accounts: bool) -> pb.GetStatsResponse:
@@ -73,6 +83,7 @@ class SystemService:
                 floor_revision=stats.log_floor,
                 head_revision=stats.log_head,
                 oldest_time=timestamp(stats.log_oldest_time),
+                newest_time=timestamp(stats.log_newest_time),
                 size=stats.log_bytes,
             ),
             store=self._store(stats),
@@ -82,6 +93,13 @@ class SystemService:
             for account in accounts[:MAX_SUMMARIES]:
                 self._summarise(account, response)
         return response
+
+    async def _cache(self) -> pb.CacheStats:
+        entries, size = await self.reader.cached()
+        asked, limit = cache_requests(), self.core.config.content.max_bytes
+        return pb.CacheStats(
+            entries=entries, size=size, size_limit=limit, hits=asked.hits, misses=asked.misses
+        )
 
     def _accounts(self) -> list[Account]:
         found: list[Account] = []

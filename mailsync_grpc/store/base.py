@@ -33,6 +33,7 @@ from mailsync_grpc.store.values import (
     LogSlice,
     StoreStats,
     Summary,
+    Trimmed,
     Twin,
 )
 
@@ -132,8 +133,11 @@ class Store(Protocol):
         """Delete up to `limit` rows of removed accounts and dropped mirrors; True while some remain."""
         ...
 
-    def trim_log(self, max_age: float, max_bytes: int, limit: int) -> bool:
-        """Drop up to `limit` events older than `max_age` seconds or beyond `max_bytes`; True while some remain."""
+    def trim_log(self, max_age: float, max_bytes: int, limit: int) -> Trimmed:
+        """Drop up to `limit` events older than `max_age` seconds or beyond `max_bytes`, oldest first.
+
+        An event that both bounds would drop counts as dropped by age.
+        """
         ...
 
     # Reading the mirror

@@ -82,6 +82,11 @@ class CacheIndex:
         with self._env.begin() as txn:
             return self._read_total(txn)
 
+    def count(self) -> int:
+        """Return how many entries there are."""
+        with self._env.begin() as txn:
+            return int(txn.stat(self._entry)["entries"])
+
     def put(self, name: bytes, owner: Owner, size: int, now: int) -> None:
         """Record an entry of `size` octets used at `now`."""
         with self._change() as txn:

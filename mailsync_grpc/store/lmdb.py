@@ -38,6 +38,7 @@ from mailsync_grpc.store.values import (
     LogSlice,
     StoreStats,
     Summary,
+    Trimmed,
     Twin,
 )
 from mailsync_grpc.store.writer import Writer
@@ -142,7 +143,7 @@ class LmdbStore:
             self._readers_checked = time.monotonic()
         return self._writer.do(lambda unit: purge(unit, limit), frees=True)
 
-    def trim_log(self, max_age: float, max_bytes: int, limit: int) -> bool:
+    def trim_log(self, max_age: float, max_bytes: int, limit: int) -> Trimmed:
         """As `Store.trim_log`."""
         return self._writer.do(lambda unit: trim_log(unit, max_age, max_bytes, limit), frees=True)
 
@@ -290,7 +291,7 @@ class LmdbStore:
                 bounds.octets,
                 Revision(bounds.floor),
                 Revision(bounds.head),
-                snapshot.oldest_time(),
+                *snapshot.kept_times(),
                 txn.stat(dbs.envelopes)["entries"],
                 txn.stat(dbs.accounts)["entries"],
             )

@@ -10,6 +10,7 @@ from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.store import keys
 from mailsync_grpc.store.base import KEPT_LOG
 from mailsync_grpc.store.lmdb_answers import expire_answers
+from mailsync_grpc.store.values import Trimmed
 from mailsync_grpc.store.writer import WriteUnit
 
 _MILLIS = 1_000
@@ -96,24 +97,26 @@ def _erase_events(unit: WriteUnit, tomb: bytes, account: AccountNo, limit: int) 
     return limit - max(end - start, 0)
 
 
-def trim_log(unit: WriteUnit, max_age: float, max_bytes: int, limit: int) -> bool:
+def trim_log(unit: WriteUnit, max_age: float, max_bytes: int, limit: int) -> Trimmed:
     """As `Store.trim_log`."""
     head, floor, floor_check, octets, last_time = unit.bounds
     # What is younger than an hour stays, unless the store is full.
     least = 0 if unit.is_full else KEPT_LOG
     too_old, may_go = (unit.now - max(age, least) * _MILLIS for age in (max_age, 0))
-    dropped, more = 0, False
+    by_age, by_size, more = 0, 0, False
     with unit.txn.cursor(unit.dbs.log) as cursor:
         found = cursor.first()
         while found:
             record = keys.unpack_log(*cursor.item())
-            more = record.commit_time < too_old or (octets > max_bytes and record.commit_time < may_go)
-            if not more or dropped == limit:
+            aged = record.commit_time < too_old
+            more = aged or (octets > max_bytes and record.commit_time < may_go)
+            if not more or by_age + by_size == limit:
                 break
             floor, floor_check = record.revision, record.check
             octets -= len(record.event)
-            dropped += 1
+            by_age += aged
+            by_size += not aged
             found = cursor.delete() and bool(cursor.key())
             more = False
     unit.bounds = keys.LogBounds(head, floor, floor_check, octets, last_time)
-    return more
+    return Trimmed(by_age, by_size, more)

@@ -181,10 +181,12 @@ class Snapshot:
             return bounds.floor_check
         return self._record(revision).check
 
-    def oldest_time(self) -> int:
-        """Return the commit time of the oldest kept event in milliseconds, 0 without any."""
+    def kept_times(self) -> tuple[int, int]:
+        """Return the commit times of the oldest and the newest kept event in milliseconds, 0 without any."""
         bounds = self.bounds()
-        return self._record(bounds.floor + 1).commit_time if bounds.floor < bounds.head else 0
+        if bounds.floor == bounds.head:
+            return 0, 0
+        return self._record(bounds.floor + 1).commit_time, self._record(bounds.head).commit_time
 
     def _record(self, revision: int) -> LogRecord:
         key = keys.wide.pack(revision)

@@ -39,6 +39,7 @@ from mailsync_grpc.store.values import (
     LogSlice,
     StoreStats,
     Summary,
+    Trimmed,
     Twin,
 )
 
@@ -143,7 +144,7 @@ class MemoryStore:
                 limit -= 1
             return bool(self._garbage)
 
-    def trim_log(self, max_age: float, max_bytes: int, limit: int) -> bool:
+    def trim_log(self, max_age: float, max_bytes: int, limit: int) -> Trimmed:
         """As `Store.trim_log`."""
         with self._lock:
             return self._log.trim(max_age, max_bytes, limit, self._clock())
@@ -287,9 +288,8 @@ class MemoryStore:
                 len(mirror.rows) for state in self._accounts.values() for mirror in state.mirrors.values()
             )
             log = self._log
-            return StoreStats(
-                0, log.bytes, log.floor, log.head, log.oldest_time, envelopes, len(self._accounts)
-            )
+            times = log.oldest_time, log.newest_time
+            return StoreStats(0, log.bytes, log.floor, log.head, *times, envelopes, len(self._accounts))
 
 
 def _rows(mirror: Mirror) -> Iterator[None]:

@@ -9,7 +9,7 @@ from mailsync_grpc.model.ids import AccountNo, Revision
 from mailsync_grpc.store.base import KEPT_LOG
 from mailsync_grpc.store.codec.event import commit_time_field, stamp
 from mailsync_grpc.store.prepare import PreparedChange
-from mailsync_grpc.store.values import LogRecord, LogSlice
+from mailsync_grpc.store.values import LogRecord, LogSlice, Trimmed
 
 _MILLIS = 1_000
 
@@ -34,6 +34,11 @@ class MemoryLog:
     def oldest_time(self) -> int:
         """Commit time of the oldest kept event, 0 without any."""
         return self._records[0].commit_time if self._records else 0
+
+    @property
+    def newest_time(self) -> int:
+        """Commit time of the newest kept event, 0 without any."""
+        return self._records[-1].commit_time if self._records else 0
 
     def append(self, account: AccountNo, changes: Iterable[PreparedChange], now: float) -> None:
         """Write an event for each change, in order. Commit times never go back."""
@@ -81,19 +86,23 @@ class MemoryLog:
         if revision > self.head:
             raise RevisionInFutureError(f"revision {revision} was never written (head is {self.head})")
 
-    def trim(self, max_age: float, max_bytes: int, limit: int, now: float) -> bool:
+    def trim(self, max_age: float, max_bytes: int, limit: int, now: float) -> Trimmed:
         """As `Store.trim_log`."""
-        dropped = 0
-        while self._records and dropped < limit and self._is_due(max_age, max_bytes, now):
+        by_age = by_size = 0
+        while by_age + by_size < limit and self._is_due(max_age, max_bytes, now):
+            aged = self._is_aged(max_age, now)
             record = self._records.pop(0)
             self.floor, self._floor_check = record.revision, record.check
             self.bytes -= len(record.event)
-            dropped += 1
-        return bool(self._records) and self._is_due(max_age, max_bytes, now)
+            by_age += aged
+            by_size += not aged
+        return Trimmed(by_age, by_size, self._is_due(max_age, max_bytes, now))
 
     def _is_due(self, max_age: float, max_bytes: int, now: float) -> bool:
-        age = now - self.oldest_time / _MILLIS
-        return age > max(max_age, KEPT_LOG) or (self.bytes > max_bytes and age > KEPT_LOG)
+        return self._is_aged(max_age, now) or (self.bytes > max_bytes and self._is_aged(0, now))
+
+    def _is_aged(self, max_age: float, now: float) -> bool:
+        return bool(self._records) and now - self.oldest_time / _MILLIS > max(max_age, KEPT_LOG)
 
     def erase(self, account: AccountNo, until: Revision) -> Iterator[None]:
         """Erase the payloads of an account's events below `until`: for readers now, from the log one a step."""

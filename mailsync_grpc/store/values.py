@@ -102,13 +102,25 @@ class LogSlice(NamedTuple):
     head: Revision
 
 
+class Trimmed(NamedTuple):
+    """How many events were dropped because of their age, how many because of the log's size; `more` are to be."""
+
+    by_age: int
+    by_size: int
+    more: bool
+
+
 class StoreStats(NamedTuple):
-    """Sizes for the metrics: bytes used by the engine's files, kept event bytes, events and envelopes."""
+    """Sizes for the metrics: bytes used by the engine's files, kept event bytes, events and envelopes.
+
+    The times are commit times of the oldest and the newest kept event in milliseconds since 1970, 0 without any.
+    """
 
     bytes_used: int
     log_bytes: int
     log_floor: Revision
     log_head: Revision
     log_oldest_time: int
+    log_newest_time: int
     envelopes: int
     accounts: int

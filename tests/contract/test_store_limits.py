@@ -16,6 +16,7 @@ from mailsync_grpc.model.changes import AccountRemoved
 from mailsync_grpc.store.base import KEPT_LOG, Batch
 from mailsync_grpc.store.environment import refuse_network_file_system
 from mailsync_grpc.store.lmdb import LmdbStore, open_store
+from mailsync_grpc.store.values import Trimmed
 from tests.support.store import EVERYTHING, Mailbox, ManualClock, message_of
 from tests.support.store_process import environment_of
 
@@ -45,7 +46,7 @@ def test_map_full(data_dir: Path, clock: ManualClock) -> None:
     with pytest.raises(StoreFullError, match=r"store\.max_bytes"):
         inbox.add(message_of(added + 1, text="z" * 500))
     clock.now += 60
-    assert store.trim_log(0, 0, 10)
+    assert store.trim_log(0, 0, 10).more
     assert store.stats().log_floor == 10
     store.apply(Batch(doomed.account.key, (AccountRemoved(doomed.account.key),)))
     while store.purge(200):
@@ -71,8 +72,8 @@ def test_a_full_store_may_drop_events_younger_than_an_hour(data_dir: Path, clock
     assert store.stats().log_floor == 0
     added = fill(inbox)
     clock.now += KEPT_LOG / 60
-    assert store.trim_log(EVERYTHING, 1_000, 1)
-    while store.trim_log(EVERYTHING, 1_000, 1_000):
+    assert store.trim_log(EVERYTHING, 1_000, 1) == Trimmed(0, 1, more=True)
+    while store.trim_log(EVERYTHING, 1_000, 1_000).more:
         pass
     assert store.stats().log_floor > 0
     inbox.add(message_of(added + 1))

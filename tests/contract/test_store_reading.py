@@ -27,6 +27,7 @@ from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store import flagblocks
 from mailsync_grpc.store.base import KEPT_LOG, Batch, Counter, Store
+from mailsync_grpc.store.values import Trimmed
 from mailsync_grpc.v1 import event_pb2
 from tests.support.replay import Replayer, listed
 from tests.support.store import EVERYTHING, Mailbox, ManualClock, message_of, run_of
@@ -137,8 +138,8 @@ def test_old_events_are_dropped_and_their_positions_compacted(inbox: Mailbox, cl
     clock.now += 2 * KEPT_LOG
     inbox.add(message_of(4))
     checks = {revision: inbox.store.log_check(Revision(revision)) for revision in range(7)}
-    assert inbox.store.trim_log(2 * KEPT_LOG - 1, EVERYTHING, 2)
-    assert not inbox.store.trim_log(2 * KEPT_LOG - 1, EVERYTHING, 100)
+    assert inbox.store.trim_log(2 * KEPT_LOG - 1, EVERYTHING, 2) == Trimmed(2, 0, more=True)
+    assert inbox.store.trim_log(2 * KEPT_LOG - 1, EVERYTHING, 100) == Trimmed(3, 0, more=False)
     kept = inbox.store.log(Revision(5), 10, EVERYTHING)
     assert (kept.floor, kept.head, [record.revision for record in kept.records]) == (5, 6, [6])
     assert [inbox.store.log_check(Revision(revision)) for revision in (5, 6)] == [checks[5], checks[6]]
@@ -151,23 +152,44 @@ def test_old_events_are_dropped_and_their_positions_compacted(inbox: Mailbox, cl
 def test_an_emptied_log_still_knows_its_head(inbox: Mailbox, clock: ManualClock) -> None:
     check = inbox.store.log_check(Revision(2))
     clock.now += 100 * KEPT_LOG
-    assert not inbox.store.trim_log(KEPT_LOG, EVERYTHING, 100)
+    assert not inbox.store.trim_log(KEPT_LOG, EVERYTHING, 100).more
     assert inbox.store.log(Revision(2), 10, EVERYTHING) == ([], 2, 2)
     assert inbox.store.log_check(Revision(2)) == check
-    assert inbox.store.stats().log_bytes == inbox.store.stats().log_oldest_time == 0
+    stats = inbox.store.stats()
+    assert (stats.log_bytes, stats.log_oldest_time, stats.log_newest_time) == (0, 0, 0)
     assert inbox.add(message_of(1)).first == 3
 
 
 def test_size_drops_events_too_but_none_younger_than_an_hour(inbox: Mailbox, clock: ManualClock) -> None:
     inbox.add(*map(message_of, range(1, 4)))
-    assert not inbox.store.trim_log(EVERYTHING, 0, 100)
+    assert inbox.store.trim_log(EVERYTHING, 0, 100) == Trimmed(0, 0, more=False)
     assert inbox.store.stats().log_floor == 0
     clock.now += KEPT_LOG + 1
     inbox.add(message_of(4))
     newest = len(inbox.store.log(Revision(5), 1, EVERYTHING).records[0].event)
-    assert not inbox.store.trim_log(EVERYTHING, newest, 100)
+    assert inbox.store.trim_log(EVERYTHING, newest, 100) == Trimmed(0, 5, more=False)
     stats = inbox.store.stats()
     assert (stats.log_floor, stats.log_head, stats.log_bytes) == (5, 6, newest)
+
+
+def test_what_is_too_old_goes_by_age_and_what_is_too_much_then_by_size(
+    inbox: Mailbox, clock: ManualClock
+) -> None:
+    inbox.add(*map(message_of, range(1, 4)))
+    clock.now += 2 * KEPT_LOG
+    inbox.add(*map(message_of, range(4, 6)))
+    clock.now += KEPT_LOG + 1
+    assert inbox.store.trim_log(2 * KEPT_LOG, 1, 100) == Trimmed(5, 2, more=False)
+
+
+def test_the_times_of_the_oldest_and_the_newest_kept_event_are_told(
+    inbox: Mailbox, clock: ManualClock
+) -> None:
+    first = int(clock.now * 1_000)
+    clock.now += 60
+    inbox.add(message_of(1))
+    stats = inbox.store.stats()
+    assert (stats.log_oldest_time, stats.log_newest_time) == (first, first + 60_000)
 
 
 def test_purge_erases_the_payloads_of_a_removed_account_while_coverage_stays(inbox: Mailbox) -> None:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import goals
 from benchmarks.goals import GOALS, Better, Goal
-from benchmarks.measure import ratio
+from benchmarks.measure import percentile, ratio
 from benchmarks.result import Row, as_json, as_text, unmeasured
 from benchmarks.rows import unmeasured as unmeasured_rows
 
@@ -35,6 +35,12 @@ def test_a_ratio_is_the_median_of_neighbours_and_shows_its_spread() -> None:
 )
 def test_a_figure_is_judged_by_its_goal(goal: Goal, figure: float, held: bool, met: bool) -> None:
     assert (goal.held(figure), goal.met(figure)) == (held, met)
+
+
+def test_a_percentile_is_the_least_figure_that_its_share_does_not_pass() -> None:
+    figures = [float(number) for number in range(100, 0, -1)]
+    assert [percentile(figures, share) for share in (0.5, 0.99, 1.0)] == [50.0, 99.0, 100.0]
+    assert percentile([7.0], 0.99) == 7.0
 
 
 def test_rows_for_programs_carry_what_is_promised() -> None:

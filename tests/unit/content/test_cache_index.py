@@ -89,7 +89,7 @@ def test_the_index_agrees_with_a_dictionary(
         else:
             index.remove([name(number)])
             known.pop(name(number), None)
-    assert index.total() == sum(size for _, size in known.values())
+    assert (index.count(), index.total()) == (len(known), sum(size for _, size in known.values()))
     assert index.oldest(10_000, 100) == sorted(known, key=lambda key: (known[key][0], key))
     assert sorted(index.owned((1,), 100)) == sorted(known)
     index.close()
