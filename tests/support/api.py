@@ -93,7 +93,9 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterator[Api]:
+async def serving(
+    store: Store, data_dir: Path, pings: api.Pings = api.PINGS, **settings: Any
+) -> AsyncIterator[Api]:
     """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`.
 
     Every stream is checked; see `checked`.
@@ -111,7 +113,7 @@ async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterato
         feed.start()
         stack.push_async_callback(feed.close)
         services = assemble(core, reader, sessions, feed, mail, About("memory", 1, lambda: 0))
-        server = api.make_server(config)
+        server = api.make_server(config, pings)
         await services.add_to(server)
         address = api.bind(server, config)
         await server.start()

@@ -46,6 +46,10 @@ class Watcher:
                 self.responses.append(response)
             return await self._call.code()
 
+    def cancel(self) -> None:
+        """Leave the stream."""
+        self._call.cancel()
+
     @property
     def events(self) -> list[event_pb2.Event]:
         """All events so far."""
