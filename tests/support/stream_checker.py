@@ -114,7 +114,7 @@ class StreamChecker:
             return
         self._begun = True
         start = self._request.WhichOneof("start") or "now"
-        same = self._point.wanted == self._wanted
+        same = self._point.wanted.same_as(self._wanted)
         self._require(same, "a token of another filter was taken", response)
         if start == "now":
             late = response.from_revision >= self._known_at_start
@@ -175,6 +175,9 @@ class StreamChecker:
         else:
             chunk = response.snapshot_chunk
             fault = snapshot.fault(chunk, response.through_revision, self._wanted)
+            if folder := snapshot.scanned_anew(chunk):
+                span = (response.through_revision, chunk.read_revision)
+                self._coverage(response).scanned_anew.append((folder, *span))
             after = snapshot.extended(chunk)
         self._require(not fault, fault, response)
         self._point = replace(point, snapshot=after, settled=True)

@@ -4,7 +4,7 @@ Written from the contract, not from the server's code: it is half of what the st
 the wire does not say enough (which share an account falls in, which labels it bears), the answer is that nobody knows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from mailsync_grpc.v1 import envelope_pb2, event_pb2
@@ -59,6 +59,10 @@ class Wanted:
             asked.view or envelope_pb2.ENVELOPE_VIEW_FULL,
             frozenset(asked.account_labels.items()),
         )
+
+    def same_as(self, other: Self) -> bool:
+        """Whether a token of one is good for the other: how much of an envelope is shown is no part of the position."""
+        return replace(self, view=0) == replace(other, view=0)
 
     def passes(self, told: Told) -> bool | None:
         """Whether the event belongs in a stream under this filter; None where the wire does not tell."""

@@ -17,6 +17,13 @@ from typing import Any
 from mailsync_grpc.v1 import event_pb2
 from tests.support.stream_filter import Told, Wanted
 
+_MAKE_ANOTHER = {
+    event_pb2.EVENT_TYPE_FOLDER_CHANGED,
+    event_pb2.EVENT_TYPE_FOLDER_REMOVED,
+    event_pb2.EVENT_TYPE_FOLDER_RESET,
+}
+"""Events after which a folder may hold other messages than it did."""
+
 
 class StreamViolation(AssertionError):  # noqa: N818 - what a stream did, rather than an error of the checker
     """A stream did what the contract says that none does."""
@@ -40,10 +47,17 @@ class Ranges:
     def __contains__(self, revision: int) -> bool:
         return any(after < revision <= through for after, through in self._ranges)
 
+    def span(self, after: int, through: int) -> bool:
+        """Whether (after, through] is in it."""
+        return after == through or any(a <= after and through <= t for a, t in self._ranges)
+
 
 @dataclass(slots=True)
 class Coverage:
-    """The events of one partition that streams of one caller carried, and what each filter's streams covered."""
+    """The events of one partition that streams of one caller carried, and what each filter's streams covered.
+
+    `scanned_anew` are folders that a snapshot began again, and between which revisions.
+    """
 
     told: dict[int, Told] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
@@ -51,6 +65,7 @@ class Coverage:
     withheld: dict[tuple[int, Wanted], Told] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     shifting: set[str] = field(default_factory=set)
+    scanned_anew: list[tuple[str, int, int]] = field(default_factory=list)
 
     @property
     def newest(self) -> int:
@@ -98,6 +113,16 @@ class Coverage:
             ):
                 yield f"revision {revision} ({told}) was never sent to a stream that covered it under {wanted}"
 
+    def doublings(self) -> Iterator[str]:
+        """Folders that a snapshot sent twice although the whole log between tells of nothing that befell them."""
+        for folder, after, through in self.scanned_anew:
+            whole = any(
+                ranges.span(after, through) for wanted, ranges in self.covered.items() if wanted.takes_all()
+            )
+            told = [told for _, told in self.between(after, through) if folder in told.folders]
+            if whole and not _MAKE_ANOTHER & {each.kind for each in told}:
+                yield f"a snapshot sent {folder} twice, and nothing befell it in ({after}, {through}]"
+
 
 class History:
     """What streams of one store told. `points` holds where each resume token leads; see `stream_checker.Point`."""
@@ -140,6 +165,7 @@ class History:
             found = [
                 *self.violations,
                 *(text for coverage in self._coverage.values() for text in coverage.withholdings(existing)),
+                *(text for coverage in self._coverage.values() for text in coverage.doublings()),
             ]
             self.violations.clear()
         if found:

@@ -16,6 +16,7 @@ class Snapshot:
     """What was sent so far: how many of each kind (None when its beginning was not seen), and up to where.
 
     Envelopes come in key order, so that one is doubled if it comes after a later one of its folder, or after another folder.
+    Short of a folder that became another one while it was scanned: the next piece may begin it anew.
     """
 
     counts: tuple[int, int, int] | None
@@ -48,8 +49,16 @@ class Snapshot:
             return "an account or folder that was sent before"
         return self._order_fault(chunk)
 
+    def scanned_anew(self, chunk: pb.SnapshotChunk) -> str:
+        """The folder that this piece, read later than the one before, begins anew; empty when it begins none."""
+        first = _place(chunk.envelopes[0]) if chunk.envelopes else ("", 0, 0)
+        anew = first[0] == self.last[0] and first <= self.last and chunk.read_revision > self.read_revision
+        return first[0] if anew else ""
+
     def _order_fault(self, chunk: pb.SnapshotChunk) -> str:
         passed, last = self.passed, self.last
+        if folder := self.scanned_anew(chunk):
+            last = (folder, 0, 0)
         for place in map(_place, chunk.envelopes):
             if place[0] != last[0]:
                 passed, last = passed | {last[0]}, place

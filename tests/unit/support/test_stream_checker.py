@@ -146,7 +146,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[pb.WatchEventsResponse], str]] = {
     "chunk after the end": (SNAPSHOT, [chunk(5, 5, 1), end(5, 0, 0, 1), chunk(5, 6, 2)], "after its end"),
     "second end": (SNAPSHOT, [end(5, 0, 0, 0), end(5, 0, 0, 0)], "after its end"),
     "chunk without a snapshot": (OLDEST, [chunk(5, 5, 1)], "after its end"),
-    "UIDs out of order": (SNAPSHOT, [chunk(5, 5, 2), chunk(5, 6, 1)], "after ('accounts/a"),
+    "UIDs out of order": (SNAPSHOT, [chunk(5, 5, 2), chunk(5, 5, 1)], "after ('accounts/a"),
     "folder come back to": (
         SNAPSHOT,
         [chunk(5, 5, 2), chunk(5, 5, 1, folder=SENT), chunk(5, 6, 3)],
@@ -258,6 +258,12 @@ def test_a_token_of_another_filter_must_not_be_taken(stage: Stage) -> None:
         stage.take({**only(accounts=[ACCOUNT]), "resume_token": "t5"}, covering(5, 6))
 
 
+def test_a_token_is_good_for_another_view(stage: Stage) -> None:
+    stage.take(OLDEST, covering(0, 5))
+    basic = only(view=envelope_pb2.ENVELOPE_VIEW_BASIC)
+    stage.take({**basic, "resume_token": "t5"}, covering(5, 6))
+
+
 def test_a_resumed_snapshot_counts_what_was_sent_before(stage: Stage) -> None:
     first = chunk(5, 5, 1, 2)
     stage.take(SNAPSHOT, first)
@@ -266,7 +272,20 @@ def test_a_resumed_snapshot_counts_what_was_sent_before(stage: Stage) -> None:
     with pytest.raises(StreamViolation, match="are said to be"):
         stage.take(resumed, chunk(5, 9, 3), end(5, 0, 0, 1))
     with pytest.raises(StreamViolation, match="after"):
-        stage.take(resumed, chunk(5, 9, 2))
+        stage.take(resumed, chunk(5, 5, 2))
+
+
+def test_a_snapshot_begins_a_folder_anew_only_when_something_befell_it(stage: Stage) -> None:
+    changed = event_pb2.FolderChanged(change=event_pb2.FOLDER_CHANGE_SELECTED)
+    stage.take(
+        OLDEST, covering(0, 8, event(7, folder_changed=changed), event(8, SENT, folder_changed=changed))
+    )
+    twice = [chunk(5, 5, 1, 2), chunk(5, 7, 1), end(5, 0, 0, 3)]
+    stage.take(SNAPSHOT, *twice)
+    stage.history.settle()
+    stage.take(SNAPSHOT, chunk(7, 7, 1, 2), chunk(7, 8, 1))
+    with pytest.raises(StreamViolation, match="twice"):
+        stage.history.settle()
 
 
 def test_a_token_of_elsewhere_may_stand_anywhere(stage: Stage) -> None:
