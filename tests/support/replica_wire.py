@@ -149,6 +149,7 @@ class Follower:
     _listed: bool = False
     _call: Any = None
     _cut: bool = False
+    _away: float = 0.0
 
     def __post_init__(self) -> None:
         self.replica = Replica(Wanted.of(self.filter))
@@ -158,8 +159,9 @@ class Follower:
         self._stopped = True
         self.cut()
 
-    def cut(self) -> None:
-        """Break the stream off, if there is one; it is resumed."""
+    def cut(self, away: float = 0.0) -> None:
+        """Break the stream off, if there is one; it is resumed after so many seconds."""
+        self._away = away
         if self._call is not None:
             self._cut = True
             self._call.cancel()
@@ -185,7 +187,8 @@ class Follower:
             self._cut, self._call = False, None
             if not self._listed and not self.snapshot:
                 self._begin_anew()
-            await asyncio.sleep(self.random.uniform(0, 0.2))
+            away, self._away = self._away, 0.0
+            await asyncio.sleep(away + self.random.uniform(0, 0.2))
 
     def _begin_anew(self) -> None:
         self.resyncs += 1

@@ -100,13 +100,16 @@ class Faults:
         self.relay.cut(self.random.choice((0.1, 0.5, 1.0)))
 
     async def leave_streams(self) -> None:
-        """Have some watchers leave their streams, to come back."""
+        """Have some watchers leave their streams, to come back at once or later."""
         for follower in self.random.sample(self.followers, len(self.followers) // 3):
-            follower.cut()
+            follower.cut(away=self.random.choice((0, 0, 1, 3)))
 
     async def compact(self) -> None:
-        """Drop the oldest events, some or nearly all."""
-        await asyncio.to_thread(self._trim, self.random.choice((20, 200, 100_000)))
+        """Drop the oldest events, some or nearly all, while some watchers are away."""
+        for follower in self.random.sample(self.followers, len(self.followers) // 3):
+            follower.cut(away=3)
+        await asyncio.sleep(2)
+        await asyncio.to_thread(self._trim, self.random.choice((200, 100_000)))
 
     def _trim(self, events: int) -> None:
         data, ahead = self.service.data / "data", _HOURS_AHEAD
