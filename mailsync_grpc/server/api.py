@@ -7,7 +7,7 @@ that ping are sent away (too_many_pings); the pending limits let thousands of st
 
 import ssl
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import grpc
 
@@ -18,25 +18,38 @@ from mailsync_grpc.services.interceptors import CallInterceptor
 _MAX_REQUEST: Final = 4 << 20
 _MAX_RESPONSE: Final = 64 << 20
 
-OPTIONS: Final = (
-    ("grpc.max_receive_message_length", _MAX_REQUEST),
-    ("grpc.max_send_message_length", _MAX_RESPONSE),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.ping_timeout_ms", 10_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    ("grpc.server.max_pending_requests", 10_000),
-    ("grpc.server.max_pending_requests_hard_limit", 20_000),
-    # A second server on the same port is an error, not a sharer of its calls.
-    ("grpc.so_reuseport", 0),
-)
+
+class Pings(NamedTuple):
+    """How a client that is frozen, or gone without a word, is found out: it is pinged, and has to answer."""
+
+    interval_ms: int
+    timeout_ms: int
 
 
-def make_server(config: Config) -> grpc.aio.Server:
+PINGS: Final = Pings(30_000, 10_000)
+
+
+def options(pings: Pings) -> tuple[tuple[str, int], ...]:
+    """Return the transport settings; see above."""
+    return (
+        ("grpc.max_receive_message_length", _MAX_REQUEST),
+        ("grpc.max_send_message_length", _MAX_RESPONSE),
+        ("grpc.keepalive_time_ms", pings.interval_ms),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.ping_timeout_ms", pings.timeout_ms),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ("grpc.server.max_pending_requests", 10_000),
+        ("grpc.server.max_pending_requests_hard_limit", 20_000),
+        # A second server on the same port is an error, not a sharer of its calls.
+        ("grpc.so_reuseport", 0),
+    )
+
+
+def make_server(config: Config, pings: Pings = PINGS) -> grpc.aio.Server:
     """Return a server with every guard in place and no address yet."""
     token = None if config.token is None else config.token.get_secret_value()
-    return grpc.aio.server(interceptors=[CallInterceptor(token)], options=OPTIONS)
+    return grpc.aio.server(interceptors=[CallInterceptor(token)], options=options(pings))
 
 
 def bind(server: grpc.aio.Server, config: Config) -> str:

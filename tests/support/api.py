@@ -30,11 +30,11 @@ from mailsync_grpc.v1 import (
     account_service_pb2_grpc,
     content_service_pb2_grpc,
     envelope_service_pb2_grpc,
-    event_service_pb2_grpc,
     folder_service_pb2_grpc,
     system_service_pb2_grpc,
 )
 from mailsync_grpc.vault import Vault
+from tests.support.checked import events_stub, history_of
 
 M = TypeVar("M", bound=Message)
 KEY = bytes(range(32))
@@ -88,13 +88,18 @@ class Api:
         self.folders = folder_service_pb2_grpc.FolderServiceStub(channel)
         self.envelopes = envelope_service_pb2_grpc.EnvelopeServiceStub(channel)
         self.content = content_service_pb2_grpc.ContentServiceStub(channel)
-        self.events = event_service_pb2_grpc.EventServiceStub(channel)
+        self.events = events_stub(channel, history_of(self.store.epoch))
         self.system = system_service_pb2_grpc.SystemServiceStub(channel)
 
 
 @asynccontextmanager
-async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterator[Api]:
-    """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`."""
+async def serving(
+    store: Store, data_dir: Path, pings: api.Pings = api.PINGS, **settings: Any
+) -> AsyncIterator[Api]:
+    """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`.
+
+    Every stream is checked; see `checked`.
+    """
     listen = settings.pop("listen", f"unix:{data_dir / 'api.sock'}")
     config = Config(data_dir=data_dir, listen=listen, **settings)
     core = Core(store, Vault(KEY), config)
@@ -108,13 +113,14 @@ async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterato
         feed.start()
         stack.push_async_callback(feed.close)
         services = assemble(core, reader, sessions, feed, mail, About("memory", 1, lambda: 0))
-        server = api.make_server(config)
+        server = api.make_server(config, pings)
         await services.add_to(server)
         address = api.bind(server, config)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         yield Api(store, core, services, feed, server, address, channel, mail)
+        history_of(store.epoch).settle({account.name for account in store.accounts()})
 
 
 def details(error: grpc.aio.AioRpcError) -> status_pb2.Status:
