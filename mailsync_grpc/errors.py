@@ -298,6 +298,10 @@ class EndpointForbiddenError(ImapError):
     reason = "INVALID_FIELD"
 
 
+class ProxyForbiddenError(EndpointForbiddenError):
+    """The account's proxy resolves to an address that is not allowed (imap.allow_networks)."""
+
+
 class UnsafeArgumentError(MailsyncError):
     """An argument holds CR, LF or NUL and was refused before the socket."""
 

@@ -5,14 +5,14 @@ networks and connected to by the very address that was checked (see `endpoint`).
 """
 
 import http.client
-import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from mailsync_grpc.errors import ImapUnreachableError, InvalidFieldError
-from mailsync_grpc.imap.endpoint import Endpoint, Policy, Security, resolve
+from mailsync_grpc.imap.dialling import dial
+from mailsync_grpc.imap.endpoint import Endpoint, Policy, Security
 from mailsync_grpc.imap.oauth import Grant, Granted, granted, refresh_form
-from mailsync_grpc.imap.wire import described, tls_context
+from mailsync_grpc.imap.tls import described
 
 _MAX_ANSWER = 64 * 1024
 _HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -23,7 +23,7 @@ def renew(grant: Grant, policy: Policy) -> Granted:
     """Return a new access token. Raises InvalidFieldError, EndpointForbiddenError, ImapAuthError, ImapUnreachableError."""
     endpoint, path = _target(grant.token_endpoint)
     try:
-        with _connected(endpoint, policy) as sock:
+        with dial(endpoint, policy) as sock:
             connection = http.client.HTTPConnection(endpoint.host, endpoint.port)
             connection.sock = sock
             connection.request("POST", path, refresh_form(grant), _HEADERS)
@@ -48,15 +48,3 @@ def _target(url: str) -> tuple[Endpoint, str]:
     return Endpoint(
         parts.hostname, port or (443 if security is Security.IMPLICIT_TLS else 80), security
     ), path
-
-
-def _connected(endpoint: Endpoint, policy: Policy) -> socket.socket:
-    address = resolve(endpoint, policy)[0]
-    sock = socket.create_connection((str(address), endpoint.port), policy.connect_timeout)
-    if endpoint.security is Security.PLAINTEXT:
-        return sock
-    try:
-        return tls_context(endpoint.ca_pem).wrap_socket(sock, server_hostname=endpoint.host)
-    except BaseException:
-        sock.close()
-        raise
