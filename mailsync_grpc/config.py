@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from mailsync_grpc.errors import ConfigError
+from mailsync_grpc.model.proxy import parse_proxy
 
 Network = IPv4Network | IPv6Network
 
@@ -49,6 +50,11 @@ def _sendable(token: SecretStr) -> SecretStr:
     if not (text and text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("printable ASCII characters without blanks, at least one")
     return token
+
+
+def _proxy(url: SecretStr) -> SecretStr:
+    parse_proxy(url.get_secret_value())
+    return url
 
 
 def _each_network(value: object) -> object:
@@ -78,6 +84,8 @@ class ImapConfig(_Section):
     """Networks that an IMAP host may resolve to although they are not public."""
     allow_plaintext: bool = False
     """Allow accounts without TLS."""
+    proxy_url: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
+    """Proxy for accounts without their own, and for token endpoints; its address may be a private one."""
     connect_timeout: float = Field(default=15.0, gt=0, le=300)
     """Seconds to connect and to finish TLS."""
     command_timeout: float = Field(default=120.0, gt=0, le=3600)

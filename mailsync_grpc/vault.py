@@ -11,6 +11,7 @@ import binascii
 import hmac
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,13 +66,24 @@ class Vault:
                 "the stored credentials cannot be decrypted with this master key; set them by UpdateAccount"
             ) from None
 
+    def seal_secrets(self, account: AccountNo, secrets: Mapping[str, object]) -> bytes:
+        """Return everything secret of an account, sealed as one JSON object.
+
+        `password` is the mail password, `proxy_password` and `client_key` belong to the way to the mail server.
+        """
+        return self.seal(account, json.dumps(dict(secrets)).encode())
+
+    def open_secrets(self, account: AccountNo, sealed: bytes) -> dict[str, object]:
+        """Return what `seal_secrets` sealed. Raises CredentialsNeededError."""
+        return dict(json.loads(self.open(account, sealed)))
+
     def seal_password(self, account: AccountNo, password: str) -> bytes:
-        """Return sealed password credentials (JSON, so that other kinds can stand beside it)."""
-        return self.seal(account, json.dumps({"password": password}).encode())
+        """Return secrets of which the password is the only one."""
+        return self.seal_secrets(account, {"password": password})
 
     def open_password(self, account: AccountNo, sealed: bytes) -> str:
-        """Return the password that `seal_password` sealed. Raises CredentialsNeededError."""
-        password = json.loads(self.open(account, sealed)).get("password")
+        """Return the password among the sealed secrets. Raises CredentialsNeededError."""
+        password = self.open_secrets(account, sealed).get("password")
         if not isinstance(password, str):
             raise CredentialsNeededError("the stored credentials hold no password; set one by UpdateAccount")
         return password

@@ -17,7 +17,17 @@ from mailsync_grpc.errors import EndpointForbiddenError, ImapUnreachableError, P
 from mailsync_grpc.model.account import Security
 from mailsync_grpc.model.proxy import Proxy
 
-__all__ = ["Address", "Endpoint", "Lookup", "Network", "Policy", "Security", "is_allowed", "resolve", "resolve_proxy"]
+__all__ = [
+    "Address",
+    "Endpoint",
+    "Lookup",
+    "Network",
+    "Policy",
+    "Security",
+    "is_allowed",
+    "resolve",
+    "resolve_proxy",
+]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -93,9 +103,7 @@ def resolve(endpoint: Endpoint, policy: Policy, lookup: Lookup | None = None) ->
     )
 
 
-def resolve_proxy(
-    endpoint: Endpoint, policy: Policy, lookup: Lookup | None = None
-) -> tuple[Address, ...]:
+def resolve_proxy(endpoint: Endpoint, policy: Policy, lookup: Lookup | None = None) -> tuple[Address, ...]:
     """Return the addresses of the endpoint's own proxy that may be connected to, at least one, else the operator's.
 
     Raises ProxyForbiddenError when no address of the endpoint's own is allowed, ImapUnreachableError when the name does

@@ -29,7 +29,9 @@ _CERTIFICATE_FAULTS: Final = {
 }
 _WRONG_PORT = "the port does not begin with TLS; perhaps it wants STARTTLS, or another port is meant"
 _TOO_OLD = "the server speaks only TLS older than 1.2, which is not safe"
-_OUR_CERTIFICATE = "the server does not accept the account's client certificate (imap.tls.client_certificate_pem)"
+_OUR_CERTIFICATE = (
+    "the server does not accept the account's client certificate (imap.tls.client_certificate_pem)"
+)
 _TLS_FAULTS: Final = {
     "WRONG_VERSION_NUMBER": _WRONG_PORT,
     "HTTP_REQUEST": _WRONG_PORT,

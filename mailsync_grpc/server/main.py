@@ -86,7 +86,7 @@ class _Served(NamedTuple):
 async def _api(config: Config, store: Store, vault: Vault, supervisor: Supervisor) -> AsyncIterator[_Served]:
     """Serve the API while the context lasts."""
     books = ledger_of(config, Process.API)
-    sessions = Sessions(connector(config.imap, with_password(vault), books, Use.CONTENT))
+    sessions = Sessions(connector(config.imap, vault, with_password(vault), books, Use.CONTENT))
     reader = open_reader(config, vault, sessions)
     core = Core(store, vault, config)
     feed = Feed(core)

@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from cryptography.x509 import load_pem_x509_certificates
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
@@ -25,6 +24,7 @@ from mailsync_grpc.model.window import (
     SyncMode,
     Window,
 )
+from mailsync_grpc.services.connection_fields import Way, read_way
 from mailsync_grpc.services.fields import Violations, seconds
 from mailsync_grpc.store.codec.messages import account_message
 from mailsync_grpc.v1 import account_pb2 as pb
@@ -36,7 +36,6 @@ _LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
 _HOST = re.compile(r"[^\s/@\[\]\x00-\x20\x7f]{1,253}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DEFAULT_PORT: Final = {Security.IMPLICIT_TLS: 993, Security.STARTTLS: 143, Security.PLAINTEXT: 143}
-_MAX_PEM = 64 << 10
 _LAST_SECOND = 253_402_300_799
 """The end of the year 9999, as far as a Timestamp goes."""
 
@@ -48,7 +47,7 @@ class AccountDraft:
     host: str
     port: int
     security: Security
-    ca_pem: str
+    way: Way
     username: str
     password: str | None = field(repr=False)
     display_name: str
@@ -73,13 +72,14 @@ def read_account(
     security = _security(message.imap, allowed, faults)
     username, password = _credentials(message, faults, stored_username)
     _check_endpoint(message.imap, faults)
+    way = read_way(message.imap, faults)
     settings = _settings(message.sync, faults)
     faults.raise_any()
     return AccountDraft(
         host=message.imap.host,
         port=message.imap.port or _DEFAULT_PORT[security],
         security=security,
-        ca_pem=message.imap.tls.ca_pem,
+        way=way,
         username=username,
         password=password,
         display_name=message.display_name,
@@ -133,7 +133,9 @@ def with_draft(account: Account, draft: AccountDraft) -> Account:
         host=draft.host,
         port=draft.port,
         security=draft.security,
-        ca_pem=draft.ca_pem,
+        ca_pem=draft.way.ca_pem,
+        client_certificate_pem=draft.way.client_certificate_pem,
+        proxy_url=draft.way.proxy.url if draft.way.proxy else "",
         username=draft.username,
         display_name=draft.display_name,
         email=draft.email,
@@ -153,9 +155,6 @@ def refuse_unbuilt(message: pb.Account) -> None:
     for present, what in (
         (message.auth.HasField("oauth"), "auth.oauth"),
         (message.auth.HasField("secret_ref"), "auth.secret_ref"),
-        (bool(message.imap.proxy_url), "imap.proxy_url"),
-        (bool(message.imap.tls.client_certificate_pem), "imap.tls.client_certificate_pem"),
-        (bool(message.imap.tls.client_key_pem), "imap.tls.client_key_pem"),
     ):
         if present:
             raise NotImplementedYetError(f"account.{what} is not in this version")
@@ -193,15 +192,6 @@ def _check_endpoint(imap: pb.ImapEndpoint, faults: Violations) -> None:
         "a host name or address of at most 253 characters, without brackets",
     )
     faults.unless(imap.port <= 65_535, "account.imap.port", "1 to 65535, or 0 for the usual one")
-    if imap.tls.ca_pem and not _is_pem(imap.tls.ca_pem):
-        faults.add("account.imap.tls.ca_pem", f"certificates in PEM, at most {_MAX_PEM} characters")
-
-
-def _is_pem(text: str) -> bool:
-    try:
-        return len(text) <= _MAX_PEM and bool(load_pem_x509_certificates(text.encode()))
-    except ValueError:
-        return False
 
 
 def _security(imap: pb.ImapEndpoint, allowed: ImapConfig, faults: Violations) -> Security:

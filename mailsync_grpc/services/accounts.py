@@ -11,7 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from mailsync_grpc.errors import AccountExistsError, EtagMismatchError, InvalidFieldError
+from mailsync_grpc.errors import (
+    AccountExistsError,
+    CredentialsNeededError,
+    EtagMismatchError,
+)
 from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.connecting import endpoint_of
 from mailsync_grpc.imap.endpoint import Endpoint
@@ -21,6 +25,13 @@ from mailsync_grpc.model.ids import ACCOUNT_ID, ID_BYTES, AccountNo, account_nam
 from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.services import fields
 from mailsync_grpc.services.account_fields import AccountDraft, edited, new_account, read_account, with_draft
+from mailsync_grpc.services.connection_fields import (
+    Way,
+    check_goes_nowhere_else,
+    edits_secrets,
+    way_secrets,
+    without_way_secrets,
+)
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.folder_tree import found_folders
 from mailsync_grpc.services.login import Greeted, TryLogin
@@ -56,10 +67,12 @@ class AccountService:
         async def work() -> Decision[pb.CreateAccountResponse]:
             draft = self._draft(request)
             await self.core.run(self._refuse_existing, request.account_id)
-            greeted = await self._log_in(_endpoint(draft), Password(draft.username, draft.password or ""))
+            secrets = way_secrets(draft.way)
+            endpoint = endpoint_of(new_account(draft, AccountNo(0), "new", b"", 0), secrets)
+            greeted = await self._log_in(endpoint, Password(draft.username, draft.password or ""))
             if request.validate_only:
                 return Decision(None, _tried(draft, greeted, request.account_id or "new"))
-            return await self.core.run(self._create, draft, greeted, request.account_id)
+            return await self.core.run(self._create, draft, secrets, greeted, request.account_id)
 
         return await self.mutations.once(request, pb.CreateAccountResponse, work)
 
@@ -78,11 +91,11 @@ class AccountService:
         return await loop.run_in_executor(self.core.imap_threads, self.try_login, endpoint, credentials)
 
     def _create(
-        self, draft: AccountDraft, greeted: Greeted, account_id: str
+        self, draft: AccountDraft, secrets: dict[str, object], greeted: Greeted, account_id: str
     ) -> Decision[pb.CreateAccountResponse]:
         now = self.core.now_ms()
         no = AccountNo(self.core.store.allocate(Counter.ACCOUNT))
-        sealed = self.core.vault.seal_password(no, draft.password or "")
+        sealed = self.core.vault.seal_secrets(no, {**secrets, "password": draft.password or ""})
         account = new_account(draft, no, account_id or encode_id(os.urandom(ID_BYTES)), sealed, now)
         account = replace(account, capabilities=greeted.capabilities)
         number = self.core.store.allocate(Counter.SYNC_RUN)
@@ -150,16 +163,31 @@ class AccountService:
         now = self.core.now_ms()
         after = replace(with_draft(account, draft), version=account.version + 1, update_time=now)
         if draft.password is None:
-            # A stored password goes to no server it was not given for, or whoever edits accounts could read it there.
-            if endpoint_of(after) != endpoint_of(account):
-                raise InvalidFieldError(
-                    {"account.auth": "another mail server or TLS setting needs the password"}
-                )
-            return after
-        greeted = await self._log_in(endpoint_of(after), Password(draft.username, draft.password))
-        sealed = self.core.vault.seal_password(account.no, draft.password)
-        after = replace(after, sealed_credentials=sealed, capabilities=greeted.capabilities)
+            check_goes_nowhere_else(account, after)
+            return self._with_way_secrets(account, after, draft.way)
+        secrets = way_secrets(draft.way, account, self._readable_secrets(account))
+        greeted = await self._log_in(endpoint_of(after, secrets), Password(draft.username, draft.password))
+        after = self._sealed(after, {**secrets, "password": draft.password})
+        after = replace(after, capabilities=greeted.capabilities)
         return replace(after.in_state(AccountState.ACTIVE, now), version=account.version + 1)
+
+    def _readable_secrets(self, account: Account) -> dict[str, object] | None:
+        """Return what is sealed for the account, None where it cannot be opened."""
+        try:
+            return self.core.vault.open_secrets(account.no, account.sealed_credentials)
+        except CredentialsNeededError:
+            return None
+
+    def _with_way_secrets(self, before: Account, after: Account, way: Way) -> Account:
+        """Return `after` with the secrets of its way sealed anew beside the stored credentials, where they are edited."""
+        if not edits_secrets(way, before):
+            return after
+        stored = self.core.vault.open_secrets(before.no, before.sealed_credentials)
+        secrets = way_secrets(way, before, stored)
+        return self._sealed(after, {**without_way_secrets(stored), **secrets})
+
+    def _sealed(self, account: Account, secrets: dict[str, object]) -> Account:
+        return replace(account, sealed_credentials=self.core.vault.seal_secrets(account.no, secrets))
 
     async def delete_account(
         self, request: pb.DeleteAccountRequest, _context: Context
@@ -214,10 +242,6 @@ class AccountService:
         now = self.core.now_ms()
         after = account if paused else account.in_state(AccountState.ACTIVE, now)
         return replace(after, version=account.version + 1, paused=paused, state_since=now, update_time=now)
-
-
-def _endpoint(draft: AccountDraft) -> Endpoint:
-    return Endpoint(draft.host, draft.port, draft.security, draft.ca_pem)
 
 
 def _tried(draft: AccountDraft, greeted: Greeted, account_id: str) -> pb.CreateAccountResponse:

@@ -4,7 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mailsync_grpc.config import ImapConfig
-from mailsync_grpc.errors import EndpointForbiddenError, InvalidFieldError, UnsafeArgumentError
+from mailsync_grpc.errors import (
+    EndpointForbiddenError,
+    InvalidFieldError,
+    ProxyForbiddenError,
+    UnsafeArgumentError,
+)
 from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.budget import Use
 from mailsync_grpc.imap.connecting import leased, policy_of
@@ -37,6 +42,8 @@ def try_login(config: ImapConfig, books: Ledger) -> TryLogin:
             ):
                 folders = known_as(connection.list_folders(), connection.namespaces())
                 return Greeted(tuple(sorted(connection.capabilities)), tuple(folders))
+        except ProxyForbiddenError as error:
+            raise InvalidFieldError({"account.imap.proxy_url": str(error)}) from None
         except EndpointForbiddenError as error:
             raise InvalidFieldError({"account.imap.host": str(error)}) from None
         except UnsafeArgumentError as error:

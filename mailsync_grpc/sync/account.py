@@ -22,6 +22,7 @@ from mailsync_grpc.errors import (
     StoreFullError,
 )
 from mailsync_grpc.imap.budget import Use
+from mailsync_grpc.imap.connecting import endpoint_of
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account, AccountState
 from mailsync_grpc.model.changes import AccountChanged
@@ -110,10 +111,7 @@ class AccountSync:
     # Preparation
 
     def _follow_edits(self, account: Account) -> None:
-        login = (
-            *(account.host, account.port, account.security, account.ca_pem),
-            *(account.username, account.sealed_credentials),
-        )
+        login = (endpoint_of(account), account.username, account.sealed_credentials)
         resumed = self.failed and account.state is AccountState.ACTIVE
         if login != self.login or resumed:
             self.close()

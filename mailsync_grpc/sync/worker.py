@@ -214,11 +214,10 @@ def relax_collector() -> None:
 
 
 def _environment(config: Config, store: Store, stopping: threading.Event) -> Environment:
+    vault, books = open_vault(config), ledger_of(config, Process.SYNC)
     return Environment(
         store=store,
-        connect=connector(
-            config.imap, with_password(open_vault(config)), ledger_of(config, Process.SYNC), Use.POLL
-        ),
+        connect=connector(config.imap, vault, with_password(vault), books, Use.POLL),
         clock=time.monotonic,
         now=lambda: time.time_ns() // 1_000_000,
         random=os.urandom,

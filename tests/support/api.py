@@ -102,7 +102,7 @@ async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterato
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
         books = ledger_of(config, Process.API)
-        sessions = Sessions(connector(config.imap, with_password(core.vault), books, Use.CONTENT))
+        sessions = Sessions(connector(config.imap, core.vault, with_password(core.vault), books, Use.CONTENT))
         reader = await stack.enter_async_context(open_reader(config, core.vault, sessions))
         feed = Feed(core)
         feed.start()
