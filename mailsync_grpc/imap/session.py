@@ -16,7 +16,6 @@ from mailsync_grpc.imap.auth import Credentials, check_credentials, log_in
 from mailsync_grpc.imap.endpoint import Endpoint, Policy, Security
 from mailsync_grpc.imap.ledger import Lease
 from mailsync_grpc.imap.refusal import farewell
-from mailsync_grpc.imap.tls import tls_context
 from mailsync_grpc.imap.wire import Clock, Wire
 
 
@@ -80,7 +79,7 @@ def _secure_and_log_in(client: GuardedClient, endpoint: Endpoint, credentials: C
     if endpoint.security == Security.STARTTLS:
         if "STARTTLS" not in client.wire.capabilities:
             raise ImapTlsError("the server does not offer STARTTLS")
-        client.starttls(tls_context(endpoint))
+        client.wire.starttls()
     log_in(client, client.wire, credentials)
 
 

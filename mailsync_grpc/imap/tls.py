@@ -38,6 +38,8 @@ _TLS_FAULTS: Final = {
     "UNSUPPORTED_PROTOCOL": _TOO_OLD,
     "TLSV1_ALERT_PROTOCOL_VERSION": _TOO_OLD,
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server asks for a client certificate; set imap.tls.client_certificate_pem",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server refused the handshake; perhaps it asks for a client certificate"
+    " (imap.tls.client_certificate_pem), or for ciphers that are not safe",
     "TLSV1_ALERT_UNKNOWN_CA": _OUR_CERTIFICATE,
     "SSLV3_ALERT_BAD_CERTIFICATE": _OUR_CERTIFICATE,
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": f"{_OUR_CERTIFICATE}: it has expired",
@@ -63,23 +65,16 @@ def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
 
 
 def secured(sock: socket.socket, endpoint: Endpoint, timeout: float) -> ssl.SSLSocket:
-    """Return `sock` inside TLS, the handshake done in `timeout` seconds; a fault closes it. Raises ImapTlsError, OSError."""
+    """Return `sock` inside TLS, the handshake done in `timeout` seconds and the certificate checked against the host.
+
+    A fault closes it. Raises ImapTlsError and OSError.
+    """
     try:
         sock.settimeout(timeout)
-        return wrapped(sock, tls_context(endpoint), endpoint)
+        return tls_context(endpoint).wrap_socket(sock, server_hostname=endpoint.host)
     except BaseException:
         sock.close()
         raise
-
-
-def wrapped(sock: socket.socket, context: ssl.SSLContext, endpoint: Endpoint) -> ssl.SSLSocket:
-    """Return `sock` inside TLS, its certificate checked against the endpoint's host. Raises ImapTlsError and OSError."""
-    try:
-        return context.wrap_socket(sock, server_hostname=endpoint.host)
-    except ValueError as fault:
-        if isinstance(fault, OSError):  # a certificate's fault is both
-            raise
-        raise ImapTlsError(f"{endpoint.host} is no name that a certificate could bear") from None
 
 
 def described(fault: OSError, endpoint: Endpoint) -> ImapUnreachableError:

@@ -29,7 +29,7 @@ from mailsync_grpc.imap.endpoint import Endpoint, Policy
 from mailsync_grpc.imap.ledger import UNMETERED, Lease
 from mailsync_grpc.imap.receive import Answer, ReceiveBuffer
 from mailsync_grpc.imap.refusal import farewell
-from mailsync_grpc.imap.tls import described, tls_context, wrapped
+from mailsync_grpc.imap.tls import described, secured
 
 _CHUNK = 256 * 1024
 _RECEIVED = metrics.IMAP_BYTES.labels(direction="received")
@@ -103,15 +103,15 @@ class Wire(imaplib.IMAP4):
                 self.sock.shutdown(socket.SHUT_RDWR)
             self.sock.close()
 
-    def starttls(self, ssl_context: ssl.SSLContext | None = None) -> Any:
-        """Go on inside TLS, forgetting everything that was said in clear."""
+    def starttls(self, _context: ssl.SSLContext | None = None) -> Any:
+        """Go on inside TLS as the endpoint says, forgetting everything that was said in clear."""
         status, data = self._simple_command("STARTTLS")
         if status != "OK":
             self._fail(ImapTlsError("the server refused STARTTLS"))
         if len(self._received):
             self._fail(ImapProtocolError("the server sent data in clear after STARTTLS"))
         with self._closing_on_fault():
-            self._wrap_tls(ssl_context or tls_context(self._endpoint))
+            self.sock = secured(self.sock, self._endpoint, self._policy.connect_timeout)
         self._tls_established = True
         self.untagged_responses.clear()
         self._get_capabilities()
@@ -177,10 +177,6 @@ class Wire(imaplib.IMAP4):
             self.sock.sendall(data)
         self.bytes_sent += len(data)
         _SENT.inc(len(data))
-
-    def _wrap_tls(self, context: ssl.SSLContext) -> None:
-        self.sock.settimeout(self._policy.connect_timeout)
-        self.sock = wrapped(self.sock, context, self._endpoint)
 
     @contextlib.contextmanager
     def _closing_on_fault(self) -> Iterator[None]:
