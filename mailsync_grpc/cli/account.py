@@ -28,6 +28,13 @@ from mailsync_grpc.cli.progress import follow_sync_run
 from mailsync_grpc.cli.secret import read_password
 from mailsync_grpc.cli.session import Session
 from mailsync_grpc.cli.terminal import plain, plural
+from mailsync_grpc.cli.way_options import (
+    ClientCertOption,
+    ClientKeyOption,
+    ProxyOption,
+    describe_way,
+    pem_text,
+)
 from mailsync_grpc.v1 import account_service_pb2 as service
 from mailsync_grpc.v1.account_pb2 import Account, ImapEndpoint, ImapSecurity
 
@@ -76,6 +83,9 @@ def add(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: 993 for TLS, 143 else.")] = 0,
     security: Annotated[Security, typer.Option(help="Plaintext needs the operator's leave.")] = Security.TLS,
     ca_file: CaFileOption = None,
+    client_cert_file: ClientCertOption = None,
+    client_key_file: ClientKeyOption = None,
+    proxy_url: ProxyOption = None,
     name: NameOption = None,
     email: EmailOption = None,
     label: LabelOption = [],  # noqa: B006  typer copies it
@@ -89,12 +99,13 @@ def add(
 ) -> None:
     """Register a mail account and sync it.
 
-    The password comes from a prompt, --password-stdin or MAILSYNC_IMAP_PASSWORD.
+    The password comes from a prompt, --password-stdin or MAILSYNC_IMAP_PASSWORD; the proxy's, where its URL has a user,
+    from a prompt or MAILSYNC_PROXY_PASSWORD.
     """
     account = Account(imap=ImapEndpoint(host=host, port=port, security=_SECURITY[security]))
     if ca_file is not None:
-        # Bundles have comments between the certificates, in whatever encoding.
-        account.imap.tls.ca_pem = ca_file.read_text("utf-8", "replace")
+        account.imap.tls.ca_pem = pem_text(ca_file)
+    describe_way(account.imap, proxy_url, client_cert_file, client_key_file)
     describe(account, name, email, label, poll_interval, full_interval, window, mode)
     account.auth.password.username = username
     account.auth.password.password = read_password(username, from_stdin=password_stdin)
@@ -145,10 +156,17 @@ def update(
     ] = None,
     password: Annotated[bool, typer.Option("--password", help="Ask for a new password.")] = False,
     password_stdin: StdinOption = False,
+    client_cert_file: ClientCertOption = None,
+    client_key_file: ClientKeyOption = None,
+    proxy_url: ProxyOption = None,
 ) -> None:
-    """Change what people edit of an account: only what is given."""
+    """Change what people edit of an account: only what is given.
+
+    Another proxy needs the password again (--password).
+    """
     request = service.UpdateAccountRequest(account=Account(name=account_resource(account)))
     mask = describe(request.account, name, email, label, poll_interval, full_interval, window, mode)
+    mask += describe_way(request.account.imap, proxy_url, client_cert_file, client_key_file)
     if username or password or password_stdin:
         login = username or _login_name(session, request.account.name)
         request.account.auth.password.username = login

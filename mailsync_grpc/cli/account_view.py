@@ -55,6 +55,7 @@ def _details(account: Account) -> Iterator[tuple[str, str | Text]]:
     yield "name", account.display_name
     yield "address", account.email_address
     yield "mail server", f"{account.imap.host}:{account.imap.port} ({security})"
+    yield "proxy", account.imap.proxy_url
     yield "user", account.username
     yield "state", state_text(account)
     yield "since", moment(account.state_since)

@@ -45,7 +45,13 @@ class Proxy:
     @property
     def url(self) -> str:
         """The URL without the password."""
-        user = f"{quote(self.username, safe='')}@" if self.username else ""
+        return replace(self, password=None).whole_url
+
+    @property
+    def whole_url(self) -> str:
+        """The URL with the password; not to be shown."""
+        password = "" if self.password is None else f":{quote(self.password, safe='')}"
+        user = f"{quote(self.username, safe='')}{password}@" if self.username else ""
         return f"{self.kind}://{user}{self.place}"
 
     def with_password(self, password: str | None) -> "Proxy":

@@ -115,7 +115,6 @@ async def test_every_wrong_field_is_named_at_once(api: Api) -> None:
     [
         ({"auth": account_pb2.AccountAuth(oauth=account_pb2.OAuthAuth(username="me"))}, "auth.oauth"),
         ({"auth": account_pb2.AccountAuth(secret_ref=account_pb2.SecretRefAuth(ref="x"))}, "auth.secret_ref"),
-        ({"imap": account_pb2.ImapEndpoint(proxy_url="socks5://x")}, "imap.proxy_url"),
     ],
 )
 async def test_settings_that_are_not_built_are_refused_by_name(

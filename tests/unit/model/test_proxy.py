@@ -21,6 +21,7 @@ from mailsync_grpc.model.proxy import Proxy, ProxyKind, parse_proxy
 )
 def test_a_url_names_a_proxy_and_is_shown_without_its_password(url: str, proxy: Proxy) -> None:
     assert parse_proxy(url) == proxy
+    assert parse_proxy(proxy.whole_url) == proxy
     assert parse_proxy(proxy.url) == proxy.with_password(None)
     assert not proxy.password or proxy.password not in proxy.url + repr(proxy)
 
