@@ -27,6 +27,7 @@ class DovecotOptions:
     list; that hides extensions, it does not switch them off. ``special_use`` creates the folders of ``SPECIAL_USE``.
     Personal folders are below ``prefix``, whose last character is between levels (``/`` without one); ``shared`` is the
     prefix of a namespace that all users share, none when empty.
+    With ``client_ca``, a PEM file, only clients that show a certificate of that authority may log in.
     ``extra`` is further configuration, appended as it is.
     """
 
@@ -35,6 +36,7 @@ class DovecotOptions:
     special_use: bool = True
     prefix: str = ""
     shared: str = ""
+    client_ca: Path | None = None
     extra: str = ""
 
 
@@ -59,6 +61,8 @@ def render(site: Site, options: DovecotOptions, version: tuple[int, int]) -> str
         if version < (2, 4):
             place = f"location = {options.storage}:{site.directory}/shared"
         parts.append(_shared_namespace(options, place))
+    if options.client_ca is not None:
+        parts.append(_client_certificates(options.client_ca, version))
     if options.capability is not None:
         parts.append(f"imap_capability = {options.capability}")
     return "\n".join([*parts, options.extra, ""])
@@ -140,6 +144,13 @@ def _namespace(options: DovecotOptions) -> str:
 def _shared_namespace(options: DovecotOptions, place: str) -> str:
     names = f"  prefix = {options.shared}\n  separator = {_separator(options)}"
     return f"namespace shared {{\n  type = public\n{names}\n  {place}\n  list = yes\n}}\n"
+
+
+def _client_certificates(authority: Path, version: tuple[int, int]) -> str:
+    names = ("ssl_server_ca_file = ", "ssl_server_request_client_cert", "ssl_server_require_crl")
+    if version < (2, 4):
+        names = ("ssl_ca = <", "ssl_verify_client_cert", "ssl_require_crl")
+    return f"{names[0]}{authority}\n{names[1]} = yes\n{names[2]} = no\nauth_ssl_require_client_cert = yes"
 
 
 def _separator(options: DovecotOptions) -> str:
