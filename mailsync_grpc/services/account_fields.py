@@ -33,7 +33,7 @@ EDITABLE: Final = ("display_name", "email_address", "imap", "auth", "sync", "lab
 
 _MAX_LABELS = 64
 _LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
-_HOST = re.compile(r"[^\s/@\[\]\x00-\x20\x7f]{1,253}")
+_HOST = re.compile(r"[^\s/@\[\]\x00-\x20\x7f-\x9f]{1,253}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DEFAULT_PORT: Final = {Security.IMPLICIT_TLS: 993, Security.STARTTLS: 143, Security.PLAINTEXT: 143}
 _LAST_SECOND = 253_402_300_799
