@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from mailsync_grpc.config import Config, ImapConfig
+from mailsync_grpc.config import Config, ImapConfig, load
 from mailsync_grpc.errors import (
+    ConfigError,
     EndpointForbiddenError,
     ImapUnreachableError,
     InvalidFieldError,
@@ -30,6 +30,7 @@ from mailsync_grpc.model.proxy import parse_proxy
 from mailsync_grpc.services.login import try_login
 from mailsync_grpc.vault import Vault
 from tests.support.proxy import ProxyServer
+from tests.support.token_endpoint import TokenEndpoint
 from tests.unit.imap.scripted import CREDENTIALS, POLICY, ScriptedServer
 
 VAULT = Vault(bytes(32))
@@ -187,8 +188,19 @@ def test_ipv6_is_spoken() -> None:
             assert sock.getpeername()[0] == "::1"
 
 
-def test_the_operators_proxy_is_checked_at_the_start_and_shown_nowhere(tmp_path: Path) -> None:
-    config = Config(
-        data_dir=tmp_path, imap=ImapConfig(proxy_url=SecretStr("http://ann:canary@10.0.0.1:3128"))
-    )
-    assert "canary" not in repr(config)
+def test_a_token_endpoint_is_asked_through_the_operators_proxy() -> None:
+    with TokenEndpoint(lambda _token: None) as endpoint, ProxyServer("http") as proxy:
+        policy = replace(POLICY, proxy=parse_proxy(proxy.url))
+        assert renew(Grant(endpoint.url, "client", "canary"), policy).access_token == "token1"
+    assert len(proxy.asked) == 1
+
+
+def test_the_operators_proxy_is_checked_at_the_start_and_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MAILSYNC_IMAP__PROXY_URL", "http://ann:canary@10.0.0.1:3128")
+    assert "canary" not in repr(load())
+    monkeypatch.setenv("MAILSYNC_IMAP__PROXY_URL", "https://ann:canary@10.0.0.1:3128")
+    with pytest.raises(ConfigError, match=r"imap\.proxy_url: .*socks5://host:port") as caught:
+        load()
+    assert "canary" not in str(caught.value)

@@ -348,7 +348,9 @@ class ImapEndpoint(_message.Message):
     security: Global___ImapSecurity.ValueType
     """How the connection is protected; unspecified means IMPLICIT_TLS."""
     proxy_url: _builtins.str
-    """Proxy to connect through, such as socks5://user:password@host:port. Returned without its password."""
+    """Proxy to connect through, such as socks5://user:password@host:port or http://host:port (CONNECT, RFC 9110, section
+    9.3.6). Returned without its password, which stays with an edit that leaves it out of the same URL.
+    """
     @_builtins.property
     def tls(self) -> Global___TlsSettings:
         """What TLS trusts and shows, where the defaults will not do."""
@@ -382,9 +384,9 @@ class TlsSettings(_message.Message):
     ca_pem: _builtins.str
     """PEM certificates to trust instead of the system's."""
     client_certificate_pem: _builtins.str
-    """PEM certificate to show to the server."""
+    """PEM certificate to show to the server, followed by its issuers where the server wants them."""
     client_key_pem: _builtins.str
-    """PEM private key of that certificate. Never returned."""
+    """PEM private key of that certificate, without a password. Never returned; stays as long as the certificate does."""
     def __init__(
         self,
         *,
