@@ -62,6 +62,13 @@ def endpoint_of(account: Account, secrets: Mapping[str, object] | None = None) -
     )
 
 
+def secrets_of(endpoint: Endpoint) -> dict[str, object]:
+    """Return what is to be sealed for the way to an endpoint, beside the credentials."""
+    password = endpoint.proxy.password if endpoint.proxy else None
+    named = {PROXY_PASSWORD: password, CLIENT_KEY: endpoint.client_key_pem}
+    return {name: secret for name, secret in named.items() if secret}
+
+
 def opened_endpoint(vault: Vault, account: Account) -> Endpoint:
     """Return where the account's mail is, ready to connect to. Raises CredentialsNeededError."""
     endpoint = endpoint_of(account)

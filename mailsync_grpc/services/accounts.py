@@ -17,7 +17,7 @@ from mailsync_grpc.errors import (
     EtagMismatchError,
 )
 from mailsync_grpc.imap.auth import Password
-from mailsync_grpc.imap.connecting import endpoint_of
+from mailsync_grpc.imap.connecting import endpoint_of, secrets_of
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.model.account import Account, AccountState
 from mailsync_grpc.model.changes import AccountChanged, AccountRemoved, SyncRunChanged
@@ -67,12 +67,11 @@ class AccountService:
         async def work() -> Decision[pb.CreateAccountResponse]:
             draft = self._draft(request)
             await self.core.run(self._refuse_existing, request.account_id)
-            secrets = way_secrets(draft.way)
-            endpoint = endpoint_of(new_account(draft, AccountNo(0), "new", b"", 0), secrets)
+            endpoint = endpoint_of(new_account(draft, AccountNo(0), "new", b"", 0), way_secrets(draft.way))
             greeted = await self._log_in(endpoint, Password(draft.username, draft.password or ""))
             if request.validate_only:
                 return Decision(None, _tried(draft, greeted, request.account_id or "new"))
-            return await self.core.run(self._create, draft, secrets, greeted, request.account_id)
+            return await self.core.run(self._create, draft, endpoint, greeted, request.account_id)
 
         return await self.mutations.once(request, pb.CreateAccountResponse, work)
 
@@ -91,11 +90,11 @@ class AccountService:
         return await loop.run_in_executor(self.core.imap_threads, self.try_login, endpoint, credentials)
 
     def _create(
-        self, draft: AccountDraft, secrets: dict[str, object], greeted: Greeted, account_id: str
+        self, draft: AccountDraft, endpoint: Endpoint, greeted: Greeted, account_id: str
     ) -> Decision[pb.CreateAccountResponse]:
         now = self.core.now_ms()
         no = AccountNo(self.core.store.allocate(Counter.ACCOUNT))
-        sealed = self.core.vault.seal_secrets(no, {**secrets, "password": draft.password or ""})
+        sealed = self.core.vault.seal_secrets(no, {**secrets_of(endpoint), "password": draft.password or ""})
         account = new_account(draft, no, account_id or encode_id(os.urandom(ID_BYTES)), sealed, now)
         account = replace(account, capabilities=greeted.capabilities)
         number = self.core.store.allocate(Counter.SYNC_RUN)
@@ -165,9 +164,9 @@ class AccountService:
         if draft.password is None:
             check_goes_nowhere_else(account, after)
             return self._with_way_secrets(account, after, draft.way)
-        secrets = way_secrets(draft.way, account, self._readable_secrets(account))
-        greeted = await self._log_in(endpoint_of(after, secrets), Password(draft.username, draft.password))
-        after = self._sealed(after, {**secrets, "password": draft.password})
+        endpoint = endpoint_of(after, way_secrets(draft.way, account, self._readable_secrets(account)))
+        greeted = await self._log_in(endpoint, Password(draft.username, draft.password))
+        after = self._sealed(after, {**secrets_of(endpoint), "password": draft.password})
         after = replace(after, capabilities=greeted.capabilities)
         return replace(after.in_state(AccountState.ACTIVE, now), version=account.version + 1)
 
