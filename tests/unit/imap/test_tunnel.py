@@ -1,5 +1,6 @@
 """Proxies: logged in to, asked for the address that was checked, not read too far, and never waited for too long."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailsync_grpc.errors import ImapUnreachableError
 from mailsync_grpc.imap.connection import connect
@@ -137,3 +140,16 @@ def test_a_proxy_that_drips_ends_at_the_deadline(url: str) -> None:
     said = b"\x05\x00" + bytes(1_000) if url.startswith("socks5") else b"HTTP/1.1 200 OK\r\n" + b"x" * 1_000
     with saying(said, 0.1) as sock, pytest.raises(ImapUnreachableError, match="did not answer in time"):
         ask(sock, parse_proxy(url), ip_address("9.9.9.9"), 993, time.monotonic() + 0.15)
+
+
+@given(
+    st.binary(max_size=60) | st.binary(max_size=30).map(b"\x05\x00\x05\x00".__add__),
+    st.sampled_from(ProxyKind),
+)
+def test_whatever_a_proxy_says_it_serves_or_is_an_error_of_the_tree(said: bytes, kind: ProxyKind) -> None:
+    here, there = socket.socketpair()
+    with here:
+        with there:
+            there.sendall(said)
+        with contextlib.suppress(ImapUnreachableError):
+            ask(here, Proxy(kind, "p", 1, "ann", "x"), ip_address("9.9.9.9"), 993, time.monotonic() + 20)

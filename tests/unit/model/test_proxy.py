@@ -1,6 +1,10 @@
 """URLs of proxies: what they name, what is shown of them, what is refused without a word of what it was."""
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailsync_grpc.model.proxy import Proxy, ProxyKind, parse_proxy
 
@@ -55,3 +59,12 @@ def test_what_names_no_proxy_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"socks5://host:port or http://host:port") as caught:
         parse_proxy(url)
     assert "canary" not in str(caught.value)
+
+
+@given(st.text() | st.from_regex(r"(socks5|http)://([^@]{0,9}@)?[^/]{0,9}:\d{1,6}/?", fullmatch=True))
+def test_whatever_is_given_is_a_proxy_that_keeps_its_url_or_refused(url: str) -> None:
+    with contextlib.suppress(ValueError):
+        proxy = parse_proxy(url)
+        assert parse_proxy(proxy.whole_url) == proxy
+        assert proxy.whole_url.isprintable()
+        assert proxy.url.isascii()
