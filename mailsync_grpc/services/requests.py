@@ -48,7 +48,7 @@ class Mutations:
         `work` is repeated when another writer was faster. Raises InvalidFieldError for a malformed request_id,
         RequestIdReusedError when it belongs to a different request.
         """
-        request_id = _request_id(request)
+        request_id = request_uuid(request)
         if not request_id:
             return await self._commit(work, "", None)
         scope = request.DESCRIPTOR.full_name
@@ -85,7 +85,8 @@ class Mutations:
         raise EtagMismatchError("others keep changing this resource; read it again and repeat the edit")
 
 
-def _request_id(request: Message) -> str:
+def request_uuid(request: Message) -> str:
+    """Return a request's id in its usual form, empty for none. Raises InvalidFieldError."""
     text: str = getattr(request, "request_id", "")
     if not text:
         return ""

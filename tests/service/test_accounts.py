@@ -113,8 +113,6 @@ async def test_every_wrong_field_is_named_at_once(api: Api) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"auth": account_pb2.AccountAuth(oauth=account_pb2.OAuthAuth(username="me"))}, "auth.oauth"),
-        ({"auth": account_pb2.AccountAuth(secret_ref=account_pb2.SecretRefAuth(ref="x"))}, "auth.secret_ref"),
         ({"imap": account_pb2.ImapEndpoint(proxy_url="socks5://x")}, "imap.proxy_url"),
     ],
 )
