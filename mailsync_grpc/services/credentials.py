@@ -15,7 +15,7 @@ from mailsync_grpc.imap.auth import Credentials, Password
 from mailsync_grpc.imap.connecting import Login, T
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.grants import OAuthLogin, Tokens
-from mailsync_grpc.imap.tokens import MemoryShelf, TokenLogin, TokenSource
+from mailsync_grpc.imap.tokens import MemoryShelf, Sight, TokenLogin, TokenSource
 from mailsync_grpc.model.account import Account, AuthKind
 from mailsync_grpc.services.auth_fields import (
     Auth,
@@ -95,7 +95,7 @@ class CredentialKeeper:
     def of_tokens(self, endpoint: Endpoint, username: str, login: OAuthLogin, tokens: Tokens) -> Trial:
         """Return tokens ready to be tried."""
         shelf = MemoryShelf(tokens)
-        source = TokenSource(shelf, renewal(login, self.core.config))
+        source = TokenSource(shelf, renewal(login, self.core.config), Sight(wall=self.core.clock))
         token_login = TokenLogin(username, source, login.mechanism)
         return Trial(endpoint, AuthKind.OAUTH, username, token_login, {OAUTH: login.to_json()}, shelf)
 

@@ -1,5 +1,6 @@
 """The API in the test's own process: real gRPC over a socket, a store filled by the test, a mail server made up."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import Greeted
 from mailsync_grpc.services.watch_feed import Feed
-from mailsync_grpc.store.base import Store
+from mailsync_grpc.store.base import Clock, Store
 from mailsync_grpc.sync.logins import logins
 from mailsync_grpc.sync.naming import known_as
 from mailsync_grpc.v1 import (
@@ -98,10 +99,11 @@ class Api:
 
 @asynccontextmanager
 async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterator[Api]:
-    """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`."""
+    """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`, and a `clock`."""
+    clock: Clock = settings.pop("clock", time.time)
     listen = settings.pop("listen", f"unix:{data_dir / 'api.sock'}")
     config = Config(data_dir=data_dir, listen=listen, **settings)
-    core = Core(store, Vault(KEY), config)
+    core = Core(store, Vault(KEY), config, clock)
     mail = FakeMailServer()
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
