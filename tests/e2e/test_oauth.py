@@ -4,79 +4,28 @@ The service runs as users run it, the mail server is a Dovecot that asks the aut
 authorization server, reached over TLS, revokes everything when a spent refresh token is shown again.
 """
 
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from mailsync_grpc.cli.demo.dovecot import DovecotServer
-from mailsync_grpc.cli.demo.dovecot_config import DovecotOptions
 from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.v1 import account_pb2, content_service_pb2, event_service_pb2
 from mailsync_grpc.v1 import account_service_pb2 as pb
 from mailsync_grpc.v1 import envelope_service_pb2 as envelope
 from mailsync_grpc.v1 import folder_service_pb2 as folder
+from tests.support.house import House, housed
 from tests.support.mail import letters
-from tests.support.oauth_server import CLIENT, SECRET, OAuthServer
-from tests.support.service import Service, Stubs, running, wait_for
-
-USERS = ("anna", "bert", "carl", "dora", "emil", "frida")
-REDIRECT = "http://127.0.0.1:1/back"
-
-
-@dataclass
-class House:
-    """A provider with its mail server, and a service that is registered there."""
-
-    provider: OAuthServer
-    mail: DovecotServer
-    service: Service
-    secrets: Path
-
-    def account(self, auth: account_pb2.AccountAuth) -> account_pb2.Account:
-        endpoint = account_pb2.ImapEndpoint(
-            host=self.mail.host, port=self.mail.port, security=account_pb2.IMAP_SECURITY_PLAINTEXT
-        )
-        return account_pb2.Account(imap=endpoint, auth=auth)
-
-    def create(self, stubs: Stubs, account_id: str, auth: account_pb2.AccountAuth) -> account_pb2.Account:
-        """Register an account and wait for its first sync."""
-        request = pb.CreateAccountRequest(account=self.account(auth), account_id=account_id)
-        created = stubs.accounts.CreateAccount(request)
-        stubs.finish(created.sync_run)
-        return created.account
-
-    def restart_mail(self) -> None:
-        """End every session, as a mail server's restart does."""
-        self.mail.stop()
-        self.mail.start()
+from tests.support.service import Stubs, wait_for
 
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
-    """Dovecot's certificates are lent to the provider, so that one authority stands for the system's trust."""
-    with tempfile.TemporaryDirectory() as data:
-        lender = DovecotServer(())
-        secrets = Path(data) / "secrets"
-        secrets.mkdir()
-        with lender, OAuthServer(lender.certificates) as provider:
-            options = DovecotOptions(introspection_url=f"{provider.http}/introspect")
-            environment = {
-                "SSL_CERT_FILE": str(lender.certificates.ca_file),
-                "MAILSYNC_OAUTH__PROVIDERS__HOUSE__CLIENT_ID": CLIENT,
-                "MAILSYNC_OAUTH__PROVIDERS__HOUSE__CLIENT_SECRET": SECRET,
-                "MAILSYNC_OAUTH__PROVIDERS__HOUSE__ISSUER": provider.issuer,
-                "MAILSYNC_SECRETS__DIRECTORY": str(secrets),
-                "MAILSYNC_SECRETS__HOSTS": "*",
-            }
-            with DovecotServer(USERS, options) as mail, running(Service(Path(data), environment)) as service:
-                yield House(provider, mail, service, secrets)
+    with housed() as made:
+        yield made
 
 
 @pytest.fixture
@@ -84,26 +33,6 @@ def stubs(house: House) -> Iterator[Stubs]:
     with Stubs(house.service.address) as made:
         yield made
     house.provider.user, house.provider.lifetime, house.provider.rotates = "anna", 3_600, True
-
-
-def authorize(house: House, stubs: Stubs, user: str, account: str = "") -> pb.CompleteAuthorizationResponse:
-    house.provider.user = user
-    request = pb.BeginAuthorizationRequest(account=account, provider="house", redirect_uri=REDIRECT)
-    back = house.provider.browse(stubs.accounts.BeginAuthorization(request).authorization_url)
-    complete = pb.CompleteAuthorizationRequest(state=back["state"], code=back["code"])
-    return stubs.accounts.CompleteAuthorization(complete)
-
-
-def oauth(house: House, user: str, mechanism: int = 0) -> account_pb2.AccountAuth:
-    given = account_pb2.OAuthAuth(
-        username=user,
-        refresh_token=house.provider.consent(user),
-        token_endpoint=house.provider.token_endpoint,
-        client_id=CLIENT,
-        client_secret=SECRET,
-        mechanism=account_pb2.OauthMechanism.ValueType(mechanism),
-    )
-    return account_pb2.AccountAuth(oauth=given)
 
 
 def state_of(stubs: Stubs, account: str) -> account_pb2.Account:
@@ -138,7 +67,7 @@ def read_newest(stubs: Stubs, account: str) -> bytes:
 
 
 def test_a_consent_becomes_an_account_whose_new_mail_is_seen(house: House, stubs: Stubs) -> None:
-    completed = authorize(house, stubs, "anna")
+    completed = house.authorize(stubs, "anna")
     auth = account_pb2.OAuthAuth(username="anna", authorization=completed.authorization)
     account = house.create(stubs, "anna", account_pb2.AccountAuth(oauth=auth))
     assert account.auth_kind == account_pb2.AUTH_KIND_OAUTH
@@ -162,7 +91,7 @@ def test_the_mechanism_is_the_callers_choice(
     house: House, stubs: Stubs, user: str, mechanism: int, shown: str
 ) -> None:
     before = house.mail.log().count(f"user=<{user}>, {shown}")
-    house.create(stubs, f"{user}-{mechanism}", oauth(house, user, mechanism))
+    house.create(stubs, f"{user}-{mechanism}", house.oauth(user, mechanism))
     assert house.mail.log().count(f"user=<{user}>, {shown}") > before
 
 
@@ -170,7 +99,7 @@ def test_token_expiry_in_several_processes(house: House, stubs: Stubs) -> None:
     """Tokens that end within seconds, at a provider that takes none twice: renewed once for all, and nobody is told."""
     house.provider.lifetime = 2
     house.mail.deliver("carl", "INBOX", letters(1))
-    account = house.create(stubs, "carl", oauth(house, "carl")).name
+    account = house.create(stubs, "carl", house.oauth("carl")).name
     family, told = house.provider.families[-1], changes_of(stubs, account)
     for _ in range(4):
         house.restart_mail()
@@ -187,7 +116,7 @@ def test_token_expiry_in_several_processes(house: House, stubs: Stubs) -> None:
 
 
 def test_a_restart_goes_on_with_the_tokens_that_there_were(house: House, stubs: Stubs) -> None:
-    account = house.create(stubs, "dora", oauth(house, "dora")).name
+    account = house.create(stubs, "dora", house.oauth("dora")).name
     family = house.provider.families[-1]
     spent = len(family.spent)
     house.service.kill()
@@ -200,7 +129,7 @@ def test_a_restart_goes_on_with_the_tokens_that_there_were(house: House, stubs: 
 
 def test_a_consent_that_was_revoked_is_given_anew(house: House, stubs: Stubs) -> None:
     house.provider.lifetime = 1
-    account = house.create(stubs, "emil", oauth(house, "emil")).name
+    account = house.create(stubs, "emil", house.oauth("emil")).name
     house.provider.families[-1].revoked = True
     time.sleep(1.1)
     house.restart_mail()
@@ -209,15 +138,15 @@ def test_a_consent_that_was_revoked_is_given_anew(house: House, stubs: Stubs) ->
     wait_for(lambda: state_of(stubs, account).state == failed or None, 60, "the refusal")
     assert "invalid_grant" in state_of(stubs, account).state_message
     house.provider.lifetime = 3_600
-    assert authorize(house, stubs, "emil", account).account.state == account_pb2.ACCOUNT_STATE_ACTIVE
+    assert house.authorize(stubs, "emil", account).account.state == account_pb2.ACCOUNT_STATE_ACTIVE
     stubs.sync("emil")
     assert state_of(stubs, account).state == account_pb2.ACCOUNT_STATE_ACTIVE
 
 
 def test_a_consent_of_somebody_else_opens_no_mailbox(house: House, stubs: Stubs) -> None:
-    account = house.create(stubs, "frida", oauth(house, "frida")).name
+    account = house.create(stubs, "frida", house.oauth("frida")).name
     with pytest.raises(Exception, match="refused the login"):
-        authorize(house, stubs, "anna", account)
+        house.authorize(stubs, "anna", account)
     stubs.sync("frida")
 
 
