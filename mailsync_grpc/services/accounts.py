@@ -184,21 +184,14 @@ class AccountService:
                 return _updated(after, None)
             tried = trial = await self._trial(trial, draft.auth, endpoint_of(after))
             greeted = await self._log_in(tried)
-            return _updated(*await self.core.run(self._logged_in, after, tried, greeted))
+            after = replace(after, capabilities=greeted.capabilities)
+            return _updated(*await self.core.run(self.keeper.logged_in, after, tried))
 
         try:
             return await self.mutations.once(request, pb.UpdateAccountResponse, work)
         except MailsyncError:
             await self.core.run(self.keeper.give_back, trial)
             raise
-
-    def _logged_in(
-        self, account: Account, trial: Trial, greeted: Greeted
-    ) -> tuple[Account, SealedTokens | None]:
-        """Return the account with the credentials that were tried, which clear what the ones before failed with."""
-        after, tokens = self.keeper.with_credentials(account, trial)
-        active = after.in_state(AccountState.ACTIVE, account.update_time)
-        return replace(active, version=account.version, capabilities=greeted.capabilities), tokens
 
     async def delete_account(
         self, request: pb.DeleteAccountRequest, _context: Context

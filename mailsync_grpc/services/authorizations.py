@@ -29,7 +29,7 @@ from mailsync_grpc.imap.grants import OAuthLogin, Tokens
 from mailsync_grpc.imap.oauth import Grant
 from mailsync_grpc.imap.providers import Provider, provider_of
 from mailsync_grpc.imap.token_endpoint import discover, exchange
-from mailsync_grpc.model.account import Account, AccountState
+from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import AccountChanged
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import fields
@@ -37,9 +37,9 @@ from mailsync_grpc.services.auth_fields import check_url, read_grant, read_mecha
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.credentials import CredentialKeeper, Trial
 from mailsync_grpc.services.login import TryLogin
-from mailsync_grpc.services.pending import Pending, Taken
+from mailsync_grpc.services.pending import Pending, Repeats
 from mailsync_grpc.services.registry import Context
-from mailsync_grpc.services.requests import Decision, Mutations, request_uuid
+from mailsync_grpc.services.requests import Decision, Mutations
 from mailsync_grpc.store.base import Batch
 from mailsync_grpc.store.codec.messages import account_message, timestamp
 from mailsync_grpc.sync.logins import grant_of
@@ -80,17 +80,23 @@ class AuthorizationService:
         return Pending(self.core, "begun")
 
     @property
-    def _answered(self) -> Pending:
-        return Pending(self.core, "answered")
+    def _repeats(self) -> Repeats:
+        return Repeats(self.core)
 
     async def begin_authorization(
         self, request: pb.BeginAuthorizationRequest, _context: Context
     ) -> pb.BeginAuthorizationResponse:
-        """Return the address to send the user to; each call, a repeated one too, begins an authorization of its own."""
-        request_uuid(request)
-        return await self._blocking(lambda: self._begin(request))
+        """Return the address to send the user to."""
+
+        async def work() -> Decision[pb.BeginAuthorizationResponse]:
+            return Decision(None, await self._blocking(lambda: self._begin(request)))
+
+        return await self.mutations.once(request, pb.BeginAuthorizationResponse, work)
 
     def _begin(self, request: pb.BeginAuthorizationRequest) -> pb.BeginAuthorizationResponse:
+        answered = self._repeats.answer_to(request, pb.BeginAuthorizationResponse)
+        if answered is not None:
+            return answered
         account: Account | None = None
         if request.account:
             account = self.core.account(fields.account_id(request.account, "account"))
@@ -116,11 +122,12 @@ class AuthorizationService:
             "code_challenge_method": "S256",
             "login_hint": request.login_hint,
         }
-        return pb.BeginAuthorizationResponse(
+        response = pb.BeginAuthorizationResponse(
             authorization_url=authorization_url(begun.endpoint, asked),
             state=kept.text,
             expire_time=timestamp(kept.expire_time),
         )
+        return self._repeats.record(request, response)
 
     def _target(self, request: pb.BeginAuthorizationRequest) -> _Begun:
         faults = fields.Violations()
@@ -180,7 +187,9 @@ class AuthorizationService:
         async def work() -> Decision[pb.CompleteAuthorizationResponse]:
             nonlocal granted
             if granted is None:
-                answered = await self.core.run(self._repeated, request)
+                answered = await self.core.run(
+                    self._repeats.answer_to, request, pb.CompleteAuthorizationResponse
+                )
                 if answered is not None:
                     return Decision(None, answered)
                 granted = await self._blocking(lambda: self._exchanged(request))
@@ -232,10 +241,8 @@ class AuthorizationService:
             return
 
     def _authorized(self, account: Account, trial: Trial) -> Decision[pb.CompleteAuthorizationResponse]:
-        now = self.core.now_ms()
-        changed, tokens = self.keeper.with_credentials(account, trial)
-        changed = changed.in_state(AccountState.ACTIVE, now)
-        changed = replace(changed, version=account.version + 1, update_time=now)
+        after = replace(account, version=account.version + 1, update_time=self.core.now_ms())
+        changed, tokens = self.keeper.logged_in(after, trial)
         response = pb.CompleteAuthorizationResponse(account=account_message(changed))
         return Decision(Batch(account.key, (AccountChanged(changed),), tokens=tokens), response)
 
@@ -243,23 +250,9 @@ class AuthorizationService:
         self, granted: _Granted, request: pb.CompleteAuthorizationRequest
     ) -> pb.CompleteAuthorizationResponse:
         kept = self.keeper.keep_authorized(granted.login, granted.tokens)
-        response = pb.CompleteAuthorizationResponse(
-            authorization=kept.text, expire_time=timestamp(kept.expire_time)
-        )
-        if request.request_id:
-            content = {"response": response.SerializeToString().hex()}
-            self._answered.keep_as(_repeat_of(request), content)
-        return response
-
-    def _repeated(self, request: pb.CompleteAuthorizationRequest) -> pb.CompleteAuthorizationResponse | None:
-        """Return the answer to the same request before, which no account records as there is none yet."""
-        found: Taken | None = None
-        if request.request_id:
-            found = self._answered.take(_repeat_of(request))
-        if found is None:
-            return None
-        self._answered.put_back(found)
-        return pb.CompleteAuthorizationResponse.FromString(bytes.fromhex(found.content["response"]))
+        expires = timestamp(kept.expire_time)
+        response = pb.CompleteAuthorizationResponse(authorization=kept.text, expire_time=expires)
+        return self._repeats.record(request, response)
 
     async def _blocking(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.core.imap_threads, work)
@@ -271,10 +264,6 @@ def _place(account: Account) -> str:
 
 def _new_id() -> str:
     return secrets.token_hex(8)
-
-
-def _repeat_of(request: pb.CompleteAuthorizationRequest) -> str:
-    return f"{request.request_id}\0{request.state}\0{request.code}"
 
 
 def _may_be_sent_to(uri: str) -> bool:

@@ -16,7 +16,7 @@ from mailsync_grpc.imap.connecting import Login, T
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.grants import OAuthLogin, Tokens
 from mailsync_grpc.imap.tokens import MemoryShelf, Sight, TokenLogin, TokenSource
-from mailsync_grpc.model.account import Account, AuthKind
+from mailsync_grpc.model.account import Account, AccountState, AuthKind
 from mailsync_grpc.services.auth_fields import (
     Auth,
     AuthorizationAuth,
@@ -115,6 +115,12 @@ class CredentialKeeper:
         sealed = self.core.vault.seal_secrets(account.no, {**others, **trial.sealed})
         changed = replace(account, username=trial.username, auth_kind=trial.kind, sealed_credentials=sealed)
         return changed, self._tokens(account, trial)
+
+    def logged_in(self, account: Account, trial: Trial) -> tuple[Account, SealedTokens | None]:
+        """As `with_credentials`, of an account that exists: what the ones before failed with is forgotten."""
+        after, tokens = self.with_credentials(account, trial)
+        active = after.in_state(AccountState.ACTIVE, account.update_time)
+        return replace(active, version=account.version), tokens
 
     def _others(self, account: Account) -> dict[str, Any]:
         """Return the account's secrets that are no credentials; none when they cannot be read."""

@@ -6,13 +6,19 @@ carries no secret, and a copy of the store gives no state away. Taking is forget
 has it.
 """
 
+import base64
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
+from google.protobuf.message import Message
+
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.paging import request_hash
+from mailsync_grpc.services.requests import R, refuse_other, request_uuid
+from mailsync_grpc.store.base import KEPT_ANSWERS
 from mailsync_grpc.store.values import Authorization
 
 LIFETIME: Final = 600_000
@@ -41,10 +47,6 @@ class Pending:
         self.put_back(kept)
         return kept
 
-    def keep_as(self, text: str, content: Mapping[str, Any]) -> None:
-        """Keep a content under a text of the caller's."""
-        self.put_back(Taken(text, content, self.core.now_ms() + LIFETIME))
-
     def put_back(self, kept: Taken) -> None:
         """Keep what was taken, under the same text and no longer than before."""
         key = self._key(kept.text)
@@ -60,3 +62,41 @@ class Pending:
 
     def _key(self, text: str) -> bytes:
         return sha256(f"{self.step}\0{text}".encode("utf-8", "surrogatepass")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """Answers of calls that change no account, by their request ids: what `Mutations` records of all others."""
+
+    core: Core
+
+    @property
+    def _kept(self) -> Pending:
+        return Pending(self.core, "answered")
+
+    def answer_to(self, request: Message, answer: type[R]) -> R | None:
+        """Return the answer to this request before. Raises RequestIdReusedError when it was to a different one."""
+        request_id = request_uuid(request)
+        found = self._kept.take(_name(request, request_id)) if request_id else None
+        if found is None:
+            return None
+        self._kept.put_back(found)
+        refuse_other(found.content["fingerprint"], _fingerprint(request))
+        return answer.FromString(base64.b64decode(found.content["response"]))
+
+    def record(self, request: Message, response: R) -> R:
+        """Keep the answer where the request has an id, and return it."""
+        if request_id := request_uuid(request):
+            encoded = base64.b64encode(response.SerializeToString()).decode()
+            content = {"fingerprint": _fingerprint(request), "response": encoded}
+            until = self.core.now_ms() + KEPT_ANSWERS * 1_000
+            self._kept.put_back(Taken(_name(request, request_id), content, until))
+        return response
+
+
+def _name(request: Message, request_id: str) -> str:
+    return f"{request.DESCRIPTOR.full_name}\0{request_id}"
+
+
+def _fingerprint(request: Message) -> str:
+    return request_hash(request, "request_id").hex()

@@ -59,10 +59,7 @@ class Mutations:
             fingerprint = hmac.digest(self._key, request_hash(request, "request_id"), "sha256")
             known = await self._core.run(self._core.store.recorded_answer, scope, request_id)
             if known is not None:
-                if known.fingerprint != fingerprint:
-                    raise RequestIdReusedError(
-                        "this request_id was used within 24 h for a different request; make a new UUID"
-                    )
+                refuse_other(known.fingerprint, fingerprint)
                 return answer.FromString(known.response)
             return await self._commit(work, request_id, RecordedAnswer(scope, request_id, fingerprint, b""))
 
@@ -83,6 +80,14 @@ class Mutations:
                 continue
             return decision.response
         raise EtagMismatchError("others keep changing this resource; read it again and repeat the edit")
+
+
+def refuse_other(known: bytes | str, given: bytes | str) -> None:
+    """Raise RequestIdReusedError unless the fingerprints of two requests with one id are the same."""
+    if known != given:
+        raise RequestIdReusedError(
+            "this request_id was used within 24 h for a different request; make a new UUID"
+        )
 
 
 def request_uuid(request: Message) -> str:

@@ -143,6 +143,18 @@ async def test_a_repeated_request_has_the_answer_of_the_first(api: Api, provider
     assert len(provider.forms) == 1
 
 
+async def test_a_repeated_beginning_has_the_address_of_the_first(api: Api) -> None:
+    request_id = str(uuid4())
+    first = await begin(api, request_id=request_id)
+    assert await begin(api, request_id=request_id) == first
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await begin(api, request_id=request_id, login_hint="other")
+    assert reason(caught.value) == "REQUEST_ID_REUSED"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await begin(api, request_id="x")
+    assert set(violations(caught.value)) == {"request_id"}
+
+
 async def test_a_state_expires_after_ten_minutes(api: Api, provider: OAuthServer, clock: ManualClock) -> None:
     begun = await begin(api)
     assert begun.expire_time.ToMilliseconds() == int(clock() * 1_000) + 600_000
