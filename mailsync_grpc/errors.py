@@ -99,6 +99,12 @@ class SyncRunNotFoundError(NotFoundError):
     what = "sync run"
 
 
+class AuthorizationNotFoundError(MailsyncError):
+    """No such authorization is on its way; it was used, has expired, or its account is gone. Begin another."""
+
+    reason = "AUTHORIZATION_NOT_FOUND"
+
+
 class AccountExistsError(MailsyncError):
     """An account with this id exists; choose another id or update that account."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, ImapConfig
@@ -22,8 +23,17 @@ Connector = Callable[[Account], Connection]
 """Opens a logged-in connection. Raises ImapError, CredentialsNeededError and BudgetSpentError."""
 
 
-Login = Callable[[Callable[[Credentials], Connection]], Connection]
-"""Makes one attempt with credentials, or a second with others when it knows better ones."""
+T = TypeVar("T")
+
+
+class Login(Protocol):
+    """A way to log in: makes one attempt with credentials, or a second with others when it knows better ones."""
+
+    def __call__(self, attempt: Callable[[Credentials], T], /) -> T:
+        """Return what the attempt does. Raises what it does, ImapError and CredentialsNeededError."""
+        ...
+
+
 LoginOf = Callable[[Account], Login]
 
 
@@ -92,9 +102,11 @@ def with_password(vault: Vault) -> LoginOf:
     """Return how accounts log in whose password is sealed in their record; it is opened only as long as an attempt."""
 
     def login_of(account: Account) -> Login:
-        return lambda attempt: attempt(
-            Password(account.username, vault.open_password(account.no, account.sealed_credentials))
-        )
+        def login(attempt: Callable[[Credentials], T]) -> T:
+            password = vault.open_password(account.no, account.sealed_credentials)
+            return attempt(Password(account.username, password))
+
+        return login
 
     return login_of
 

@@ -29,6 +29,14 @@ class AccountState(IntEnum):
     CREDENTIALS_NEEDED = 5
 
 
+class AuthKind(IntEnum):
+    """How an account logs in. Values are those of `mailsync.v1.AuthKind`."""
+
+    PASSWORD = 1
+    OAUTH = 2
+    SECRET_REF = 3
+
+
 class Security(IntEnum):
     """How the connection to the mail server is protected. Values are those of `mailsync.v1.ImapSecurity`."""
 
@@ -69,6 +77,7 @@ class Account:
     ca_pem: str = ""
     client_certificate_pem: str = ""
     proxy_url: str = ""
+    auth_kind: AuthKind = AuthKind.PASSWORD
     display_name: str = ""
     email: str = ""
     labels: dict[str, str] = field(default_factory=dict)

@@ -5,14 +5,14 @@ checked like a new one. What belongs to the contract and is not built is refused
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from mailsync_grpc.config import ImapConfig
-from mailsync_grpc.errors import InvalidFieldError, NotImplementedYetError
+from mailsync_grpc.errors import InvalidFieldError
 from mailsync_grpc.model.account import Account, Security, SyncSettings
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.model.window import (
@@ -24,6 +24,7 @@ from mailsync_grpc.model.window import (
     SyncMode,
     Window,
 )
+from mailsync_grpc.services.auth_fields import Auth, read_auth
 from mailsync_grpc.services.connection_fields import Way, read_way
 from mailsync_grpc.services.fields import Violations, seconds
 from mailsync_grpc.store.codec.messages import account_message
@@ -42,14 +43,14 @@ _LAST_SECOND = 253_402_300_799
 
 @dataclass(frozen=True, slots=True)
 class AccountDraft:
-    """An account as its caller wants it. `password` is None where the stored one stays."""
+    """An account as its caller wants it. `auth` is None where the stored credentials stay."""
 
     host: str
     port: int
     security: Security
     way: Way
     username: str
-    password: str | None = field(repr=False)
+    auth: Auth | None
     display_name: str
     email: str
     labels: dict[str, str]
@@ -57,20 +58,24 @@ class AccountDraft:
 
 
 def read_account(
-    message: pb.Account, allowed: ImapConfig, stored_username: str = "", faults: Violations | None = None
+    message: pb.Account,
+    allowed: ImapConfig,
+    now: int,
+    stored_username: str = "",
+    faults: Violations | None = None,
 ) -> AccountDraft:
     """Return the checked values of an account's message.
 
-    `stored_username` is the login name of an account that exists, whose credentials may be left out; `faults` holds
-    what was found in the request so far. Raises InvalidFieldError with every violation, NotImplementedYetError for
+    `now` is milliseconds since 1970, `stored_username` the login name of an account that exists, whose credentials may be left out; `faults` holds
+    what was found in the request so far. Raises InvalidFieldError with every violation for
     settings that are not built.
     """
-    refuse_unbuilt(message)
     faults = faults or Violations()
     _check_texts(message, faults)
     _check_labels(message, faults)
     security = _security(message.imap, allowed, faults)
-    username, password = _credentials(message, faults, stored_username)
+    stays = bool(stored_username) and message.auth.WhichOneof("credentials") is None
+    auth = None if stays else read_auth(message.auth, allowed, now, faults)
     _check_endpoint(message.imap, faults)
     way = read_way(message.imap, faults)
     settings = _settings(message.sync, faults)
@@ -80,8 +85,8 @@ def read_account(
         port=message.imap.port or _DEFAULT_PORT[security],
         security=security,
         way=way,
-        username=username,
-        password=password,
+        username=auth.username if auth else stored_username,
+        auth=auth,
         display_name=message.display_name,
         email=message.email_address,
         labels=dict(message.labels),
@@ -144,20 +149,10 @@ def with_draft(account: Account, draft: AccountDraft) -> Account:
     )
 
 
-def new_account(draft: AccountDraft, no: AccountNo, account_id: str, sealed: bytes, now: int) -> Account:
-    """Return the first version of an account, made at `now` (milliseconds since 1970)."""
-    blank = Account(no, account_id, 1, "", 0, draft.security, "", sealed)
+def new_account(draft: AccountDraft, no: AccountNo, account_id: str, now: int) -> Account:
+    """Return the first version of an account, made at `now` (milliseconds since 1970), still without credentials."""
+    blank = Account(no, account_id, 1, "", 0, draft.security, "", b"")
     return replace(with_draft(blank, draft), create_time=now, update_time=now, state_since=now)
-
-
-def refuse_unbuilt(message: pb.Account) -> None:
-    """Raise NotImplementedYetError naming the first setting that is not in this version."""
-    for present, what in (
-        (message.auth.HasField("oauth"), "auth.oauth"),
-        (message.auth.HasField("secret_ref"), "auth.secret_ref"),
-    ):
-        if present:
-            raise NotImplementedYetError(f"account.{what} is not in this version")
 
 
 def _check_texts(message: pb.Account, faults: Violations) -> None:
@@ -207,22 +202,6 @@ def _security(imap: pb.ImapEndpoint, allowed: ImapConfig, faults: Violations) ->
         "IMPLICIT_TLS or STARTTLS; the operator does not allow clear text (imap.allow_plaintext)",
     )
     return security
-
-
-def _credentials(message: pb.Account, faults: Violations, stored_username: str) -> tuple[str, str | None]:
-    if not message.auth.HasField("password") and stored_username:
-        return stored_username, None
-    password = message.auth.password
-    for field_name, value, limit in (
-        ("username", password.username, 320),
-        ("password", password.password, 4_096),
-    ):
-        faults.unless(
-            0 < len(value) <= limit and not _CONTROL.search(value),
-            f"account.auth.password.{field_name}",
-            f"1 to {limit} characters, no controls",
-        )
-    return password.username, password.password
 
 
 def _settings(sync: pb.SyncSettings, faults: Violations) -> SyncSettings:

@@ -14,8 +14,10 @@ from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
 from mailsync_grpc.services.accounts import AccountService
+from mailsync_grpc.services.authorizations import AuthorizationService
 from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.credentials import CredentialKeeper
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.folders import FolderService
@@ -71,12 +73,14 @@ def assemble(
     page_tokens = PageTokens(core.vault)
     resume_tokens = ResumeTokens(core.vault, core.store.epoch)
     mutations = Mutations(core)
+    keeper = CredentialKeeper(core)
     events = EventService(core, feed, page_tokens, resume_tokens)
     forget: Callable[[AccountNo], Awaitable[None]] = reader.purge_account
     return Services(
         {
             "AccountService": (
-                AccountService(core, mutations, page_tokens, resume_tokens, try_login, forget),
+                AccountService(core, mutations, page_tokens, resume_tokens, keeper, try_login, forget),
+                AuthorizationService(core, mutations, keeper, try_login),
                 SyncRunService(core, mutations, page_tokens),
             ),
             "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),

@@ -10,7 +10,7 @@ from mailsync_grpc.errors import (
     ProxyForbiddenError,
     UnsafeArgumentError,
 )
-from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.auth import Credentials
 from mailsync_grpc.imap.budget import Use
 from mailsync_grpc.imap.connecting import leased, policy_of
 from mailsync_grpc.imap.connection import connect
@@ -27,14 +27,14 @@ class Greeted:
     folders: tuple[Naming, ...] = field(repr=False)
 
 
-TryLogin = Callable[[Endpoint, Password], Greeted]
+TryLogin = Callable[[Endpoint, Credentials], Greeted]
 """Logs in and lists folders. Raises InvalidFieldError for what may not be connected to, BudgetSpentError, and any ImapError."""
 
 
 def try_login(config: ImapConfig, books: Ledger) -> TryLogin:
     """Return the function that tries logins under the operator's rules and budgets; it blocks."""
 
-    def attempt(endpoint: Endpoint, credentials: Password) -> Greeted:
+    def attempt(endpoint: Endpoint, credentials: Credentials) -> Greeted:
         try:
             with (
                 leased(books, endpoint.host, credentials.username, Use.CONTENT) as lease,
@@ -47,6 +47,6 @@ def try_login(config: ImapConfig, books: Ledger) -> TryLogin:
         except EndpointForbiddenError as error:
             raise InvalidFieldError({"account.imap.host": str(error)}) from None
         except UnsafeArgumentError as error:
-            raise InvalidFieldError({"account.auth.password": str(error)}) from None
+            raise InvalidFieldError({"account.auth": str(error)}) from None
 
     return attempt

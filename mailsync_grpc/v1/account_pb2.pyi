@@ -39,7 +39,9 @@ class _AccountStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccountS
     ACCOUNT_STATE_UNREACHABLE: _AccountState.ValueType  # 4
     """The mail server cannot be reached or used; tried again with back-off."""
     ACCOUNT_STATE_CREDENTIALS_NEEDED: _AccountState.ValueType  # 5
-    """The stored credentials cannot be read (restored without its key); set them by UpdateAccount."""
+    """There are no usable credentials: they cannot be read (restored without its key), an access token without a refresh
+    token has ended, or a secret kept outside is not there. Set them by UpdateAccount or CompleteAuthorization.
+    """
     ACCOUNT_STATE_DELETING: _AccountState.ValueType  # 6
     """Being purged; soon gone."""
 
@@ -57,7 +59,9 @@ ACCOUNT_STATE_AUTH_FAILED: AccountState.ValueType  # 3
 ACCOUNT_STATE_UNREACHABLE: AccountState.ValueType  # 4
 """The mail server cannot be reached or used; tried again with back-off."""
 ACCOUNT_STATE_CREDENTIALS_NEEDED: AccountState.ValueType  # 5
-"""The stored credentials cannot be read (restored without its key); set them by UpdateAccount."""
+"""There are no usable credentials: they cannot be read (restored without its key), an access token without a refresh
+token has ended, or a secret kept outside is not there. Set them by UpdateAccount or CompleteAuthorization.
+"""
 ACCOUNT_STATE_DELETING: AccountState.ValueType  # 6
 """Being purged; soon gone."""
 Global___AccountState: _TypeAlias = AccountState  # noqa: Y015

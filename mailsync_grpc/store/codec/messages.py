@@ -64,7 +64,7 @@ def account_message(account: Account) -> account_pb2.Account:
         email_address=account.email,
         imap=_endpoint(account),
         username=account.username,
-        auth_kind=account_pb2.AUTH_KIND_PASSWORD
+        auth_kind=account_pb2.AuthKind.ValueType(account.auth_kind)
         if account.sealed_credentials
         else account_pb2.AUTH_KIND_UNSPECIFIED,
         sync=_settings(account.settings),

@@ -74,7 +74,7 @@ def created(port: int) -> None:
 
 
 def token(port: int) -> None:
-    renew(Grant(f"https://localhost:{port}/token", "client", "canary"), Policy())
+    renew(Grant(f"https://localhost:{port}/token", "client"), "canary", Policy())
 
 
 def proxied(port: int) -> None:
@@ -191,7 +191,7 @@ def test_ipv6_is_spoken() -> None:
 def test_a_token_endpoint_is_asked_through_the_operators_proxy() -> None:
     with TokenEndpoint(lambda _token: None) as endpoint, ProxyServer("http") as proxy:
         policy = replace(POLICY, proxy=parse_proxy(proxy.url))
-        assert renew(Grant(endpoint.url, "client", "canary"), policy).access_token == "token1"
+        assert renew(Grant(endpoint.url, "client"), "canary", policy).access_token == "token1"
     assert len(proxy.asked) == 1
 
 

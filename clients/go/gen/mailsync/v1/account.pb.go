@@ -40,7 +40,8 @@ const (
 	AccountState_ACCOUNT_STATE_AUTH_FAILED AccountState = 3
 	// The mail server cannot be reached or used; tried again with back-off.
 	AccountState_ACCOUNT_STATE_UNREACHABLE AccountState = 4
-	// The stored credentials cannot be read (restored without its key); set them by UpdateAccount.
+	// There are no usable credentials: they cannot be read (restored without its key), an access token without a refresh
+	// token has ended, or a secret kept outside is not there. Set them by UpdateAccount or CompleteAuthorization.
 	AccountState_ACCOUNT_STATE_CREDENTIALS_NEEDED AccountState = 5
 	// Being purged; soon gone.
 	AccountState_ACCOUNT_STATE_DELETING AccountState = 6
