@@ -103,6 +103,12 @@ class SyncRunNotFoundError(NotFoundError):
     what = "sync run"
 
 
+class AuthorizationNotFoundError(MailsyncError):
+    """No such authorization is on its way; it was used, has expired, or its account is gone. Begin another."""
+
+    reason = "AUTHORIZATION_NOT_FOUND"
+
+
 class AccountExistsError(MailsyncError):
     """An account with this id exists; choose another id or update that account."""
 
@@ -306,6 +312,10 @@ class EndpointForbiddenError(ImapError):
     """The host resolves to an address that is not allowed (imap.allow_networks), or clear text is not allowed."""
 
     reason = "INVALID_FIELD"
+
+
+class ProxyForbiddenError(EndpointForbiddenError):
+    """The account's proxy resolves to an address that is not allowed (imap.allow_networks)."""
 
 
 class UnsafeArgumentError(MailsyncError):

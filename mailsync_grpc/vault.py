@@ -11,8 +11,10 @@ import binascii
 import hmac
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 from cryptography.exceptions import InvalidTag
@@ -41,6 +43,7 @@ class Vault:
             raise ValueError(f"a master key has {KEY_BYTES} bytes, not {len(master_key)}")
         self._master_key = master_key
         self._credentials = AESGCM(self.subkey("credentials"))
+        self._authorizations = AESGCM(self.subkey("authorizations"))
 
     def subkey(self, purpose: str) -> bytes:
         """Return the 32-byte key of a purpose; the same for ever under one master key."""
@@ -65,16 +68,40 @@ class Vault:
                 "the stored credentials cannot be decrypted with this master key; set them by UpdateAccount"
             ) from None
 
+    def seal_secrets(self, account: AccountNo, secrets: Mapping[str, Any]) -> bytes:
+        """Return an account's secrets sealed: one JSON object, in which each kind has its own name."""
+        return self.seal(account, json.dumps(dict(secrets)).encode())
+
+    def open_secrets(self, account: AccountNo, sealed: bytes) -> dict[str, Any]:
+        """Return what `seal_secrets` sealed. Raises CredentialsNeededError."""
+        secrets: dict[str, Any] = json.loads(self.open(account, sealed))
+        return secrets
+
     def seal_password(self, account: AccountNo, password: str) -> bytes:
-        """Return sealed password credentials (JSON, so that other kinds can stand beside it)."""
-        return self.seal(account, json.dumps({"password": password}).encode())
+        """Return the secrets of an account that logs in with a password, sealed."""
+        return self.seal_secrets(account, {"password": password})
 
     def open_password(self, account: AccountNo, sealed: bytes) -> str:
         """Return the password that `seal_password` sealed. Raises CredentialsNeededError."""
-        password = json.loads(self.open(account, sealed)).get("password")
+        password = self.open_secrets(account, sealed).get("password")
         if not isinstance(password, str):
             raise CredentialsNeededError("the stored credentials hold no password; set one by UpdateAccount")
         return password
+
+    def seal_authorization(self, key: bytes, content: Mapping[str, Any]) -> bytes:
+        """Return an authorization on its way, sealed so that it only opens under the key that it is kept by."""
+        nonce = os.urandom(_NONCE_BYTES)
+        plaintext = json.dumps(dict(content)).encode()
+        return _SEAL_VERSION + nonce + self._authorizations.encrypt(nonce, plaintext, key)
+
+    def open_authorization(self, key: bytes, sealed: bytes) -> dict[str, Any] | None:
+        """Return what `seal_authorization` sealed under this key; None under another, or with another master key."""
+        nonce, ciphertext = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        try:
+            content: dict[str, Any] = json.loads(self._authorizations.decrypt(nonce, ciphertext, key))
+        except InvalidTag:
+            return None
+        return content
 
 
 def open_vault(config: Config) -> Vault:

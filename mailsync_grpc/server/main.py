@@ -20,7 +20,7 @@ from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.content.reader import open_reader
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
+from mailsync_grpc.imap.connecting import connector, ledger_of
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.server import api, exposition, housekeeping, logs
@@ -32,6 +32,7 @@ from mailsync_grpc.services.watch_feed import Feed
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.keys import SCHEMA
 from mailsync_grpc.store.lmdb import open_store
+from mailsync_grpc.sync.logins import logins
 from mailsync_grpc.vault import Vault, open_vault
 
 GRACE: Final = 8.0
@@ -94,7 +95,7 @@ class _Served(NamedTuple):
 async def _api(config: Config, store: Store, vault: Vault, supervisor: Supervisor) -> AsyncIterator[_Served]:
     """Serve the API while the context lasts."""
     books = ledger_of(config, Process.API)
-    sessions = Sessions(connector(config.imap, with_password(vault), books, Use.CONTENT))
+    sessions = Sessions(connector(config.imap, vault, logins(store, vault, config), books, Use.CONTENT))
     reader = open_reader(config, vault, sessions)
     core = Core(store, vault, config)
     feed = Feed(core)

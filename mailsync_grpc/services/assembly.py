@@ -15,8 +15,10 @@ from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
 from mailsync_grpc.services.accounts import AccountService
+from mailsync_grpc.services.authorizations import AuthorizationService
 from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.credentials import CredentialKeeper
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.export import ExportService
@@ -81,6 +83,7 @@ def assemble(
     page_tokens = PageTokens(core.vault)
     resume_tokens = ResumeTokens(core.vault, core.store.epoch)
     mutations = Mutations(core)
+    keeper = CredentialKeeper(core)
     snapshots = Slots(core.config.watch.max_snapshots)
     events = EventService(core, feed, page_tokens, resume_tokens, snapshots)
     rates = Rates(lambda: Counts(feed.head, metrics.deliveries()))
@@ -88,7 +91,8 @@ def assemble(
     return Services(
         {
             "AccountService": (
-                AccountService(core, mutations, page_tokens, resume_tokens, try_login, forget),
+                AccountService(core, mutations, page_tokens, resume_tokens, keeper, try_login, forget),
+                AuthorizationService(core, mutations, keeper, try_login),
                 SyncRunService(core, mutations, page_tokens),
             ),
             "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),

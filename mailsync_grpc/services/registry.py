@@ -45,13 +45,10 @@ SERVICES: Final[Mapping[str, ServiceDescriptor]] = MappingProxyType(
 )
 
 _CHANGES = "changes on the mail server"
-_OAUTH = "logging in with OAuth 2"
 _TOKENS = "access tokens with scopes"
 
 UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "AccountService.BeginAuthorization": _OAUTH,
-        "AccountService.CompleteAuthorization": _OAUTH,
         "AccountService.DiscoverSettings": "finding the mail server of an address",
         "FolderService.CreateFolder": _CHANGES,
         "FolderService.RenameFolder": _CHANGES,

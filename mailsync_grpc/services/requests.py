@@ -48,7 +48,7 @@ class Mutations:
         `work` is repeated when another writer was faster. Raises InvalidFieldError for a malformed request_id,
         RequestIdReusedError when it belongs to a different request.
         """
-        request_id = _request_id(request)
+        request_id = request_uuid(request)
         if not request_id:
             return await self._commit(work, "", None)
         scope = request.DESCRIPTOR.full_name
@@ -59,10 +59,7 @@ class Mutations:
             fingerprint = hmac.digest(self._key, request_hash(request, "request_id"), "sha256")
             known = await self._core.run(self._core.store.recorded_answer, scope, request_id)
             if known is not None:
-                if known.fingerprint != fingerprint:
-                    raise RequestIdReusedError(
-                        "this request_id was used within 24 h for a different request; make a new UUID"
-                    )
+                refuse_other(known.fingerprint, fingerprint)
                 return answer.FromString(known.response)
             return await self._commit(work, request_id, RecordedAnswer(scope, request_id, fingerprint, b""))
 
@@ -85,7 +82,16 @@ class Mutations:
         raise EtagMismatchError("others keep changing this resource; read it again and repeat the edit")
 
 
-def _request_id(request: Message) -> str:
+def refuse_other(known: bytes | str, given: bytes | str) -> None:
+    """Raise RequestIdReusedError unless the fingerprints of two requests with one id are the same."""
+    if known != given:
+        raise RequestIdReusedError(
+            "this request_id was used within 24 h for a different request; make a new UUID"
+        )
+
+
+def request_uuid(request: Message) -> str:
+    """Return a request's id in its usual form, empty for none. Raises InvalidFieldError."""
     text: str = getattr(request, "request_id", "")
     if not text:
         return ""

@@ -35,6 +35,7 @@ _CODES: Final[dict[type[MailsyncError], grpc.StatusCode]] = {
     errors.EndpointForbiddenError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.UnsafeArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
+    errors.AuthorizationNotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.AccountExistsError: grpc.StatusCode.ALREADY_EXISTS,
     errors.EtagMismatchError: grpc.StatusCode.ABORTED,
     errors.UidValidityChangedError: grpc.StatusCode.FAILED_PRECONDITION,

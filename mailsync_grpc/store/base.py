@@ -4,7 +4,7 @@ Writing is one call: `apply(batch)` makes every change of a batch, its events, i
 visible together or not at all, and returns when they are durable. No transaction crosses the protocol, so an engine
 may gather batches of many threads into one commit (LMDB) or send each as one round trip (PostgreSQL).
 
-Records that two processes may edit (Account, Folder, SyncRun) carry a `version`. A change brings the next version and
+Records that two processes may edit (Account, Folder, SyncRun, SealedTokens) carry a `version`. A change brings the next version and
 is refused with `ConflictError` when the stored one is not its predecessor; a record that does not exist counts as 0.
 Every batch is refused with `AccountNotFoundError` when its account is unknown or being deleted, except the batch that
 creates it.
@@ -26,11 +26,13 @@ from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.values import (
+    Authorization,
     EnvelopePage,
     EnvelopePlace,
     EnvelopeRow,
     FlagBlock,
     LogSlice,
+    SealedTokens,
     StoreStats,
     Summary,
     Trimmed,
@@ -73,8 +75,8 @@ class Batch:
 
     `progress` replaces the progress of folders, of the very mirrors named; it makes no event. `outside` likewise
     replaces the UIDs that a folder's window leaves out. `run_progress` replaces run records without an event (for counts
-    that advance with every batch). `request_id` marks the events as an API
-    call's doing.
+    that advance with every batch). `tokens` replaces what the account's login renews, without an event, since nobody
+    who lists accounts sees it. `request_id` marks the events as an API call's doing.
     """
 
     account: AccountKey
@@ -82,6 +84,7 @@ class Batch:
     progress: tuple[tuple[FolderKey, FolderProgress], ...] = ()
     outside: tuple[tuple[FolderKey, UidSet], ...] = ()
     run_progress: tuple[SyncRun, ...] = ()
+    tokens: SealedTokens | None = None
     request_id: str = ""
     answer: RecordedAnswer | None = None
 
@@ -125,12 +128,20 @@ class Store(Protocol):
         """
         ...
 
+    def keep_authorization(self, key: bytes, kept: Authorization) -> None:
+        """Keep an authorization under a key of at most 64 octets until it expires; one under the same key is replaced."""
+        ...
+
+    def take_authorization(self, key: bytes) -> Authorization | None:
+        """Return an authorization and forget it, so that one caller only has it; None when unknown or expired."""
+        ...
+
     def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
         """Record the time of the last look at folders; no event, no revision. Unknown folders are passed over."""
         ...
 
     def purge(self, limit: int) -> bool:
-        """Delete up to `limit` rows of removed accounts and dropped mirrors; True while some remain."""
+        """Delete up to `limit` rows of removed accounts and dropped mirrors, and what expired; True while some remain."""
         ...
 
     def trim_log(self, max_age: float, max_bytes: int, limit: int) -> Trimmed:
@@ -152,6 +163,10 @@ class Store(Protocol):
 
     def account_by_no(self, account: AccountNo) -> Account | None:
         """Return the account of this number, None when unknown or being deleted."""
+        ...
+
+    def tokens(self, account: AccountNo) -> SealedTokens:
+        """Return what the account's login renews; version 0 and no octets for one that never had any."""
         ...
 
     def folders(self, account: AccountNo) -> list[tuple[Folder, FolderProgress]]:

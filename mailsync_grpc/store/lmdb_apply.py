@@ -39,7 +39,7 @@ from mailsync_grpc.store.codec.records import PROGRESS, RUNS
 from mailsync_grpc.store.lmdb_answers import put_answer, remove_answers
 from mailsync_grpc.store.lmdb_rows import MoveRow, PutRows, RowWriter
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, check_version
-from mailsync_grpc.store.values import LogRecord
+from mailsync_grpc.store.values import LogRecord, SealedTokens
 from mailsync_grpc.store.writer import WriteUnit
 
 _NO_PROGRESS = PROGRESS.encode(FolderProgress())
@@ -159,6 +159,8 @@ class _Application:
             self._put_outside(folder, record)
         for run, record in compiled.runs:
             self._put_run(run, record)
+        if tokens := compiled.prepared.batch.tokens:
+            self._put_tokens(tokens)
 
     def _change(self, prepared: PreparedChange) -> None:
         match prepared.change:
@@ -204,6 +206,12 @@ class _Application:
         else:
             self._unit.delete(key, self._dbs.outside)
 
+    def _put_tokens(self, tokens: SealedTokens) -> None:
+        key = keys.number.pack(self._account.no)
+        stored = self._unit.get(key, self._dbs.tokens)
+        self._next_version(stored, tokens.version, f"the login of {account_name(self._account.id)}")
+        self._unit.put(key, keys.pack_tokens(tokens), self._dbs.tokens)
+
     def _next_version(self, stored: bytes | None, given: int, name: str) -> None:
         head = keys.record_head(stored)
         check_version(head.version if head else 0, given, name)
@@ -218,6 +226,7 @@ class _Application:
         # From here on nothing of the account can be read; `purge` deletes the rows, beginning with this tomb.
         self._unit.delete(keys.number.pack(self._account.no), self._dbs.accounts)
         self._unit.delete(self._account.id.encode(), self._dbs.account_ids)
+        self._unit.delete(keys.number.pack(self._account.no), self._dbs.tokens)
         erasing = keys.Erasing(self._unit.bounds.floor + 1, self._unit.bounds.head + 1)
         tomb = keys.pair.pack(self._account.no, keys.WHOLE_ACCOUNT)
         self._unit.put(tomb, erasing.pack(), self._dbs.tombs)

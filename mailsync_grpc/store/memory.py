@@ -32,11 +32,14 @@ from mailsync_grpc.store.memory_mirror import Mirror
 from mailsync_grpc.store.memory_state import AccountState
 from mailsync_grpc.store.prepare import PreparedBatch, prepare
 from mailsync_grpc.store.values import (
+    NO_TOKENS,
+    Authorization,
     EnvelopePage,
     EnvelopePlace,
     EnvelopeRow,
     FlagBlock,
     LogSlice,
+    SealedTokens,
     StoreStats,
     Summary,
     Trimmed,
@@ -58,6 +61,7 @@ class MemoryStore:
         self._counters: dict[Counter, int] = {}
         self._accounts: dict[AccountNo, AccountState] = {}
         self._answers = MemoryAnswers()
+        self._authorizations: dict[bytes, Authorization] = {}
         self._log = MemoryLog()
         self._removed: set[AccountNo] = set()
         self._garbage: deque[Iterator[None]] = deque()
@@ -127,6 +131,17 @@ class MemoryStore:
         self._garbage.append(self._log.erase(no, self._log.head))
         self._answers.erase(no)
 
+    def keep_authorization(self, key: bytes, kept: Authorization) -> None:
+        """As `Store.keep_authorization`."""
+        with self._lock:
+            self._authorizations[key] = kept
+
+    def take_authorization(self, key: bytes) -> Authorization | None:
+        """As `Store.take_authorization`."""
+        with self._lock:
+            kept = self._authorizations.pop(key, None)
+        return kept if kept and kept.expire_time > self._clock() * 1_000 else None
+
     def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
         """As `Store.touch`."""
         with self._lock:
@@ -137,7 +152,10 @@ class MemoryStore:
     def purge(self, limit: int) -> bool:
         """As `Store.purge`."""
         with self._lock:
-            self._answers.expire(self._clock())
+            now = self._clock()
+            self._answers.expire(now)
+            live = {key: kept for key, kept in self._authorizations.items() if kept.expire_time > now * 1_000}
+            self._authorizations = live
             while self._garbage and limit > 0:
                 if next(self._garbage[0], _END) is _END:
                     self._garbage.popleft()
@@ -168,6 +186,12 @@ class MemoryStore:
         with self._lock:
             state = self._accounts.get(account)
             return state.account if state else None
+
+    def tokens(self, account: AccountNo) -> SealedTokens:
+        """As `Store.tokens`."""
+        with self._lock:
+            state = self._accounts.get(account)
+            return state.tokens if state else NO_TOKENS
 
     def folders(self, account: AccountNo) -> list[tuple[Folder, FolderProgress]]:
         """As `Store.folders`."""

@@ -55,9 +55,13 @@ class AccountServiceStub:
     ResumeAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ResumeAccountRequest, _account_service_pb2.ResumeAccountResponse]
     """Lets a paused account be polled again, and one that failed be tried at once. Errors: ACCOUNT_NOT_FOUND."""
     BeginAuthorization: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.BeginAuthorizationRequest, _account_service_pb2.BeginAuthorizationResponse]
-    """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to."""
+    """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to.
+    Errors: ACCOUNT_NOT_FOUND, INVALID_FIELD, IMAP_UNREACHABLE (the issuer's metadata).
+    """
     CompleteAuthorization: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CompleteAuthorizationRequest, _account_service_pb2.CompleteAuthorizationResponse]
-    """Ends the code flow with what the provider handed back. Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED."""
+    """Ends the code flow with what the provider handed back. An account keeps the tokens once they open its mailbox.
+    Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED (of the provider or the mail server), IMAP_UNREACHABLE.
+    """
     DiscoverSettings: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.DiscoverSettingsRequest, _account_service_pb2.DiscoverSettingsResponse]
     """Finds the mail server of an e-mail address (SRV records of RFC 6186, autoconfig, well-known providers)."""
     StartSync: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.StartSyncRequest, _account_service_pb2.StartSyncResponse]
@@ -96,9 +100,13 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ResumeAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ResumeAccountRequest, _account_service_pb2.ResumeAccountResponse]  # type: ignore[assignment]
     """Lets a paused account be polled again, and one that failed be tried at once. Errors: ACCOUNT_NOT_FOUND."""
     BeginAuthorization: _aio.UnaryUnaryMultiCallable[_account_service_pb2.BeginAuthorizationRequest, _account_service_pb2.BeginAuthorizationResponse]  # type: ignore[assignment]
-    """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to."""
+    """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to.
+    Errors: ACCOUNT_NOT_FOUND, INVALID_FIELD, IMAP_UNREACHABLE (the issuer's metadata).
+    """
     CompleteAuthorization: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CompleteAuthorizationRequest, _account_service_pb2.CompleteAuthorizationResponse]  # type: ignore[assignment]
-    """Ends the code flow with what the provider handed back. Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED."""
+    """Ends the code flow with what the provider handed back. An account keeps the tokens once they open its mailbox.
+    Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED (of the provider or the mail server), IMAP_UNREACHABLE.
+    """
     DiscoverSettings: _aio.UnaryUnaryMultiCallable[_account_service_pb2.DiscoverSettingsRequest, _account_service_pb2.DiscoverSettingsResponse]  # type: ignore[assignment]
     """Finds the mail server of an e-mail address (SRV records of RFC 6186, autoconfig, well-known providers)."""
     StartSync: _aio.UnaryUnaryMultiCallable[_account_service_pb2.StartSyncRequest, _account_service_pb2.StartSyncResponse]  # type: ignore[assignment]
@@ -182,7 +190,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.BeginAuthorizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.BeginAuthorizationResponse, _abc.Awaitable[_account_service_pb2.BeginAuthorizationResponse]]:
-        """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to."""
+        """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to.
+        Errors: ACCOUNT_NOT_FOUND, INVALID_FIELD, IMAP_UNREACHABLE (the issuer's metadata).
+        """
 
     @_abc_1.abstractmethod
     def CompleteAuthorization(
@@ -190,7 +200,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.CompleteAuthorizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.CompleteAuthorizationResponse, _abc.Awaitable[_account_service_pb2.CompleteAuthorizationResponse]]:
-        """Ends the code flow with what the provider handed back. Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED."""
+        """Ends the code flow with what the provider handed back. An account keeps the tokens once they open its mailbox.
+        Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED (of the provider or the mail server), IMAP_UNREACHABLE.
+        """
 
     @_abc_1.abstractmethod
     def DiscoverSettings(

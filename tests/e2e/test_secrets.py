@@ -9,19 +9,26 @@ from urllib.request import urlopen
 import grpc
 import pytest
 from google.protobuf.message import Message
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mailsync_grpc.cli.demo.dovecot import DovecotServer
 from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.v1 import account_pb2, event_service_pb2, system_service_pb2
 from mailsync_grpc.v1 import account_service_pb2 as pb
 from mailsync_grpc.v1.content_service_pb2 import CONTENT_KIND_TEXT, DownloadContentRequest
+from tests.support.certificates import Authority
 from tests.support.cli import USER, Stage
+from tests.support.proxy import ProxyServer
 from tests.support.service import Service, Stubs, running
 
 TOKEN = "canary-token-1f8e"
 WRONG = "canary-wrong-password-77aa"
 SUBJECT, BODY = "canary-subject-90ab", "canary-body-3c41"
-SECRETS = (PASSWORD, TOKEN, WRONG)
+PROXY = ("ann", "canary-proxy-52b1")
+OPERATORS = "canary-operators-proxy-6d0f"
+CLIENT = Authority().issue("client", client=True)
+KEY = CLIENT.key.splitlines()[1]
+SECRETS = (PASSWORD, TOKEN, WRONG, PROXY[1], OPERATORS, KEY)
 WITH_TOKEN = (("authorization", f"Bearer {TOKEN}"),)
 
 
@@ -29,25 +36,47 @@ WITH_TOKEN = (("authorization", f"Bearer {TOKEN}"),)
 def stage() -> Iterator[Stage]:
     """A service that logs all it can, one message in the mailbox behind it."""
     mail = f"From: kim@a.example\r\nSubject: {SUBJECT}\r\n\r\n{BODY}\r\n".encode()
-    environment = {"MAILSYNC_TOKEN": TOKEN, "MAILSYNC_LOG_LEVEL": "debug"}
+    environment = {
+        "MAILSYNC_TOKEN": TOKEN,
+        "MAILSYNC_LOG_LEVEL": "debug",
+        "MAILSYNC_IMAP__PROXY_URL": f"http://ann:{OPERATORS}@127.0.0.1:1",
+    }
     with tempfile.TemporaryDirectory() as data, DovecotServer((USER,)) as server:
         server.deliver(USER, "INBOX", [mail])
         with running(Service(Path(data), environment)) as service:
             yield Stage(service, server)
 
 
-def commands(stage: Stage) -> str:
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[ProxyServer]:
+    with ProxyServer("socks5", PROXY) as server:
+        yield server
+
+
+def commands(stage: Stage, proxy: ProxyServer) -> str:
     """Use the command line well and badly; return everything it printed."""
-    environment = {"MAILSYNC_TOKEN": TOKEN}
-    said = [stage.add("work", environment=environment)]
-    said += [stage.add("spare", environment=environment | {"MAILSYNC_IMAP_PASSWORD": WRONG})]
+    environment = {"MAILSYNC_TOKEN": TOKEN, "MAILSYNC_PROXY_PASSWORD": PROXY[1]}
+    certificate, key = stage.service.data / "client.pem", stage.service.data / "client.key"
+    certificate.write_text(CLIENT.certificate)
+    key.write_text(CLIENT.key)
+    way: tuple[str, ...] = (
+        "--proxy-url",
+        f"socks5://ann@127.0.0.1:{proxy.port}",
+        "--client-cert-file",
+        str(certificate),
+    )
+    way = (*way, "--client-key-file", str(key))
+    said = [stage.add("work", *way, environment=environment)]
+    said += [stage.add("spare", *way, environment=environment | {"MAILSYNC_IMAP_PASSWORD": WRONG})]
+    said += [stage.add("spare", *way, environment=environment | {"MAILSYNC_PROXY_PASSWORD": WRONG})]
+    said += [stage.add("spare", environment=environment)]
     said += [
         stage.try_(*words, environment=environment)
         for words in (("account", "show", "work"), ("account", "list"))
     ]
     said += [stage.try_("account", "show", "work", "--json", environment=environment)]
     said += [stage.try_("account", "list", environment={"MAILSYNC_TOKEN": WRONG})]
-    assert [done.returncode for done in said] == [0, 1, 0, 0, 0, 1]
+    assert [done.returncode for done in said] == [0, 1, 1, 1, 0, 0, 0, 1]
     return "".join(done.stdout + done.stderr for done in said)
 
 
@@ -64,6 +93,8 @@ def answers(stubs: Stubs) -> str:
     change = account_pb2.Account(name="accounts/work")
     change.auth.password.username = USER
     change.auth.password.password = WRONG
+    change.imap.tls.client_key_pem = CLIENT.key
+    change.imap.proxy_url = f"socks5://ann:{PROXY[1]}\n@127.0.0.1:1"
     again = pb.CreateAccountRequest(account=change, account_id="again", validate_only=True)
     told: list[object] = [
         stubs.accounts.GetAccount(pb.GetAccountRequest(name="accounts/work"), metadata=WITH_TOKEN),
@@ -84,6 +115,17 @@ def log_of(stubs: Stubs) -> str:
     return str(stubs.events.GetEventLog(request, metadata=WITH_TOKEN))
 
 
+def reflection(stubs: Stubs) -> str:
+    """What the server tells of its services and of the messages that carry secrets."""
+    asked = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="mailsync.v1.AccountService"),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="mailsync.v1.TlsSettings"),
+    ]
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(stubs.channel)
+    return "".join(map(str, stub.ServerReflectionInfo(iter(asked), metadata=WITH_TOKEN)))
+
+
 def read_body(stage: Stage) -> str:
     listed = stage.run("envelopes", "work", "INBOX", "--json", environment={"MAILSYNC_TOKEN": TOKEN}).stdout
     assert SUBJECT in listed
@@ -95,11 +137,12 @@ def read_body(stage: Stage) -> str:
 
 
 @pytest.fixture(scope="module")
-def said(stage: Stage) -> dict[str, str]:
+def said(stage: Stage, proxy: ProxyServer) -> dict[str, str]:
     """Everything that was said while the service was used well and badly, by where it was said."""
-    printed = commands(stage)
+    printed = commands(stage, proxy)
     with Stubs(stage.service.address) as stubs:
         told, events = answers(stubs), log_of(stubs)
+        reflected = reflection(stubs)
     assert BODY in read_body(stage)
     with urlopen(stage.service.metrics_url) as response:  # noqa: S310 - loopback, from the ready line
         scraped = response.read().decode()
@@ -107,12 +150,13 @@ def said(stage: Stage) -> dict[str, str]:
         "output": printed,
         "answers": told,
         "events": events,
+        "reflection": reflected,
         "metrics": scraped,
         "log": stage.service.log(),
     }
 
 
-@pytest.mark.parametrize("where", ["output", "answers", "events", "metrics", "log"])
+@pytest.mark.parametrize("where", ["output", "answers", "events", "reflection", "metrics", "log"])
 def test_canary_secret(said: dict[str, str], where: str) -> None:
     assert said[where]
     assert not [secret for secret in SECRETS if secret in said[where]]

@@ -1,5 +1,6 @@
 """The API in the test's own process: real gRPC over a socket, a store filled by the test, a mail server made up."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,9 +14,9 @@ from google.rpc import error_details_pb2, status_pb2
 from mailsync_grpc.config import Config
 from mailsync_grpc.content.reader import open_reader
 from mailsync_grpc.errors import ImapError
-from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.auth import AccessToken, Credentials
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
+from mailsync_grpc.imap.connecting import connector, ledger_of
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.imap.sessions import Sessions
@@ -24,7 +25,8 @@ from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import Greeted
 from mailsync_grpc.services.watch_feed import Feed
-from mailsync_grpc.store.base import Store
+from mailsync_grpc.store.base import Clock, Store
+from mailsync_grpc.sync.logins import logins
 from mailsync_grpc.sync.naming import known_as
 from mailsync_grpc.v1 import (
     account_service_pb2_grpc,
@@ -52,13 +54,16 @@ class FakeMailServer:
         ListedFolder(b"INBOX/Lists", "INBOX/Lists", "/"),
     )
     tried: list[tuple[Endpoint, str]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
     refusal: Callable[[], ImapError] | None = None
 
-    def __call__(self, endpoint: Endpoint, credentials: Password) -> Greeted:
+    def __call__(self, endpoint: Endpoint, credentials: Credentials) -> Greeted:
         self.tried.append((endpoint, credentials.username))
         if self.fault is not None:
             raise self.fault
-        if credentials.password != self.password and self.refusal is not None:
+        shown = credentials.token if isinstance(credentials, AccessToken) else credentials.password
+        self.shown.append(shown)
+        if shown != self.password and self.refusal is not None:
             raise self.refusal()
         return Greeted(("IDLE", "IMAP4REV1"), tuple(known_as(self.folders, None)))
 
@@ -96,18 +101,21 @@ class Api:
 async def serving(
     store: Store, data_dir: Path, pings: api.Pings = api.PINGS, **settings: Any
 ) -> AsyncIterator[Api]:
-    """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`.
+    """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`, and a `clock`.
 
     Every stream is checked; see `checked`.
     """
+    clock: Clock = settings.pop("clock", time.time)
     listen = settings.pop("listen", f"unix:{data_dir / 'api.sock'}")
     config = Config(data_dir=data_dir, listen=listen, **settings)
-    core = Core(store, Vault(KEY), config)
+    core = Core(store, Vault(KEY), config, clock)
     mail = FakeMailServer()
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
         books = ledger_of(config, Process.API)
-        sessions = Sessions(connector(config.imap, with_password(core.vault), books, Use.CONTENT))
+        sessions = Sessions(
+            connector(config.imap, core.vault, logins(store, core.vault, config), books, Use.CONTENT)
+        )
         reader = await stack.enter_async_context(open_reader(config, core.vault, sessions))
         feed = Feed(core)
         feed.start()
