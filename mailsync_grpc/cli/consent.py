@@ -21,7 +21,8 @@ from mailsync_grpc.v1 import account_service_pb2 as service
 
 PASTED_REDIRECT: Final = "http://127.0.0.1/"
 """Where nobody listens: the browser shows an error, and the address to paste."""
-_COMPLETE_SECONDS = 180.0
+# The service asks the provider, and logs in to the mail server, before it answers.
+_CALL_SECONDS = 180.0
 _LOOK_SECONDS = 1.0
 _PAGE = (
     b"<!doctype html><title>mailsync</title><p>You can close this window and go back to the terminal.</p>\n"
@@ -116,7 +117,7 @@ def _begin(session: Session, wanted: Wanted, redirect_uri: str) -> service.Begin
         redirect_uri=redirect_uri,
         login_hint=wanted.login_hint,
     )
-    begun = session.call(session.accounts.BeginAuthorization, request, _COMPLETE_SECONDS)
+    begun = session.call(session.accounts.BeginAuthorization, request, _CALL_SECONDS)
     # Whole, on one line, whatever the width: it is to be clicked or copied.
     print(
         f"open this address and consent:\n{printable(begun.authorization_url)}", file=sys.stderr, flush=True
@@ -141,4 +142,4 @@ def _complete(
     if "code" not in answer:
         raise CommandError(f"the provider says: {answer.get('error', 'no code')}")
     request = service.CompleteAuthorizationRequest(state=begun.state, code=answer["code"])
-    return session.call(session.accounts.CompleteAuthorization, request, _COMPLETE_SECONDS)
+    return session.call(session.accounts.CompleteAuthorization, request, _CALL_SECONDS)

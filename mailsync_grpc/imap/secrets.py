@@ -22,6 +22,8 @@ _MAX_SECRET = 4_096
 # No separator of directories and no dot in front: what is named is in the directory itself.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+# What is not of this form may be anything, a password put in the wrong place too, and is not for the log.
+_WELL_FORMED = re.compile(r"[a-z]{1,16}:[A-Za-z0-9._/-]{0,200}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _OWN_VARIABLES = "MAILSYNC_"
 
@@ -40,7 +42,8 @@ def secret_of(ref: str, endpoint: Endpoint, config: SecretsConfig) -> str:
     try:
         return _looked_up(ref, endpoint, config)
     except _NoSecretError as cause:
-        _log.warning("no_secret", ref=ref[:200], host=endpoint.host, cause=str(cause))
+        shown = ref if _WELL_FORMED.fullmatch(ref) else "(malformed)"
+        _log.warning("no_secret", ref=shown, host=endpoint.host, cause=str(cause))
         raise CredentialsNeededError(
             "the secret is not among those that the operator allows for this mail server, or is not there"
         ) from None

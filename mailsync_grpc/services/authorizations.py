@@ -111,19 +111,8 @@ class AuthorizationService:
                 "redirect_uri": request.redirect_uri,
             }
         )
-        asked = {
-            **begun.parameters,
-            "response_type": "code",
-            "client_id": begun.client_id,
-            "redirect_uri": request.redirect_uri,
-            "scope": " ".join(begun.login.grant.scopes),
-            "state": kept.text,
-            "code_challenge": challenge(verifier),
-            "code_challenge_method": "S256",
-            "login_hint": request.login_hint,
-        }
         response = pb.BeginAuthorizationResponse(
-            authorization_url=authorization_url(begun.endpoint, asked),
+            authorization_url=_address(begun, request, kept.text, challenge(verifier)),
             state=kept.text,
             expire_time=timestamp(kept.expire_time),
         )
@@ -258,6 +247,22 @@ class AuthorizationService:
 
     async def _blocking(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.core.imap_threads, work)
+
+
+def _address(begun: _Begun, request: pb.BeginAuthorizationRequest, state: str, challenged: str) -> str:
+    """Return where to send the user (RFC 6749 section 4.1.1, RFC 7636 section 4.3)."""
+    asked = {
+        **begun.parameters,
+        "response_type": "code",
+        "client_id": begun.client_id,
+        "redirect_uri": request.redirect_uri,
+        "scope": " ".join(begun.login.grant.scopes),
+        "state": state,
+        "code_challenge": challenged,
+        "code_challenge_method": "S256",
+        "login_hint": request.login_hint,
+    }
+    return authorization_url(begun.endpoint, asked)
 
 
 def _place(account: Account) -> str:

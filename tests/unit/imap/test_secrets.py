@@ -69,6 +69,12 @@ def test_what_is_not_allowed_and_what_is_not_there_are_the_same_to_the_caller(
     assert "hunter2" not in str(logged)
 
 
+def test_a_secret_given_as_its_own_name_is_not_logged(place: SecretsConfig) -> None:
+    with capture_logs() as logged, pytest.raises(CredentialsNeededError):
+        secret_of("hunter2 of mine", HOST, place)
+    assert "hunter2" not in str(logged)
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [
