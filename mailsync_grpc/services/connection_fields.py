@@ -91,7 +91,7 @@ def check_goes_nowhere_else(before: Account, after: Account) -> None:
     old, new = (replace(endpoint_of(account), client_certificate_pem="") for account in (before, after))
     if old != new:
         raise InvalidFieldError(
-            {"account.auth": "another mail server, proxy or TLS setting needs the password"}
+            {"account.auth": "another mail server, proxy or TLS setting needs the credentials again"}
         )
 
 
