@@ -73,7 +73,7 @@ def test_every_call_carries_the_token_and_a_watch_no_deadline(service: tuple[str
     address, events = service
     with Client.connect(address, token="secret") as client:
         assert client.events.GetEventLog(GetEventLogRequest(after_revision=5), timeout=10).head_revision == 5
-        assert next(client.watch(resume_token="here")).resume_token == "here"
+        assert next(client.watch(start="here")).resume_token == "here"
     assert events.seen == [("Bearer secret", True), ("Bearer secret", False)]
 
 
