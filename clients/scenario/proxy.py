@@ -1,4 +1,4 @@
-"""A bad network on one machine: a TCP proxy on loopback that can drop, freeze and refuse connections.
+"""A bad network on one machine: a TCP proxy on loopback that can drop, freeze and refuse connections, also at random.
 
 Clients speak to the proxy all the while, so the server behind it may come and go. Frozen connections stay open and carry
 nothing, as behind a router that has forgotten them: no error ever tells.
@@ -7,7 +7,9 @@ nothing, as behind a router that has forgotten them: no error ever tells.
 import select
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from random import Random
 from types import TracebackType
 from typing import Self
 
@@ -48,6 +50,23 @@ class Proxy:
         """End every connection there is."""
         for link in self._present():
             link.ended.set()
+
+    @contextmanager
+    def dropping(self, random: Random, mean_seconds: float) -> Iterator[None]:
+        """End one connection at a time inside the `with` block, whichever and whenever it happens to be."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._drop_any, args=(random, mean_seconds, over), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _drop_any(self, random: Random, mean_seconds: float, over: threading.Event) -> None:
+        while not over.wait(random.expovariate(1 / mean_seconds)):
+            if present := self._present():
+                random.choice(present).ended.set()
 
     def freeze(self) -> None:
         """Let every connection there is carry nothing any more; new ones work."""
