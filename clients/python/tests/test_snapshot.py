@@ -80,6 +80,7 @@ def test_a_reset_forgets_everything_and_a_snapshot_follows() -> None:
     reset = WatchEventsResponse(reset=Reset(), from_revision=10, through_revision=10, resume_token="anew")
     take(mirror, reset)
     assert (mirror.items, mirror.through, mirror.token) == ({}, {0: 10}, "anew")
+    assert mirror.partial
     # The new store counts from lower revisions; neither old items nor old tombstones may stand in their way.
     take(mirror, chunk(10, message(2)), END)
     assert uids(mirror) == {2}
