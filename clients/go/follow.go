@@ -184,13 +184,16 @@ func (r *reader) read(ctx context.Context, read Read) error {
 	default:
 		_, err = r.readAccount(ctx)
 	}
-	switch status.Code(err) {
-	case codes.NotFound, codes.FailedPrecondition:
-		// The message or its folder is gone, or renumbered, since the event: an event still to come says so.
+	if gone(err) {
 		return nil
-	default:
-		return err
 	}
+	return err
+}
+
+// gone tells whether what was to be read is gone or renumbered since the event: an event still to come says so.
+func gone(err error) bool {
+	failed, isStatus := status.FromError(err)
+	return isStatus && (failed.Code() == codes.NotFound || reasonOf(failed) == "UID_VALIDITY_CHANGED")
 }
 
 func (r *reader) readEnvelope(ctx context.Context, name string) error {

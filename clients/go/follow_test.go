@@ -168,6 +168,24 @@ func TestAPageTokenThatHoldsNoMoreBeginsTheListAgain(t *testing.T) {
 	expect(t, mirror, s.messages...)
 }
 
+func TestWhatIsGoneBeforeItIsReadIsNoErrorAndAllElseIs(t *testing.T) {
+	for _, refusal := range []struct {
+		code   codes.Code
+		reason string
+		fine   bool
+	}{
+		{codes.NotFound, "FOLDER_NOT_FOUND", true},
+		{codes.FailedPrecondition, "UID_VALIDITY_CHANGED", true},
+		{codes.FailedPrecondition, "ACCOUNT_PAUSED", false},
+	} {
+		s := &service{watches: []script{says(covering(10, 10))}}
+		s.refusals = []error{failing(refusal.code, refusal.reason, 0).end}
+		if _, err := follow(t, s.dial(t), NewMirror(account), 1, false); (err == nil) != refusal.fine {
+			t.Errorf("%s: got %v", refusal.reason, err)
+		}
+	}
+}
+
 func TestASnapshotNeedsNoList(t *testing.T) {
 	first, second := message(inbox, 1, false), message(inbox, 2, false)
 	s := &service{watches: []script{says(chunkAt(10, 10, first), chunkAt(10, 10, second)), says(snapshotEnd(10))}}

@@ -193,6 +193,31 @@ def test_a_page_token_that_holds_no_more_begins_the_list_again(client: Client, s
     assert uids(mirror) == {1, 2}
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (grpc.StatusCode.NOT_FOUND, "FOLDER_NOT_FOUND"),
+        (grpc.StatusCode.FAILED_PRECONDITION, "UID_VALIDITY_CHANGED"),
+    ],
+)
+def test_what_is_gone_before_it_is_read_is_no_error(
+    client: Client, service: Service, refusal: Refusal
+) -> None:
+    service.refusals = [refusal]
+    service.watches = [[said(10, "live")]]
+    mirror = Mirror(ACCOUNT)
+    step(client, mirror, 1)
+    assert uids(mirror) == set()
+
+
+def test_what_cannot_be_read_for_another_reason_is_an_error_and_not_left_out(
+    client: Client, service: Service
+) -> None:
+    service.refusals = [(grpc.StatusCode.FAILED_PRECONDITION, "ACCOUNT_PAUSED")]
+    with pytest.raises(grpc.RpcError):
+        step(client, Mirror(ACCOUNT), 1)
+
+
 def test_a_snapshot_needs_no_list(client: Client, service: Service) -> None:
     service.watches = [[chunk(message(1)), chunk(message(2)), end()]]
     mirror = Mirror(ACCOUNT)

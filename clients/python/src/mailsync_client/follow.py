@@ -15,7 +15,7 @@ from typing import TypeVar
 import grpc
 
 from mailsync_client.client import Client, log_break
-from mailsync_client.failures import failure_of
+from mailsync_client.failures import Failure, failure_of
 from mailsync_client.mirror import EVENT_TYPES, Mirror, Ranges, Read, ReadAccount, ReadEnvelope, ReadFolder
 from mailsync_client.v1.envelope_pb2 import ENVELOPE_VIEW_FULL, Envelope, UidRange
 from mailsync_client.v1.envelope_service_pb2 import EnvelopeFilter, GetEnvelopeRequest, ListEnvelopesRequest
@@ -34,8 +34,6 @@ from mailsync_client.watch import (
 CALL_SECONDS = 30.0
 _PAGE_SIZE = 1000
 _MAX_RANGES = 1000
-# The message or its folder is gone, or renumbered, since the event: an event still to come says so.
-_GONE = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -117,7 +115,7 @@ class _Reader:
             try:
                 self._read(mirror, read)
             except grpc.RpcError as error:
-                if failure_of(error).code not in _GONE:
+                if not _gone(failure_of(error)):
                     raise
 
     def _read(self, mirror: Mirror, read: Read) -> None:
@@ -172,6 +170,11 @@ class _Reader:
                 attempt += 1
                 self._on_break(Break(f"{failure.code.name}: {failure.message}", pause))
                 time.sleep(pause)
+
+
+def _gone(failure: Failure) -> bool:
+    """Whether what was to be read is gone or renumbered since the event: an event still to come says so."""
+    return failure.code is grpc.StatusCode.NOT_FOUND or failure.reason == "UID_VALIDITY_CHANGED"
 
 
 def _bounded(uids: Ranges) -> Ranges:
