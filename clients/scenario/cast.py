@@ -62,6 +62,11 @@ class Scenario:
         for mirror in self.mirrors:
             mirror.kill()
 
+    def empty_mirrors(self) -> None:
+        """Take their files away."""
+        for mirror in self.mirrors:
+            mirror.empty()
+
     def told(self, reason: str) -> list[int]:
         """How often each mirror spoke of a reason."""
         return [mirror.interruptions().count(reason) for mirror in self.mirrors]

@@ -131,6 +131,10 @@ class MirrorProcess:
             self._process.wait()
             self._listener.join()
 
+    def empty(self) -> None:
+        """Take its state away; it is not running."""
+        self._state.unlink(missing_ok=True)
+
     @contextmanager
     def slowed(self) -> Iterator[None]:
         """Let it be slow inside the `with` block: it is halted most of the time."""

@@ -2,14 +2,15 @@
 
 Each client's mirror program follows one account of the real server while a second client changes the mailbox, connections
 freeze and are dropped, at random too, a mirror is slow, the server is killed and stopped, the log is compacted while the
-mirrors are cut off and while they are down, the mirrors themselves are killed, and at last the store is made anew. In the
-end every mirror must hold exactly what the server lists, and the server what the mail server holds.
+mirrors are cut off and while they are down, the mirrors themselves are killed, also while they begin, and at last the store
+is made anew. In the end every mirror must hold exactly what the server lists, and the server what the mail server holds.
 
     pytest --log-cli-level=INFO clients/scenario --mirror python="python clients/python/examples/mirror.py" --mirror go=/tmp/mirror
 """
 
 import logging
 import shutil
+import time
 from pathlib import Path
 from random import Random
 
@@ -18,8 +19,9 @@ import pytest
 from clients.scenario.cast import Scenario
 
 _HISTORY = 300
-# Between two connections that are dropped at random; a mirror has two, and says what it holds after 2 s without a drop.
-_DROP_SECONDS = 1.0
+# The mean between two connections that are dropped at random; a mirror has one or two.
+_DROP_SECONDS = 0.5
+_BEGINNINGS = 6
 
 say = logging.getLogger("scenario").info
 
@@ -30,6 +32,7 @@ def test_all_clients_same_final_state_hash(scenario: Scenario, tmp_path: Path) -
     connections_break(scenario)
     the_server_and_the_mirrors_are_killed(scenario)
     the_log_is_compacted(scenario)
+    the_mirrors_begin_again_and_again(scenario)
     the_store_is_made_anew(scenario)
     each_mirror_ends_by_itself(scenario, tmp_path)
 
@@ -112,6 +115,23 @@ def _changes_that_no_event_tells_any_more(scenario: Scenario) -> None:
     scenario.mailbox.change(10)
     scenario.sync()
     scenario.server.compact()
+
+
+def the_mirrors_begin_again_and_again(scenario: Scenario) -> None:
+    say("the mirrors begin from nothing, cut off, killed, and their positions compacted while they do")
+    random = Random(13)
+    scenario.kill_mirrors()
+    scenario.empty_mirrors()
+    with scenario.proxy.dropping(random, _DROP_SECONDS):
+        for _ in range(_BEGINNINGS):
+            scenario.start_mirrors()
+            scenario.mailbox.change(3)
+            time.sleep(random.uniform(0.2, 2.0))
+            scenario.server.compact()
+            scenario.mailbox.change(3)
+            scenario.kill_mirrors()
+    scenario.start_mirrors()
+    scenario.settle()
 
 
 def the_store_is_made_anew(scenario: Scenario) -> None:
