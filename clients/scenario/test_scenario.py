@@ -1,9 +1,9 @@
 """The scenario that every client passes.
 
-Each client's mirror program follows one account of the real server while a second client changes the mailbox, connections
-freeze and are dropped, at random too, a mirror is slow, the server is killed and stopped, the log is compacted while the
-mirrors are cut off and while they are down, the mirrors themselves are killed, also while they begin, and at last the store
-is made anew. In the end every mirror must hold exactly what the server lists, and the server what the mail server holds.
+Each client's mirror program follows one account of the real server while a second client changes the mailbox. Connections
+freeze, slow down and are dropped, also at random; a mirror is slow; the server is killed and stopped; the log is compacted
+while the mirrors are cut off and while they are down; the mirrors are killed, also while they begin; at last the store is
+made anew. In the end every mirror must hold exactly what the server lists, and the server what the mail server holds.
 
     pytest --log-cli-level=INFO clients/scenario --mirror python="python clients/python/examples/mirror.py" --mirror go=/tmp/mirror
 """
@@ -18,10 +18,13 @@ import pytest
 
 from clients.scenario.cast import Scenario
 
-_HISTORY = 300
+# A folder; all of them are several pieces of a snapshot.
+_HISTORY = 1000
 # The mean between two connections that are dropped at random; a mirror has one or two.
-_DROP_SECONDS = 0.5
-_BEGINNINGS = 6
+_DROP_SECONDS = 1.0
+# At this pace the state takes seconds, in several pieces.
+_SLOW_OCTETS_PER_SECOND = 400_000
+_BEGINNINGS = 8
 
 say = logging.getLogger("scenario").info
 
@@ -118,18 +121,21 @@ def _changes_that_no_event_tells_any_more(scenario: Scenario) -> None:
 
 
 def the_mirrors_begin_again_and_again(scenario: Scenario) -> None:
-    say("the mirrors begin from nothing, cut off, killed, and their positions compacted while they do")
+    say(
+        "the mirrors begin from nothing on a slow line, cut off, killed, and their positions compacted while they do"
+    )
     random = Random(13)
-    scenario.kill_mirrors()
-    scenario.empty_mirrors()
-    with scenario.proxy.dropping(random, _DROP_SECONDS):
-        for _ in range(_BEGINNINGS):
+    with scenario.proxy.slow(_SLOW_OCTETS_PER_SECOND), scenario.proxy.dropping(random, _DROP_SECONDS):
+        for beginning in range(_BEGINNINGS):
+            scenario.kill_mirrors()
+            # Every other time they go on from what little they had.
+            if beginning % 2 == 0:
+                scenario.empty_mirrors()
+                scenario.server.compact()
             scenario.start_mirrors()
             scenario.mailbox.change(3)
-            time.sleep(random.uniform(0.2, 2.0))
-            scenario.server.compact()
-            scenario.mailbox.change(3)
-            scenario.kill_mirrors()
+            time.sleep(random.uniform(0.5, 3.0))
+    scenario.kill_mirrors()
     scenario.start_mirrors()
     scenario.settle()
 
