@@ -86,6 +86,21 @@ class ImapConfig(_Section):
     """Limits by domain (`gmail.com` holds for `imap.gmail.com`), `*` for every domain that is not named."""
 
 
+def _directory(url: str) -> str:
+    if url and not (url.startswith("https://") and url.isascii() and url.isprintable() and " " not in url):
+        raise ValueError("an https URL, or empty")
+    return url
+
+
+class DiscoveryConfig(_Section):
+    """Finding the mail server of an address."""
+
+    timeout: float = Field(default=5.0, gt=0, le=25)
+    """Seconds after which what was found is the answer."""
+    ispdb_url: Annotated[str, AfterValidator(_directory)] = ""
+    """Directory of autoconfig documents run by a third party, which is told the domains asked for; empty asks none."""
+
+
 class TlsConfig(_Section):
     """Certificate and key of the gRPC port; PEM files."""
 
@@ -160,6 +175,7 @@ class Config(BaseSettings):
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     log_format: str = Field(default="console", pattern="^(console|json)$")
     imap: ImapConfig = ImapConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     tls: TlsConfig = TlsConfig()
     store: StoreConfig = StoreConfig()
     content: ContentConfig = ContentConfig()

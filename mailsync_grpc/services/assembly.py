@@ -10,12 +10,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.discovery.finder import Find
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
 from mailsync_grpc.services.accounts import AccountService
 from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.discovery import DiscoveryService
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.folders import FolderService
@@ -65,7 +67,13 @@ class Services:
 
 
 def assemble(
-    core: Core, reader: ContentReader, sessions: Sessions, feed: Feed, try_login: TryLogin, about: About
+    core: Core,
+    reader: ContentReader,
+    sessions: Sessions,
+    feed: Feed,
+    try_login: TryLogin,
+    find: Find,
+    about: About,
 ) -> Services:
     """Return the services; `sessions` is the pool that `reader` uses and closes."""
     page_tokens = PageTokens(core.vault)
@@ -78,6 +86,7 @@ def assemble(
             "AccountService": (
                 AccountService(core, mutations, page_tokens, resume_tokens, try_login, forget),
                 SyncRunService(core, mutations, page_tokens),
+                DiscoveryService(find, oauth=frozenset()),
             ),
             "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),
             "EnvelopeService": (EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),),

@@ -52,7 +52,6 @@ UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "AccountService.BeginAuthorization": _OAUTH,
         "AccountService.CompleteAuthorization": _OAUTH,
-        "AccountService.DiscoverSettings": "finding the mail server of an address",
         "FolderService.CreateFolder": _CHANGES,
         "FolderService.RenameFolder": _CHANGES,
         "FolderService.DeleteFolder": _CHANGES,

@@ -12,10 +12,11 @@ from google.rpc import error_details_pb2, status_pb2
 
 from mailsync_grpc.config import Config
 from mailsync_grpc.content.reader import open_reader
+from mailsync_grpc.discovery.finder import Finder
 from mailsync_grpc.errors import ImapError
 from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
+from mailsync_grpc.imap.connecting import connector, ledger_of, policy_of, with_password
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.imap.sessions import Sessions
@@ -95,6 +96,7 @@ class Api:
 @asynccontextmanager
 async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterator[Api]:
     """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`."""
+    find = settings.pop("find", None)
     listen = settings.pop("listen", f"unix:{data_dir / 'api.sock'}")
     config = Config(data_dir=data_dir, listen=listen, **settings)
     core = Core(store, Vault(KEY), config)
@@ -107,7 +109,15 @@ async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterato
         feed = Feed(core)
         feed.start()
         stack.push_async_callback(feed.close)
-        services = assemble(core, reader, sessions, feed, mail, About("memory", 1, lambda: 0))
+        services = assemble(
+            core,
+            reader,
+            sessions,
+            feed,
+            mail,
+            find or Finder(policy_of(config.imap)),
+            About("memory", 1, lambda: 0),
+        )
         server = api.make_server(config)
         await services.add_to(server)
         address = api.bind(server, config)
