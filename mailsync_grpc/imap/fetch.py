@@ -184,7 +184,9 @@ def fetch_attributes(line: str, literals: list[bytes]) -> dict[str, Node]:
     values = nodes[0]
     if not isinstance(values, list):
         return {}
-    return {str(name).upper(): value for name, value in zip(values[::2], values[1::2], strict=False)}
+    # A list in the place of a name may be too deep even to be shown.
+    pairs = zip(values[::2], values[1::2], strict=False)
+    return {name.upper(): value for name, value in pairs if isinstance(name, str)}
 
 
 def uid_of(attributes: dict[str, Node]) -> int | None:

@@ -62,6 +62,12 @@ def test_any_order_case_and_extra_attribute_is_understood() -> None:
     assert read(answer) == {4: ("\\Seen",), 9: ("a",), 11: ("\\Flagged",)}
 
 
+def test_a_list_in_the_place_of_an_attributes_name_is_none_however_deep() -> None:
+    deep = b"(" * 5_000 + b")" * 5_000
+    assert labelled(b"* 1 FETCH (UID 4 X-GM-LABELS (a) " + deep + b" 1)\r\n") == {4: Flags.of([], ["a"])}
+    assert read(b"* 1 FETCH (" + deep + b" 1 UID 4 FLAGS (a))\r\n") == {4: ("a",)}
+
+
 def labelled(answer: bytes) -> dict[int, Flags]:
     listing = parse_labelled(answer, ALL)
     return {uid: listing.table[number] for uid, number in zip(listing.uids, listing.hashes, strict=True)}
