@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mailsync_grpc.imap.answer import MalformedError, Node, parse_nodes, split_answer
 from mailsync_grpc.imap.folder_names import decode_name
-from mailsync_grpc.imap.header_text import clean, octets_text
+from mailsync_grpc.imap.header_text import clean, header_text, octets_text
 from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.uidset import UidSet
 
@@ -222,13 +222,22 @@ def labels_in(attributes: dict[str, Node]) -> list[str]:
     ]
 
 
-def object_id(attributes: dict[str, Node], standard: str, gmail: str) -> str:
-    """Return the id that `standard` (RFC 8474), else Gmail's attribute, has among `attributes`; empty for none."""
-    match attributes.get(standard), attributes.get(gmail):
+def email_id_of(attributes: dict[str, Node]) -> str:
+    """Return EMAILID (RFC 8474) or Gmail's X-GM-MSGID among `attributes`, empty when there is neither."""
+    return _object_id(attributes.get("EMAILID"), attributes.get("X-GM-MSGID"))
+
+
+def thread_id_of(attributes: dict[str, Node]) -> str:
+    """Return THREADID (RFC 8474) or Gmail's X-GM-THRID among `attributes`, empty when there is neither."""
+    return _object_id(attributes.get("THREADID"), attributes.get("X-GM-THRID"))
+
+
+def _object_id(standard: Node, gmail: Node) -> str:
+    match standard, gmail:
         case [str(found)], _:
-            return found
+            return header_text(found)
         case _, str(number):
-            return number
+            return header_text(number)
     return ""
 
 

@@ -15,11 +15,12 @@ from mailsync_grpc.imap.answer import MalformedError, Node, split_answer, unquot
 from mailsync_grpc.imap.bodystructure import MAX_DEPTH, Parts, TooDeepError, parts_of, read_parts
 from mailsync_grpc.imap.fetch import (
     MAX_UID,
+    email_id_of,
     fetch_attributes,
     flags_in,
     flags_of,
     number_of,
-    object_id,
+    thread_id_of,
     uid_of,
 )
 from mailsync_grpc.imap.header_text import header_text, message_id, message_ids, parse_date
@@ -264,7 +265,7 @@ def _irregular_message(uid: int, flags: Flags, attributes: dict[str, Node]) -> F
         internal_date if isinstance(internal_date, str) else "",
         number_of(attributes.get("RFC822.SIZE")) or 0,
         email_id_of(attributes),
-        header_text(object_id(attributes, "THREADID", "X-GM-THRID")),
+        thread_id_of(attributes),
         date,
         subject,
         [_node_addresses(field) for field in envelope[2:8]],
@@ -288,11 +289,6 @@ def _node_addresses(node: Node) -> _Addresses:
             case [str() | None as name, _, str(mailbox), str(host), *_]:
                 found.append(_address(name or "", mailbox, host))
     return tuple(found[: MAX_ADDRESSES + 1])
-
-
-def email_id_of(attributes: dict[str, Node]) -> str:
-    """Return EMAILID (RFC 8474) or Gmail's X-GM-MSGID among `attributes`, empty when there is neither."""
-    return header_text(object_id(attributes, "EMAILID", "X-GM-MSGID"))
 
 
 def _header_fields(attributes: dict[str, Node]) -> str:
