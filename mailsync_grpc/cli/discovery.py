@@ -1,4 +1,8 @@
-"""`mailsync account discover`, and the choice that `mailsync account add` makes where no mail server is named."""
+"""`mailsync account discover`, and the choice that `mailsync account add` makes where no mail server is named.
+
+The choice is where a password goes. DNS is seldom signed, so a server outside the address's domain that nothing but SRV
+records names is not chosen but shown, for a person to name (RFC 6186 section 6); documents came over https.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -40,8 +44,18 @@ def choose(session: Session, email: str | None) -> service.DiscoveredSettings:
     chosen = next((each for each in found if AuthKind.AUTH_KIND_PASSWORD in each.auth_kinds), None)
     if chosen is None:
         raise CommandError(f"{found[0].imap.host} takes no passwords, only OAuth 2")
+    if chosen.source == service.DISCOVERY_SOURCE_SRV and not _within(chosen.imap.host, email):
+        raise CommandError(
+            f"{email}: only DNS names {_server(chosen)}, outside the domain;"
+            f" if it is right, say so with --host {chosen.imap.host} --username {chosen.username}"
+        )
     session.beside.print(plain(f"{email}: using {_server(chosen)}, {_source(chosen)}, as {chosen.username}"))
     return chosen
+
+
+def _within(host: str, email: str) -> bool:
+    domain = email.rpartition("@")[2].lower()
+    return host == domain or host.endswith(f".{domain}")
 
 
 def _found(session: Session, email: str) -> list[service.DiscoveredSettings]:

@@ -107,6 +107,21 @@ async def test_an_account_added_by_its_address_gets_what_was_found_and_says_so(f
     assert stored.email == "anna@example.test"
 
 
+async def test_a_server_outside_the_domain_that_only_dns_names_is_not_chosen(tmp_path: Path) -> None:
+    with running_domain(tmp_path, ()) as domain:
+        domain.host("imap.elsewhere.test")
+        domain.host("mail.example.test")
+        domain.names.zone["_imaps._tcp.example.test", "SRV"] = ["0 0 993 imap.elsewhere.test."]
+        async with serving(MemoryStore(), tmp_path, find=domain.finder()) as api:
+            refused = await run(api, "add", "--email", "anna@example.test")
+            assert refused.returncode == 1
+            assert "--host imap.elsewhere.test --username anna@example.test" in refused.stderr
+            assert api.mail.tried == []
+            domain.names.zone["_imaps._tcp.example.test", "SRV"] = ["0 0 993 mail.example.test."]
+            assert (await run(api, "add", "--email", "anna@example.test", "--no-wait")).returncode == 0
+            assert [endpoint.host for endpoint, _ in api.mail.tried] == ["mail.example.test"]
+
+
 async def test_a_login_name_that_is_given_is_used(found_api: Api) -> None:
     await run(found_api, "add", "--email", "anna@example.test", "--username", "anna.b", "--no-wait")
     assert found_api.mail.tried[0][1] == "anna.b"
