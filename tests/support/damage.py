@@ -79,11 +79,11 @@ def damaged(draw: st.DrawFn, samples: tuple[bytes, ...], limit: int) -> bytes:
     """A sample after a few blows, at most `limit` octets of it."""
     tokens = _TOKEN.findall(draw(st.sampled_from(samples)))
     for _ in range(draw(st.integers(1, 6))):
-        _strike(draw, tokens)
+        _strike(draw, tokens, limit)
     return b"".join(tokens)[:limit]
 
 
-def _strike(draw: st.DrawFn, tokens: list[bytes]) -> None:
+def _strike(draw: st.DrawFn, tokens: list[bytes], limit: int) -> None:
     at = draw(st.integers(0, max(0, len(tokens) - 1)))
     end = at + draw(st.integers(0, 12))
     match draw(st.sampled_from(("drop", "insert", "replace", "swap", "double", "nest", "repeat"))):
@@ -102,4 +102,6 @@ def _strike(draw: st.DrawFn, tokens: list[bytes]) -> None:
             depth = draw(st.sampled_from((1, 20, 120, 3_000)))
             tokens[at:end] = [opening * depth, *tokens[at:end], closing * depth]
         case "repeat":
-            tokens[at:end] = [b"".join(tokens[at:end]) * draw(st.sampled_from((2, 50, 2_000)))]
+            run = b"".join(tokens[at:end])[:limit]
+            times = min(draw(st.sampled_from((2, 50, 2_000))), limit // max(1, len(run)))
+            tokens[at:end] = [run * times]
