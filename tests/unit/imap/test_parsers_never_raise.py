@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.imap.announcements import announced
 from tests.support.damage import TOKENS, damaged
 from tests.support.parsers import CPU_SECONDS, MAX_INPUT, MEMORY, TARGETS, cost
 
@@ -46,6 +47,10 @@ def test_hostile_text_costs_no_more_than_its_length(parser: str, text: str) -> N
     for head in HEADS:
         with contextlib.suppress(MailsyncError):
             PARSERS[parser](head + HOSTILE[text] + b"\r\n")
+
+
+def test_a_set_of_more_messages_than_there_can_be_empties_the_folder() -> None:
+    assert announced(b"* VANISHED 2:%s\r\n" % (b"5" * 70), 3) == (0, True, "")
 
 
 # What these give is as on the wire; what is shown of it is made text elsewhere.
