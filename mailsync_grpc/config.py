@@ -145,6 +145,21 @@ class OAuthConfig(_Section):
         return self
 
 
+def _directory(url: str) -> str:
+    if url and not (url.startswith("https://") and url.isascii() and url.isprintable() and " " not in url):
+        raise ValueError("an https URL, or empty")
+    return url
+
+
+class DiscoveryConfig(_Section):
+    """Finding the mail server of an address."""
+
+    timeout: float = Field(default=5.0, gt=0, le=25)
+    """Seconds after which what was found is the answer."""
+    ispdb_url: Annotated[str, AfterValidator(_directory)] = ""
+    """Directory of autoconfig documents run by a third party, which is told the domains asked for; empty asks none."""
+
+
 class TlsConfig(_Section):
     """Certificate and key of the gRPC port; PEM files."""
 
@@ -225,6 +240,7 @@ class Config(BaseSettings):
     imap: ImapConfig = ImapConfig()
     oauth: OAuthConfig = OAuthConfig()
     secrets: SecretsConfig = SecretsConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     tls: TlsConfig = TlsConfig()
     store: StoreConfig = StoreConfig()
     content: ContentConfig = ContentConfig()

@@ -32,6 +32,7 @@ from mailsync_grpc.cli.account_options import (
 from mailsync_grpc.cli.account_view import account_details, account_table
 from mailsync_grpc.cli.command import connected
 from mailsync_grpc.cli.consent import PASTED_REDIRECT, Wanted, consent
+from mailsync_grpc.cli.discovery import choose, discover
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.folder_view import folder_tree
 from mailsync_grpc.cli.names import account_resource, resolve_folders
@@ -87,11 +88,17 @@ TryOption = Annotated[bool, typer.Option("--try", help="Only log in and list fol
 @connected
 def add(
     session: Session,
-    host: Annotated[str, typer.Option(help="Mail server.", show_default=False)],
-    username: Annotated[str, typer.Option(help="Login name.", show_default=False)],
+    host: Annotated[
+        str, typer.Option(help="Mail server; found by --email when left out.", show_default=False)
+    ] = "",
+    username: Annotated[
+        str, typer.Option(help="Login name; that of the settings found, or --email.", show_default=False)
+    ] = "",
     account_id: IdOption = "",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: 993 for TLS, 143 else.")] = 0,
-    security: Annotated[Security, typer.Option(help="Plaintext needs the operator's leave.")] = Security.TLS,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="With --host. 0: 993 for TLS, 143 else.")] = 0,
+    security: Annotated[
+        Security, typer.Option(help="With --host. Plaintext needs the operator's leave.")
+    ] = Security.TLS,
     ca_file: CaFileOption = None,
     client_cert_file: ClientCertOption = None,
     client_key_file: ClientKeyOption = None,
@@ -118,15 +125,23 @@ def add(
     stand in its place. A proxy's, where its URL has a user, comes from a prompt or MAILSYNC_PROXY_PASSWORD.
     """
     account = Account(imap=ImapEndpoint(host=host, port=port, security=_SECURITY[security]))
+    login = username or email or ""
+    if not host:
+        chosen = choose(session, email)
+        account.imap.CopyFrom(chosen.imap)
+        login = username or chosen.username
     if ca_file is not None:
         account.imap.tls.ca_pem = pem_text(ca_file)
     describe_way(account.imap, proxy_url, client_cert_file, client_key_file)
     describe(account, name, email, label, poll_interval, full_interval, window, mode)
     options = AuthOptions(password_stdin, provider, oauth, secret_ref, paste, redirect_uri)
-    account.auth.CopyFrom(read_auth(session, username, options))
+    account.auth.CopyFrom(read_auth(session, login, options))
     request = service.CreateAccountRequest(account=account, account_id=account_id, validate_only=try_only)
     created = session.call(session.accounts.CreateAccount, request, _LOGIN_SECONDS)
     _show_created(session, created, follow=wait and not try_only)
+
+
+app.command("discover")(connected(discover))
 
 
 @app.command("list")

@@ -64,6 +64,7 @@ class Account:
     `sealed_credentials` is ciphertext, of the proxy's password and the client certificate's key too; the API never returns
     it. `proxy_url` is without its password. `state_reason` is a reason of the error tree
     (`IMAP_AUTH_FAILED`), empty while ACTIVE, with `state_message` for people.
+    `view_truncated` says that the mail server was seen to show its newest messages only.
     """
 
     no: AccountNo
@@ -88,6 +89,7 @@ class Account:
     state_message: str = ""
     state_since: int = 0
     capabilities: tuple[str, ...] = ()
+    view_truncated: bool = False
     create_time: int = 0
     update_time: int = 0
 

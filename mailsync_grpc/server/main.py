@@ -18,9 +18,10 @@ from prometheus_client.registry import Collector
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.content.reader import open_reader
+from mailsync_grpc.discovery.finder import Finder
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of
+from mailsync_grpc.imap.connecting import connector, ledger_of, policy_of
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.server import api, exposition, housekeeping, logs
@@ -101,7 +102,7 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
     feed = Feed(core)
     server = api.make_server(config)
     about = About("lmdb", SCHEMA, lambda: supervisor.alive)
-    services = assemble(core, reader, sessions, feed, try_login(config.imap, books), about)
+    services = assemble(core, reader, sessions, feed, try_login(config.imap, books), _finder(config), about)
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
         await stack.enter_async_context(reader)
@@ -114,6 +115,10 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         await server.start()
         stack.push_async_callback(server.stop, GRACE)
         yield _Served(address, services, server)
+
+
+def _finder(config: Config) -> Finder:
+    return Finder(policy_of(config.imap), config.discovery.timeout, config.discovery.ispdb_url)
 
 
 async def _cancelled(task: "asyncio.Task[Never]") -> None:

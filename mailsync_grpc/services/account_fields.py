@@ -146,6 +146,7 @@ def with_draft(account: Account, draft: AccountDraft) -> Account:
         email=draft.email,
         labels=draft.labels,
         settings=draft.settings,
+        view_truncated=account.view_truncated and account.host == draft.host,
     )
 
 

@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from mailsync_grpc import metrics
 from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.discovery.finder import Find
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
@@ -19,6 +20,7 @@ from mailsync_grpc.services.authorizations import AuthorizationService
 from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.credentials import CredentialKeeper
+from mailsync_grpc.services.discovery import DiscoveryService
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.export import ExportService
@@ -77,7 +79,13 @@ class Services:
 
 
 def assemble(
-    core: Core, reader: ContentReader, sessions: Sessions, feed: Feed, try_login: TryLogin, about: About
+    core: Core,
+    reader: ContentReader,
+    sessions: Sessions,
+    feed: Feed,
+    try_login: TryLogin,
+    find: Find,
+    about: About,
 ) -> Services:
     """Return the services; `sessions` is the pool that `reader` uses and closes."""
     page_tokens = PageTokens(core.vault)
@@ -94,6 +102,7 @@ def assemble(
                 AccountService(core, mutations, page_tokens, resume_tokens, keeper, try_login, forget),
                 AuthorizationService(core, mutations, keeper, try_login),
                 SyncRunService(core, mutations, page_tokens),
+                DiscoveryService(find, oauth=frozenset(core.config.oauth.providers)),
             ),
             "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),
             "EnvelopeService": (

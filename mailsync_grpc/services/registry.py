@@ -49,7 +49,6 @@ _TOKENS = "access tokens with scopes"
 
 UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "AccountService.DiscoverSettings": "finding the mail server of an address",
         "FolderService.CreateFolder": _CHANGES,
         "FolderService.RenameFolder": _CHANGES,
         "FolderService.DeleteFolder": _CHANGES,

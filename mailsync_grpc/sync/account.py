@@ -200,6 +200,8 @@ class AccountSync:
         changed = account.in_state(state, self.env.now(), reason, message)
         if self.connection is not None and account.capabilities != self._capabilities:
             changed = replace(changed, version=account.version + 1, capabilities=self._capabilities)
+        if not account.view_truncated and any(notes.view_cut for notes in self.notes.values()):
+            changed = replace(changed, version=account.version + 1, view_truncated=True)
         if changed is not account:
             self.env.store.apply(Batch(account.key, (AccountChanged(changed),)))
         self.failed = state is not AccountState.ACTIVE

@@ -138,7 +138,7 @@ def test_a_refused_login_says_why_and_keeps_nothing(stage: Stage) -> None:
 
 
 def test_wrong_fields_are_each_named(stage: Stage) -> None:
-    refused = stage.try_("account", "add", "--host", "", "--username", "")
+    refused = stage.try_("account", "add", "--host", "a b", "--username", "")
     assert refused.returncode == 1
     reason, *named = (line.split()[0] for line in refused.stderr.splitlines())
     assert reason == "INVALID_FIELD:"

@@ -13,10 +13,11 @@ from google.rpc import error_details_pb2, status_pb2
 
 from mailsync_grpc.config import Config
 from mailsync_grpc.content.reader import open_reader
+from mailsync_grpc.discovery.finder import Finder
 from mailsync_grpc.errors import ImapError
 from mailsync_grpc.imap.auth import AccessToken, Credentials
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of
+from mailsync_grpc.imap.connecting import connector, ledger_of, policy_of
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.imap.sessions import Sessions
@@ -106,6 +107,7 @@ async def serving(
     Every stream is checked; see `checked`.
     """
     clock: Clock = settings.pop("clock", time.time)
+    find = settings.pop("find", None)
     listen = settings.pop("listen", f"unix:{data_dir / 'api.sock'}")
     config = Config(data_dir=data_dir, listen=listen, **settings)
     core = Core(store, Vault(KEY), config, clock)
@@ -120,7 +122,15 @@ async def serving(
         feed = Feed(core)
         feed.start()
         stack.push_async_callback(feed.close)
-        services = assemble(core, reader, sessions, feed, mail, About("memory", 1, lambda: 0))
+        services = assemble(
+            core,
+            reader,
+            sessions,
+            feed,
+            mail,
+            find or Finder(policy_of(config.imap)),
+            About("memory", 1, lambda: 0),
+        )
         server = api.make_server(config, pings)
         await services.add_to(server)
         address = api.bind(server, config)

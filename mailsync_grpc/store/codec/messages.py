@@ -115,8 +115,10 @@ def _window(window: Window) -> account_pb2.Window:
 
 
 def _notices(account: Account) -> Iterator[account_pb2.AccountNotice.ValueType]:
-    """Yield what minimal mode keeps the mirror from doing."""
+    """Yield what the server and minimal mode keep the mirror from doing."""
     settings = account.settings
+    if account.view_truncated:
+        yield account_pb2.ACCOUNT_NOTICE_VIEW_TRUNCATED_BY_SERVER
     if settings.mode is not SyncMode.MINIMAL:
         return
     yield account_pb2.ACCOUNT_NOTICE_METADATA_ON_DEMAND
