@@ -23,6 +23,7 @@ from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Applied, Batch, Clock, Counter, RecordedAnswer
 from mailsync_grpc.store.environment import MAP_SIZE, Environment, open_environment
 from mailsync_grpc.store.hints import Hints
+from mailsync_grpc.store.lmdb_access import LmdbAccess
 from mailsync_grpc.store.lmdb_apply import apply_batch, compile_batch
 from mailsync_grpc.store.lmdb_mirror import MirrorReader
 from mailsync_grpc.store.lmdb_purge import purge, trim_log
@@ -91,6 +92,11 @@ class LmdbStore:
     def epoch(self) -> bytes:
         """As `Store.epoch`."""
         return self._environment.epoch
+
+    @property
+    def access(self) -> LmdbAccess:
+        """As `Store.access`."""
+        return LmdbAccess(self._environment, self._writer)
 
     def close(self) -> None:
         """As `Store.close`."""

@@ -26,6 +26,7 @@ from mailsync_grpc.store.base import (
     Counter,
     RecordedAnswer,
 )
+from mailsync_grpc.store.memory_access import MemoryAccess
 from mailsync_grpc.store.memory_answers import MemoryAnswers
 from mailsync_grpc.store.memory_log import MemoryLog
 from mailsync_grpc.store.memory_mirror import Mirror
@@ -57,6 +58,7 @@ class MemoryStore:
         self._counters: dict[Counter, int] = {}
         self._accounts: dict[AccountNo, AccountState] = {}
         self._answers = MemoryAnswers()
+        self.access = MemoryAccess(self._lock, self._answers, clock)
         self._log = MemoryLog()
         self._removed: set[AccountNo] = set()
         self._garbage: deque[Iterator[None]] = deque()
@@ -113,12 +115,18 @@ class MemoryStore:
         no, answer = prepared.batch.account.no, prepared.batch.answer
         self._garbage.extend(_rows(mirror) for mirror in state.dropped)
         state.dropped.clear()
+        if state.account is not self._known(no):
+            self.access.advance()
         if prepared.removes:
             self._remove(no)
         else:
             self._accounts[no] = state
         if answer:
             self._answers.put(no, answer, self._clock())
+
+    def _known(self, no: AccountNo) -> Account | None:
+        state = self._accounts.get(no)
+        return state.account if state else None
 
     def _remove(self, no: AccountNo) -> None:
         self._removed.add(no)
@@ -165,8 +173,7 @@ class MemoryStore:
     def account_by_no(self, account: AccountNo) -> Account | None:
         """As `Store.account_by_no`."""
         with self._lock:
-            state = self._accounts.get(account)
-            return state.account if state else None
+            return self._known(account)
 
     def folders(self, account: AccountNo) -> list[tuple[Folder, FolderProgress]]:
         """As `Store.folders`."""
