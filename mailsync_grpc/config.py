@@ -135,6 +135,16 @@ class WatchConfig(_Section):
     """Octets of recent events kept in memory for all streams."""
 
 
+class QuotaConfig(_Section):
+    """What each access token may use."""
+
+    calls_per_second: float = Field(default=1_000.0, gt=0)
+    burst: int = Field(default=5_000, ge=1)
+    """Calls that may come at once after a pause."""
+    streams: int = Field(default=5_000, ge=1)
+    """Streams open at a time, of events and of content."""
+
+
 class Config(BaseSettings):
     """All settings of `mailsync serve`."""
 
@@ -153,7 +163,7 @@ class Config(BaseSettings):
     worker_threads: int = Field(default=32, ge=1, le=1024)
     """I/O threads of each worker."""
     token: Annotated[SecretStr, AfterValidator(_sendable)] | None = None
-    """Bearer token that callers must send."""
+    """A bearer token that may do everything, beside those that `mailsync token create` makes."""
     master_key: SecretStr | None = None
     """32 bytes in base64; without it a key file in the data directory is made at first start."""
     master_key_file: Path | None = None
@@ -164,6 +174,7 @@ class Config(BaseSettings):
     store: StoreConfig = StoreConfig()
     content: ContentConfig = ContentConfig()
     watch: WatchConfig = WatchConfig()
+    quota: QuotaConfig = QuotaConfig()
 
     @model_validator(mode="after")
     def _addresses(self) -> Self:
@@ -173,22 +184,12 @@ class Config(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _exposed_only_with_tls_and_token(self) -> Self:
-        missing = [
-            name
-            for name, value in (
-                (
-                    "tls.cert_file and tls.key_file (MAILSYNC_TLS__CERT_FILE, MAILSYNC_TLS__KEY_FILE)",
-                    self.tls.cert_file,
-                ),
-                ("token (MAILSYNC_TOKEN)", self.token),
-            )
-            if not value
-        ]
-        if missing and not is_local(self.listen):
+    def _exposed_only_with_tls(self) -> Self:
+        if self.tls.cert_file is None and not is_local(self.listen):
             raise ValueError(
-                f"listen={self.listen} is reachable from other machines, which needs {' and '.join(missing)};"
-                " set them or listen on a loopback address or unix:/path"
+                f"listen={self.listen} is reachable from other machines, which needs tls.cert_file and tls.key_file"
+                " (MAILSYNC_TLS__CERT_FILE, MAILSYNC_TLS__KEY_FILE); set them or listen on a loopback address or"
+                " unix:/path"
             )
         return self
 

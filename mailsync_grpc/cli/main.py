@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mailsync_grpc.cli import account, backup, content, envelope, folder, health, serve, watch
+from mailsync_grpc.cli import account, backup, content, envelope, folder, health, serve, token, watch
 from mailsync_grpc.cli.demo.command import demo
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("envelopes")(envelope.envelopes)
 app.add_typer(envelope.app, name="envelope")
 app.command("content")(content.content)
 app.command("watch")(watch.watch)
+app.add_typer(token.app, name="token")
 app.command("backup")(backup.backup)
 app.command("health")(health.health)
 

@@ -13,7 +13,9 @@ import grpc
 
 from mailsync_grpc.config import Config, TlsConfig, split_address
 from mailsync_grpc.errors import ConfigError
+from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.interceptors import CallInterceptor
+from mailsync_grpc.services.quotas import Quotas
 
 _MAX_REQUEST: Final = 4 << 20
 _MAX_RESPONSE: Final = 64 << 20
@@ -33,10 +35,10 @@ OPTIONS: Final = (
 )
 
 
-def make_server(config: Config) -> grpc.aio.Server:
+def make_server(core: Core) -> grpc.aio.Server:
     """Return a server with every guard in place and no address yet."""
-    token = None if config.token is None else config.token.get_secret_value()
-    return grpc.aio.server(interceptors=[CallInterceptor(token)], options=OPTIONS)
+    guard = CallInterceptor(core.callers, Quotas(core.config.quota))
+    return grpc.aio.server(interceptors=[guard], options=OPTIONS)
 
 
 def bind(server: grpc.aio.Server, config: Config) -> str:

@@ -1,4 +1,4 @@
-"""What is done in the background for ever: old events dropped, deleted accounts and mirrors purged."""
+"""What is done in the background for ever: old events dropped, deleted accounts purged, who may call kept current."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 import structlog
 
 from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.services.callers import LOOK_SECONDS
 from mailsync_grpc.services.core import Core
 
 ROWS: Final = 2_000
@@ -28,6 +29,16 @@ async def trim(core: Core) -> NoReturn:
 async def purge(core: Core) -> NoReturn:
     """Delete what is left of removed accounts and dropped mirrors."""
     await _for_ever(core, lambda: core.store.purge(ROWS), PURGE_EVERY)
+
+
+async def callers(core: Core) -> NoReturn:
+    """Notice tokens that were made or revoked elsewhere, and accounts whose labels changed."""
+
+    def look() -> bool:
+        core.callers.look()
+        return False
+
+    await _for_ever(core, look, LOOK_SECONDS)
 
 
 async def _for_ever(core: Core, step: Callable[[], bool], pause: float) -> NoReturn:

@@ -90,7 +90,7 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
     reader = open_reader(config, vault, sessions)
     core = Core(store, vault, config)
     feed = Feed(core)
-    server = api.make_server(config)
+    server = api.make_server(core)
     about = About("lmdb", SCHEMA, lambda: supervisor.alive)
     services = assemble(core, reader, sessions, feed, try_login(config.imap, books), about)
     async with AsyncExitStack() as stack:
@@ -98,7 +98,7 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         await stack.enter_async_context(reader)
         feed.start()
         stack.push_async_callback(feed.close)
-        for task in (housekeeping.trim(core), housekeeping.purge(core)):
+        for task in (housekeeping.trim(core), housekeeping.purge(core), housekeeping.callers(core)):
             stack.push_async_callback(_cancelled, asyncio.create_task(task))
         await services.add_to(server)
         address = api.bind(server, config)

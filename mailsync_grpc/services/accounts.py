@@ -11,7 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from mailsync_grpc.errors import AccountExistsError, EtagMismatchError, InvalidFieldError
+from mailsync_grpc.errors import (
+    AccountExistsError,
+    EtagMismatchError,
+    InvalidFieldError,
+    PermissionDeniedError,
+)
 from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.connecting import endpoint_of
 from mailsync_grpc.imap.endpoint import Endpoint
@@ -21,6 +26,7 @@ from mailsync_grpc.model.ids import ACCOUNT_ID, ID_BYTES, AccountNo, account_nam
 from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.services import fields
 from mailsync_grpc.services.account_fields import AccountDraft, edited, new_account, read_account, with_draft
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.folder_tree import found_folders
 from mailsync_grpc.services.login import Greeted, TryLogin
@@ -55,6 +61,7 @@ class AccountService:
 
         async def work() -> Decision[pb.CreateAccountResponse]:
             draft = self._draft(request)
+            _require_within_reach(draft, request.account_id)
             await self.core.run(self._refuse_existing, request.account_id)
             greeted = await self._log_in(_endpoint(draft), Password(draft.username, draft.password or ""))
             if request.validate_only:
@@ -119,7 +126,7 @@ class AccountService:
         while batch := self.core.store.accounts(after, _SCAN):
             for account in batch:
                 after = account.id
-                if not _wanted(account, request):
+                if not (current().allows(account) and _wanted(account, request)):
                     continue
                 if len(response.accounts) == size:
                     last = response.accounts[-1].name.removeprefix("accounts/")
@@ -139,6 +146,7 @@ class AccountService:
             _check_etag(account, request.account.etag)
             merged = edited(account, request.account, request.update_mask)
             draft = read_account(merged, self.core.config.imap, account.username)
+            _require_labels(draft)
             after = await self._edited(account, draft)
             response = pb.UpdateAccountResponse(account=account_message(after))
             return Decision(Batch(account.key, (AccountChanged(after),)), response)
@@ -214,6 +222,28 @@ class AccountService:
         now = self.core.now_ms()
         after = account if paused else account.in_state(AccountState.ACTIVE, now)
         return replace(after, version=account.version + 1, paused=paused, state_since=now, update_time=now)
+
+
+def _require_within_reach(draft: AccountDraft, account_id: str) -> None:
+    """Refuse an account that its maker could not see, and an id by which it would learn of accounts it cannot see.
+
+    Raises PermissionDeniedError, InvalidFieldError.
+    """
+    reach = current().reach
+    if reach.accounts is not None:
+        raise PermissionDeniedError("this token is limited to accounts that exist; it cannot create others")
+    _require_labels(draft)
+    if reach.is_limited and account_id:
+        raise InvalidFieldError(
+            {"account_id": "empty: a token limited by labels leaves the id to the server"}
+        )
+
+
+def _require_labels(draft: AccountDraft) -> None:
+    reach = current().reach
+    if not reach.bears(draft.labels):
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(reach.labels.items()))
+        raise InvalidFieldError({"account.labels": f"{labels}, which this token is limited to"})
 
 
 def _endpoint(draft: AccountDraft) -> Endpoint:

@@ -13,6 +13,7 @@ from mailsync_grpc.content.reader import ContentReader
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
+from mailsync_grpc.services.access_tokens import AccessTokenService
 from mailsync_grpc.services.accounts import AccountService
 from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.services.core import Core
@@ -87,6 +88,7 @@ def assemble(
                 SystemService(
                     core, about.engine, about.schema_version, core.now_ms(), events.streams, about.workers
                 ),
+                AccessTokenService(core, mutations, page_tokens),
             ),
         },
         feed,

@@ -46,7 +46,6 @@ SERVICES: Final[Mapping[str, ServiceDescriptor]] = MappingProxyType(
 
 _CHANGES = "changes on the mail server"
 _OAUTH = "logging in with OAuth 2"
-_TOKENS = "access tokens with scopes"
 
 UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -65,9 +64,6 @@ UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
         "EnvelopeService.CopyEnvelopes": _CHANGES,
         "EnvelopeService.DeleteEnvelopes": _CHANGES,
         "EnvelopeService.AppendMessage": _CHANGES,
-        "SystemService.CreateToken": _TOKENS,
-        "SystemService.ListTokens": _TOKENS,
-        "SystemService.RevokeToken": _TOKENS,
         "SystemService.PurgeContentCache": "purging the content cache through the API",
     }
 )

@@ -1,5 +1,6 @@
 """The API in the test's own process: real gRPC over a socket, a store filled by the test, a mail server made up."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.imap.sessions import Sessions
-from mailsync_grpc.server import api
+from mailsync_grpc.server import api, housekeeping
 from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import Greeted
@@ -107,8 +108,9 @@ async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterato
         feed = Feed(core)
         feed.start()
         stack.push_async_callback(feed.close)
+        stack.callback(asyncio.create_task(housekeeping.callers(core)).cancel)
         services = assemble(core, reader, sessions, feed, mail, About("memory", 1, lambda: 0))
-        server = api.make_server(config)
+        server = api.make_server(core)
         await services.add_to(server)
         address = api.bind(server, config)
         await server.start()

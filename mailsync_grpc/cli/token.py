@@ -1,0 +1,229 @@
+"""`mailsync token …`: make, list and revoke access tokens, on this machine's own store or through the API.
+
+Without ``--address`` the store in the data directory is used, while a service runs on it or before its first start: who may
+read and write that directory needs no token, and so makes the first one. With ``--address`` it is a call like any other.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+from rich.table import Table
+
+from mailsync_grpc.cli.account_options import labels_of
+from mailsync_grpc.cli.command import TlsCaOption, TokenOption
+from mailsync_grpc.cli.failures import reported
+from mailsync_grpc.cli.local import ConfigOption, explained
+from mailsync_grpc.cli.names import account_resource
+from mailsync_grpc.cli.session import Session, Target, open_session
+from mailsync_grpc.cli.terminal import ago, moment, plain, to_people, to_people_beside, word
+from mailsync_grpc.config import load
+from mailsync_grpc.v1 import system_service_pb2 as pb
+
+app = typer.Typer(help="Access tokens, which callers of the service send.", no_args_is_help=True)
+
+
+class ScopeName(StrEnum):
+    """What a token allows."""
+
+    READ_METADATA = "read-metadata"
+    READ_CONTENT = "read-content"
+    MODIFY_MAIL = "modify-mail"
+    MANAGE_ACCOUNTS = "manage-accounts"
+    ADMIN = "admin"
+
+    @property
+    def value_of_contract(self) -> pb.TokenScope.ValueType:
+        """The value of `mailsync.v1.TokenScope`."""
+        return pb.TokenScope.Value(f"TOKEN_SCOPE_{self.name}")
+
+
+DataDirOption = Annotated[
+    Path | None, typer.Option(help="Directory of the store; that of the settings unless given.")
+]
+RemoteOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="A service to ask: HOST:PORT or unix:/path. Else this machine's store is used.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line.")]
+
+
+class Tokens(Protocol):
+    """What can be done with tokens, here or there."""
+
+    def create(self, token: pb.Token) -> pb.CreateTokenResponse:
+        """Make a token."""
+        ...
+
+    def list(self) -> Iterator[pb.Token]:
+        """Yield every token, by name."""
+        ...
+
+    def revoke(self, name: str) -> None:
+        """Revoke a token."""
+        ...
+
+
+class RemoteTokens:
+    """Tokens of a service, through its API."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def create(self, token: pb.Token) -> pb.CreateTokenResponse:
+        """As `Tokens.create`."""
+        return self._session.call(self._session.system.CreateToken, pb.CreateTokenRequest(token=token))
+
+    def list(self) -> Iterator[pb.Token]:
+        """As `Tokens.list`."""
+        request = pb.ListTokensRequest()
+        while True:
+            page = self._session.call(self._session.system.ListTokens, request)
+            yield from page.tokens
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def revoke(self, name: str) -> None:
+        """As `Tokens.revoke`."""
+        self._session.call(self._session.system.RevokeToken, pb.RevokeTokenRequest(name=name))
+
+
+@contextmanager
+def _tokens(
+    address: str | None, token: str | None, tls_ca: Path | None, config: Path | None, data_dir: Path | None
+) -> Iterator[Tokens]:
+    if address is not None:
+        with reported(address), open_session(Target(address, token, tls_ca)) as session:
+            yield RemoteTokens(session)
+        return
+    with reported(""), explained():
+        # Imported here: no other command needs the store.
+        from mailsync_grpc.cli.local_tokens import open_tokens  # noqa: PLC0415
+
+        with open_tokens(load(config, {"data_dir": data_dir})) as local:
+            yield local
+
+
+@app.command("create")
+def create(
+    scope: Annotated[
+        list[ScopeName],
+        typer.Option(
+            help="What it allows; may be repeated. All that can be unless given.", show_default=False
+        ),
+    ] = [],  # noqa: B006  typer copies it
+    account: Annotated[
+        list[str],
+        typer.Option(metavar="ACCOUNT", help="Only this account; may be repeated.", show_default=False),
+    ] = [],  # noqa: B006
+    label: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=VALUE", help="Only accounts that bear this label.", show_default=False),
+    ] = [],  # noqa: B006
+    name: Annotated[str, typer.Option(help="A name for people.", show_default=False)] = "",
+    days: Annotated[
+        float | None, typer.Option(min=0.0, help="Days until it expires; never unless given.")
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    address: RemoteOption = None,
+    token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a token and print its secret, this once: it is kept as a hash only.
+
+    Without --scope it may do everything; with --account or --label everything but administer the server. From the first token
+    on every caller needs one.
+    """
+    with _tokens(address, token, tls_ca, config, data_dir) as tokens:
+        wanted = _wanted(scope, account, label, name, days)
+        made = tokens.create(wanted)
+    if as_json:
+        _print_json(made)
+        return
+    print(made.secret)
+    to_people_beside().print(plain(f"made {made.token.name}; the secret above is shown this once"))
+
+
+def _wanted(
+    scopes: list[ScopeName], accounts: list[str], labels: list[str], name: str, days: float | None
+) -> pb.Token:
+    limited = bool(accounts or labels)
+    scopes = scopes or [scope for scope in ScopeName if not (limited and scope is ScopeName.ADMIN)]
+    wanted = pb.Token(
+        display_name=name,
+        scopes=[scope.value_of_contract for scope in scopes],
+        accounts=[account_resource(each) for each in accounts],
+        account_labels=labels_of(labels),
+    )
+    if days is not None:
+        wanted.expire_time.FromSeconds(round(time.time() + days * 86_400))
+    return wanted
+
+
+@app.command("list")
+def list_tokens(
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    address: RemoteOption = None,
+    token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the tokens, without their secrets."""
+    with _tokens(address, token, tls_ca, config, data_dir) as tokens:
+        found = list(tokens.list())
+    if as_json:
+        for each in found:
+            _print_json(each)
+    elif found:
+        to_people().print(_table(found, datetime.now(UTC)))
+    else:
+        to_people_beside().print("no tokens yet; make one with `mailsync token create`")
+
+
+@app.command("revoke")
+def revoke(
+    name: Annotated[str, typer.Argument(metavar="TOKEN", help="tokens/… as `mailsync token list` shows it.")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    address: RemoteOption = None,
+    token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
+) -> None:
+    """Revoke a token: within two seconds its calls are refused, and its streams end."""
+    full = name if name.startswith("tokens/") else f"tokens/{name}"
+    with _tokens(address, token, tls_ca, config, data_dir) as tokens:
+        tokens.revoke(full)
+    to_people_beside().print(plain(f"revoked {full}"))
+
+
+def _print_json(message: Message) -> None:
+    print(MessageToJson(message, indent=None), flush=True)
+
+
+def _table(tokens: list[pb.Token], now: datetime) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("token", no_wrap=True)
+    for heading in ("name", "allows", "accounts", "expires", "last used"):
+        table.add_column(heading)
+    for token in tokens:
+        scopes = ", ".join(word(pb.TokenScope.Name(scope), "TOKEN_SCOPE_") for scope in token.scopes)
+        labels = [f"{key}={value}" for key, value in sorted(token.account_labels.items())]
+        reach = ", ".join([name.removeprefix("accounts/") for name in token.accounts] + labels)
+        texts = (token.name, token.display_name, scopes, reach or "all", moment(token.expire_time) or "never")
+        table.add_row(*map(plain, texts), ago(token.last_used_time, now))
+    return table
