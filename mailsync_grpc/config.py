@@ -87,15 +87,19 @@ class ImapConfig(_Section):
 
 
 class TlsConfig(_Section):
-    """Certificate and key of the gRPC port; PEM files."""
+    """Certificate and key of the gRPC port; PEM files, read again when they change."""
 
     cert_file: Path | None = None
     key_file: Path | None = None
+    client_ca_file: Path | None = None
+    """Authority of the certificates that callers must then show (mTLS), beside their token."""
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("tls.cert_file and tls.key_file go together: set both or none")
+        if self.client_ca_file is not None and self.cert_file is None:
+            raise ValueError("tls.client_ca_file needs tls.cert_file and tls.key_file")
         return self
 
 

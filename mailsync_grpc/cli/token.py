@@ -5,12 +5,12 @@ read and write that directory needs no token, and so makes the first one. With `
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Concatenate, ParamSpec, Protocol
 
 import typer
 from google.protobuf.json_format import MessageToJson
@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from rich.table import Table
 
 from mailsync_grpc.cli.account_options import labels_of
-from mailsync_grpc.cli.command import TlsCaOption, TokenOption
+from mailsync_grpc.cli.command import TlsCaOption, TlsCertOption, TlsKeyOption, TokenOption, with_options
 from mailsync_grpc.cli.failures import reported
 from mailsync_grpc.cli.local import ConfigOption, explained
 from mailsync_grpc.cli.names import account_resource
@@ -28,6 +28,9 @@ from mailsync_grpc.config import load
 from mailsync_grpc.v1 import system_service_pb2 as pb
 
 app = typer.Typer(help="Access tokens, which callers of the service send.", no_args_is_help=True)
+
+
+Own = ParamSpec("Own")
 
 
 class ScopeName(StrEnum):
@@ -101,13 +104,13 @@ class RemoteTokens:
 
 
 @contextmanager
-def _tokens(
-    address: str | None, token: str | None, tls_ca: Path | None, config: Path | None, data_dir: Path | None
-) -> Iterator[Tokens]:
-    if address is not None:
-        with reported(address), open_session(Target(address, token, tls_ca)) as session:
-            yield RemoteTokens(session)
-        return
+def _remote(target: Callable[[], Target], address: str) -> Iterator[Tokens]:
+    with reported(address), open_session(target()) as session:
+        yield RemoteTokens(session)
+
+
+@contextmanager
+def _local(config: Path | None, data_dir: Path | None) -> Iterator[Tokens]:
     with reported(""), explained():
         # Imported here: no other command needs the store.
         from mailsync_grpc.cli.local_tokens import open_tokens  # noqa: PLC0415
@@ -116,8 +119,34 @@ def _tokens(
             yield local
 
 
+def placed(command: Callable[Concatenate[Tokens, Own], None]) -> Callable[..., None]:
+    """A command for typer made of one whose first parameter are the tokens to work on, here or there."""
+
+    def run(
+        config: ConfigOption = None,
+        data_dir: DataDirOption = None,
+        address: RemoteOption = None,
+        token: TokenOption = None,
+        tls_ca: TlsCaOption = None,
+        tls_cert: TlsCertOption = None,
+        tls_key: TlsKeyOption = None,
+        **own: Any,
+    ) -> None:
+        place = (
+            _local(config, data_dir)
+            if address is None
+            else _remote(lambda: Target(address, token, tls_ca, tls_cert, tls_key), address)
+        )
+        with place as tokens:
+            command(tokens, **own)  # type: ignore[call-arg]
+
+    return with_options(run, command)
+
+
 @app.command("create")
+@placed
 def create(
+    tokens: Tokens,
     scope: Annotated[
         list[ScopeName],
         typer.Option(
@@ -136,11 +165,6 @@ def create(
     days: Annotated[
         float | None, typer.Option(min=0.0, help="Days until it expires; never unless given.")
     ] = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    address: RemoteOption = None,
-    token: TokenOption = None,
-    tls_ca: TlsCaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a token and print its secret, this once: it is kept as a hash only.
@@ -148,9 +172,7 @@ def create(
     Without --scope it may do everything; with --account or --label everything but administer the server. From the first token
     on every caller needs one.
     """
-    with _tokens(address, token, tls_ca, config, data_dir) as tokens:
-        wanted = _wanted(scope, account, label, name, days)
-        made = tokens.create(wanted)
+    made = tokens.create(_wanted(scope, account, label, name, days))
     if as_json:
         _print_json(made)
         return
@@ -175,17 +197,13 @@ def _wanted(
 
 
 @app.command("list")
+@placed
 def list_tokens(
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    address: RemoteOption = None,
-    token: TokenOption = None,
-    tls_ca: TlsCaOption = None,
+    tokens: Tokens,
     as_json: JsonOption = False,
 ) -> None:
     """List the tokens, without their secrets."""
-    with _tokens(address, token, tls_ca, config, data_dir) as tokens:
-        found = list(tokens.list())
+    found = list(tokens.list())
     if as_json:
         for each in found:
             _print_json(each)
@@ -196,18 +214,14 @@ def list_tokens(
 
 
 @app.command("revoke")
+@placed
 def revoke(
+    tokens: Tokens,
     name: Annotated[str, typer.Argument(metavar="TOKEN", help="tokens/… as `mailsync token list` shows it.")],
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    address: RemoteOption = None,
-    token: TokenOption = None,
-    tls_ca: TlsCaOption = None,
 ) -> None:
     """Revoke a token: within two seconds its calls are refused, and its streams end."""
     full = name if name.startswith("tokens/") else f"tokens/{name}"
-    with _tokens(address, token, tls_ca, config, data_dir) as tokens:
-        tokens.revoke(full)
+    tokens.revoke(full)
     to_people_beside().print(plain(f"revoked {full}"))
 
 

@@ -5,14 +5,14 @@ Transport settings were chosen by measurement with grpcio 1.85: `ping_timeout_ms
 that ping are sent away (too_many_pings); the pending limits let thousands of streams open at once.
 """
 
-import ssl
 from pathlib import Path
 from typing import Final
 
 import grpc
 
-from mailsync_grpc.config import Config, TlsConfig, split_address
+from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.errors import ConfigError
+from mailsync_grpc.server.certificates import Certificates
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.interceptors import CallInterceptor
 from mailsync_grpc.services.quotas import Quotas
@@ -51,7 +51,7 @@ def bind(server: grpc.aio.Server, config: Config) -> str:
         if config.tls.cert_file is None:
             port = server.add_insecure_port(config.listen)
         else:
-            port = server.add_secure_port(config.listen, _credentials(config.tls))
+            port = server.add_secure_port(config.listen, Certificates(config.tls).credentials())
     except RuntimeError:
         port = 0
     if not port:
@@ -60,18 +60,3 @@ def bind(server: grpc.aio.Server, config: Config) -> str:
         Path(host.removeprefix("unix:")).chmod(0o600)
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _credentials(tls: TlsConfig) -> grpc.ServerCredentials:
-    assert tls.cert_file is not None
-    assert tls.key_file is not None
-    try:
-        certificate, key = tls.cert_file.read_bytes(), tls.key_file.read_bytes()
-        # gRPC would say no more of a wrong one than that the port could not be added. No password: never ask for one.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_file, tls.key_file, password="")
-    except ssl.SSLError as error:
-        fault = error.reason or "no certificate in PEM with its key"
-        raise ConfigError(f"tls.cert_file, tls.key_file: {fault}") from None
-    except OSError as error:
-        raise ConfigError(f"tls.cert_file, tls.key_file: {error}") from None
-    return grpc.ssl_server_credentials([(key, certificate)])
