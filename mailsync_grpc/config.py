@@ -173,6 +173,8 @@ class Config(BaseSettings):
     master_key_file: Path | None = None
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     log_format: str = Field(default="console", pattern="^(console|json)$")
+    audit_file: Path | None = None
+    """File of JSON lines, one for each call that manages the server or changes mail; made with mode 0600."""
     imap: ImapConfig = ImapConfig()
     tls: TlsConfig = TlsConfig()
     store: StoreConfig = StoreConfig()

@@ -13,6 +13,7 @@ import grpc
 from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.server.certificates import Certificates
+from mailsync_grpc.services.audit import Audit
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.interceptors import CallInterceptor
 from mailsync_grpc.services.quotas import Quotas
@@ -36,8 +37,8 @@ OPTIONS: Final = (
 
 
 def make_server(core: Core) -> grpc.aio.Server:
-    """Return a server with every guard in place and no address yet."""
-    guard = CallInterceptor(core.callers, Quotas(core.config.quota))
+    """Return a server with every guard in place and no address yet. Raises ConfigError."""
+    guard = CallInterceptor(core.callers, Quotas(core.config.quota), Audit(core.config.audit_file))
     return grpc.aio.server(interceptors=[guard], options=OPTIONS)
 
 

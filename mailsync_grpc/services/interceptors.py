@@ -2,7 +2,8 @@
 
 Health checks stay open, since load balancers carry no token; for everything else, reflection included, the caller is
 found by its bearer token (RFC 6750), counted against its quota, held against what the call needs, and set for the
-call's context. Nothing of a request or response is logged, only what the call was and how it ended.
+call's context. Nothing of a request or response is logged, only what the call was and how it ended; of calls that change
+something the audit log tells what resources they named.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from grpc.aio import AbortError
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import MailsyncError, places
 from mailsync_grpc.services import rights, status
+from mailsync_grpc.services.audit import Audit, Entry, request_id, resources
 from mailsync_grpc.services.callers import CALLER, Callers
 from mailsync_grpc.services.quotas import Quotas
 from mailsync_grpc.services.registry import Context, Handler
@@ -44,8 +46,9 @@ class Method(NamedTuple):
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Guards and observes every call of the server."""
 
-    def __init__(self, callers: Callers, quotas: Quotas) -> None:
+    def __init__(self, callers: Callers, quotas: Quotas, audit: Audit) -> None:
         self._gate = Gate(callers, quotas)
+        self._audit = audit
 
     async def intercept_service(
         self,
@@ -57,7 +60,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:  # no such call; grpc answers UNIMPLEMENTED itself
             return handler
         secret = _bearer(handler_call_details.invocation_metadata)
-        return _wrapped(handler, handler_call_details.method, secret, self._gate)
+        return _wrapped(handler, handler_call_details.method, secret, self._gate, self._audit)
 
 
 class Gate(NamedTuple):
@@ -74,9 +77,9 @@ class Gate(NamedTuple):
         if method.path.startswith(rights.HEALTH):
             return
         caller = self.callers.identify(secret)
+        CALLER.set(caller)
         self.quotas.take(caller.name)
         rights.require(method.path, caller.scopes, caller.reach)
-        CALLER.set(caller)
         if method.kind == "server_stream":
             held.enter_context(self.quotas.stream(caller.name))
 
@@ -88,7 +91,7 @@ def _bearer(metadata: Any) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _wrapped(handler: Handler, path: str, secret: str | None, gate: Gate) -> Handler:
+def _wrapped(handler: Handler, path: str, secret: str | None, gate: Gate, audit: Audit) -> Handler:
     _, service, name = path.split("/", 2)
     streams = bool(handler.response_streaming)
     kind = f"{'bidi' if handler.request_streaming else 'server'}_stream" if streams else "unary"
@@ -104,7 +107,7 @@ def _wrapped(handler: Handler, path: str, secret: str | None, gate: Gate) -> Han
         case _:
             inner, make = handler.stream_stream, grpc.stream_stream_rpc_method_handler
     written = _written(inner) if inspect.isasyncgenfunction(inner) else inner
-    guarded = _guarded(written, Method(kind, service, name), secret, gate)
+    guarded = _guarded(written, Method(kind, service, name), secret, gate, audit)
     return make(
         guarded,
         request_deserializer=handler.request_deserializer,
@@ -125,12 +128,18 @@ def _written(
 
 
 def _guarded(
-    inner: Callable[[Any, Context], Awaitable[Any]], method: Method, secret: str | None, gate: Gate
+    inner: Callable[[Any, Context], Awaitable[Any]],
+    method: Method,
+    secret: str | None,
+    gate: Gate,
+    audit: Audit,
 ) -> Callable[[Any, Context], Awaitable[Any]]:
     async def call(request: Any, context: Context) -> Any:
         begin = time.perf_counter()
         metrics.GRPC_STARTED.labels(*method).inc()
-        code = grpc.StatusCode.CANCELLED  # what is left when neither branch below ran to its end
+        code = grpc.StatusCode.CANCELLED  # what is left when no branch below ran to its end
+        response: Any = None
+        failure: status.Failure | None = None
         try:
             with ExitStack() as held:
                 gate.enter(method, secret, held)
@@ -143,11 +152,13 @@ def _guarded(
             failure = status.failure(error)
             code = failure.code
             _report(error, method)
-            await _abort(failure, context)
-        else:
-            return response
         finally:
             _observe(method, code, time.perf_counter() - begin)
+            if rights.call_of(method.path) in rights.CHANGING:
+                audit.write(_entry(method, request, response, code, context))
+        if failure is not None:
+            await _abort(failure, context)
+        return response
 
     return call
 
@@ -174,6 +185,20 @@ def _report(error: Exception, method: Method) -> None:
             error=type(error).__name__,
             frames=places(error),
         )
+
+
+def _entry(
+    method: Method, request: object, response: object, code: grpc.StatusCode, context: Context
+) -> Entry:
+    caller = CALLER.get(None)
+    return Entry(
+        caller.name if caller is not None else "unknown",
+        context.peer(),
+        rights.call_of(method.path),
+        resources(request, response),
+        code.name,
+        request_id(request),
+    )
 
 
 def _observe(method: Method, code: grpc.StatusCode, seconds: float) -> None:
