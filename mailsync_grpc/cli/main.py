@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mailsync_grpc.cli import account, backup, content, envelope, folder, health, serve, token, watch
+from mailsync_grpc.cli import account, backup, content, envelope, folder, health, key, serve, token, watch
 from mailsync_grpc.cli.demo.command import demo
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.add_typer(envelope.app, name="envelope")
 app.command("content")(content.content)
 app.command("watch")(watch.watch)
 app.add_typer(token.app, name="token")
+app.add_typer(key.app, name="key")
 app.command("backup")(backup.backup)
 app.command("health")(health.health)
 

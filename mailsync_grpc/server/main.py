@@ -24,6 +24,7 @@ from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.server import api, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
+from mailsync_grpc.services import key_rotation
 from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import try_login
@@ -55,7 +56,9 @@ async def serve(config: Config) -> None:
         stack.callback(store.close)
         _clear_metrics(config.data_dir)
         supervisor = Supervisor(config)
-        served = await stack.enter_async_context(_api(config, store, open_vault(config), supervisor))
+        vault = open_vault(config)
+        await asyncio.to_thread(key_rotation.finish, config, store, vault)
+        served = await stack.enter_async_context(_api(config, store, vault, supervisor))
         shown = _expose_metrics(config, store, supervisor, stack)
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)

@@ -36,7 +36,7 @@ class Databases(NamedTuple):
     log: "lmdb._Database"
     answers: "lmdb._Database"
     answer_times: "lmdb._Database"
-    tokens: "lmdb._Database"
+    access_tokens: "lmdb._Database"
     tombs: "lmdb._Database"
 
 

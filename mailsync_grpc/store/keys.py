@@ -21,7 +21,7 @@ mirror, stand together. One named database holds one kind of row:
     log           revision                 -> log head, event
     answers       digest                   -> answer head, fingerprint, response
     answer_times  time account digest      -> nothing
-    tokens        id                       -> JSON
+    access_tokens id                       -> JSON
     tombs         account mirror           -> progress of the purge; mirror 0 stands for the whole account
 
 Any change of this needs a new SCHEMA and a step in `migrations`.

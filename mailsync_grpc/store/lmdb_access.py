@@ -29,7 +29,7 @@ class LmdbAccess:
     def table(self) -> AccessTable:
         """As `AccessStore.table`."""
         dbs = self.environment.dbs
-        with self.environment.read() as txn, txn.cursor(dbs.tokens) as cursor:
+        with self.environment.read() as txn, txn.cursor(dbs.access_tokens) as cursor:
             tokens = tuple(TOKENS.decode(value) for _, value in cursor)
             return AccessTable(tokens, txn.get(keys.CLOSED_KEY, db=dbs.meta) is not None)
 
@@ -41,10 +41,10 @@ class LmdbAccess:
 
 def _edit(unit: WriteUnit, edit: TokenEdit) -> None:
     for token in edit.put:
-        unit.put(token.id.encode(), TOKENS.encode(token), unit.dbs.tokens)
+        unit.put(token.id.encode(), TOKENS.encode(token), unit.dbs.access_tokens)
         unit.put(keys.CLOSED_KEY, b"1", unit.dbs.meta)
     for token_id in edit.drop:
-        unit.delete(token_id.encode(), unit.dbs.tokens)
+        unit.delete(token_id.encode(), unit.dbs.access_tokens)
     for token_id, millis in edit.used:
         _use(unit, token_id.encode(), millis)
     if edit.answer:
@@ -54,9 +54,9 @@ def _edit(unit: WriteUnit, edit: TokenEdit) -> None:
 
 
 def _use(unit: WriteUnit, key: bytes, millis: int) -> None:
-    stored = unit.get(key, unit.dbs.tokens)
+    stored = unit.get(key, unit.dbs.access_tokens)
     if stored is not None:
-        unit.put(key, TOKENS.encode(replace(TOKENS.decode(stored), last_used=millis)), unit.dbs.tokens)
+        unit.put(key, TOKENS.encode(replace(TOKENS.decode(stored), last_used=millis)), unit.dbs.access_tokens)
 
 
 def advance_access(unit: WriteUnit) -> None:
