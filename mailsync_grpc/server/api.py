@@ -2,9 +2,13 @@
 
 Transport settings were chosen by measurement with grpcio 1.85: `ping_timeout_ms` (not `keepalive_timeout_ms`) with
 `max_pings_without_data` 0 is what ends the connection of a frozen client; without `min_recv_ping_interval_…` clients
-that ping are sent away (too_many_pings); the pending limits let thousands of streams open at once.
+that ping are sent away (too_many_pings); the pending limits let thousands of streams open at once. Against peers that do
+harm: a connection that does not finish its handshake ends after 10 s, one without calls after 5 min, and connections take at most
+half of the process's file descriptors, so that store and mail servers find some; what streams that are opened and reset
+at once (rapid reset) leave behind is bounded by the pending limits, at about 400 MB.
 """
 
+import resource
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +24,7 @@ from mailsync_grpc.services.quotas import Quotas
 
 _MAX_REQUEST: Final = 4 << 20
 _MAX_RESPONSE: Final = 64 << 20
+_MAX_CONNECTIONS: Final = 20_000
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", _MAX_REQUEST),
@@ -31,6 +36,9 @@ OPTIONS: Final = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.server.max_pending_requests", 10_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.max_concurrent_streams", 10_000),
     # A second server on the same port is an error, not a sharer of its calls.
     ("grpc.so_reuseport", 0),
 )
@@ -39,7 +47,12 @@ OPTIONS: Final = (
 def make_server(core: Core) -> grpc.aio.Server:
     """Return a server with every guard in place and no address yet. Raises ConfigError."""
     guard = CallInterceptor(core.callers, Quotas(core.config.quota), Audit(core.config.audit_file))
-    return grpc.aio.server(interceptors=[guard], options=OPTIONS)
+    return grpc.aio.server(interceptors=[guard], options=(*OPTIONS, _connections()))
+
+
+def _connections() -> tuple[str, int]:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return "grpc.max_allowed_incoming_connections", min(_MAX_CONNECTIONS, descriptors // 2)
 
 
 def bind(server: grpc.aio.Server, config: Config) -> str:
