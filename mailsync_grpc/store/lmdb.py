@@ -87,16 +87,12 @@ class LmdbStore:
         self._readers_checked = time.monotonic()
         self._hints = Hints(data_dir, self._wake)
         self._writer = Writer(environment, clock, self._committed)
+        self.access = LmdbAccess(environment, self._writer)
 
     @property
     def epoch(self) -> bytes:
         """As `Store.epoch`."""
         return self._environment.epoch
-
-    @property
-    def access(self) -> LmdbAccess:
-        """As `Store.access`."""
-        return LmdbAccess(self._environment, self._writer)
 
     def close(self) -> None:
         """As `Store.close`."""

@@ -19,13 +19,7 @@ from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, Mirror
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision, account_name
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import (
-    Applied,
-    Batch,
-    Clock,
-    Counter,
-    RecordedAnswer,
-)
+from mailsync_grpc.store.base import Applied, Batch, Clock, Counter, RecordedAnswer
 from mailsync_grpc.store.memory_access import MemoryAccess
 from mailsync_grpc.store.memory_answers import MemoryAnswers
 from mailsync_grpc.store.memory_log import MemoryLog
