@@ -143,9 +143,9 @@ class QuotaConfig(_Section):
     """What each access token may use."""
 
     calls_per_second: float = Field(default=1_000.0, gt=0)
-    burst: int = Field(default=5_000, ge=1)
+    burst: int = Field(default=10_000, ge=1)
     """Calls that may come at once after a pause."""
-    streams: int = Field(default=5_000, ge=1)
+    streams: int = Field(default=10_000, ge=1)
     """Streams open at a time, of events and of content."""
 
 

@@ -6,7 +6,7 @@ from typing import Final, NoReturn
 
 import structlog
 
-from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.errors import MailsyncError, places
 from mailsync_grpc.services.callers import LOOK_SECONDS
 from mailsync_grpc.services.core import Core
 
@@ -33,12 +33,12 @@ async def purge(core: Core) -> NoReturn:
 
 async def callers(core: Core) -> NoReturn:
     """Notice tokens that were made or revoked elsewhere, and accounts whose labels changed."""
-
-    def look() -> bool:
-        core.callers.look()
-        return False
-
-    await _for_ever(core, look, LOOK_SECONDS)
+    while True:
+        try:
+            await core.run(core.callers.look)
+        except Exception as error:  # noqa: BLE001 - whatever one look met, the next must see what was revoked
+            _log.error("access tokens not looked at", error=type(error).__name__, frames=places(error))
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _for_ever(core: Core, step: Callable[[], bool], pause: float) -> NoReturn:

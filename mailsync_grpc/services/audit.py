@@ -8,7 +8,8 @@ server wrote can end or forge a line; it holds no content and no secret. It goes
 import json
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +20,15 @@ from google.protobuf.message import Message
 
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.model.ids import ACCOUNT_ID, account_name
+from mailsync_grpc.services.quotas import Bucket
 
 MAX_NAMES: Final = 100
 """Names of one line; a call may list a thousand."""
+
+STRANGERS_PER_SECOND, STRANGERS_AT_ONCE = 1.0, 100.0
+"""Lines of callers who were not let in: they are bound by no quota, and could fill the disk."""
+STRANGER: Final = "unknown"
+"""Name of a caller who was not let in."""
 
 _NAME: Final = re.compile(r"(?:accounts|tokens)/[a-zA-Z0-9./-]{1,200}")
 _REQUEST_ID: Final = re.compile(r"[0-9a-fA-F-]{1,40}")
@@ -47,8 +54,10 @@ class Entry:
 class Audit:
     """Writes entries. Raises ConfigError when made with a file that cannot be written."""
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = file
+        self._clock = clock
+        self._strangers = Bucket(STRANGERS_PER_SECOND, STRANGERS_AT_ONCE, STRANGERS_AT_ONCE, clock())
         if file is not None:
             try:
                 os.close(_opened(file))
@@ -57,6 +66,8 @@ class Audit:
 
     def write(self, entry: Entry) -> None:
         """Write one entry. A file that cannot be written fails no call, whose effect is there; it is an error in the log."""
+        if entry.caller == STRANGER and self._strangers.take(self._clock()):
+            return
         fields = asdict(entry)
         _log.info("audit", **fields)
         if self._file is None:

@@ -20,12 +20,14 @@ from grpc.aio import AbortError
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import MailsyncError, places
 from mailsync_grpc.services import rights, status
-from mailsync_grpc.services.audit import Audit, Entry, request_id, resources
+from mailsync_grpc.services.audit import STRANGER, Audit, Entry, request_id, resources
 from mailsync_grpc.services.callers import CALLER, Callers
 from mailsync_grpc.services.quotas import Quotas
 from mailsync_grpc.services.registry import Context, Handler
 
 ABORT_SECONDS = 5.0
+_HEALTH = "health"
+"""Whose the streams of health checks are, which carry no token."""
 
 _log = structlog.get_logger(__name__)
 
@@ -74,14 +76,15 @@ class Gate(NamedTuple):
 
         Raises UnauthenticatedError, PermissionDeniedError, QuotaExceededError.
         """
-        if method.path.startswith(rights.HEALTH):
-            return
-        caller = self.callers.identify(secret)
-        CALLER.set(caller)
-        self.quotas.take(caller.name)
-        rights.require(method.path, caller.scopes, caller.reach)
-        if method.kind == "server_stream":
-            held.enter_context(self.quotas.stream(caller.name))
+        name = _HEALTH
+        if not method.path.startswith(rights.HEALTH):
+            caller = self.callers.identify(secret)
+            CALLER.set(caller)
+            name = caller.name
+            self.quotas.take(name)
+            rights.require(method.path, caller.scopes, caller.reach)
+        if method.kind != "unary":
+            held.enter_context(self.quotas.stream(name))
 
 
 def _bearer(metadata: Any) -> str | None:
@@ -192,7 +195,7 @@ def _entry(
 ) -> Entry:
     caller = CALLER.get(None)
     return Entry(
-        caller.name if caller is not None else "unknown",
+        caller.name if caller is not None else STRANGER,
         context.peer(),
         rights.call_of(method.path),
         resources(request, response),

@@ -16,6 +16,7 @@ from mailsync_grpc.model.access import SECRET_PREFIX, Scope, digest_of
 from mailsync_grpc.services.rights import CHANGING, NEEDED
 from mailsync_grpc.store.base import TokenEdit
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.store.memory_access import MemoryAccess
 from mailsync_grpc.v1 import account_service_pb2
 from mailsync_grpc.v1 import system_service_pb2 as pb
 from tests.support.api import Api, reason, serving, violations
@@ -127,6 +128,38 @@ async def test_what_another_process_does_with_tokens_is_noticed_within_seconds(a
     await until("", bearing(1))
     api.store.access.edit(TokenEdit(drop=(token_of(1).id,)))
     await until("TOKEN_INVALID", bearing(1))
+
+
+class FailingAccess(MemoryAccess):
+    """Tokens that cannot be looked at twice, and then can."""
+
+    failures = 0
+
+    def version(self) -> int:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("a fault of the store")
+        return super().version()
+
+
+class FailingStore(MemoryStore):
+    """A store with such tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.access: FailingAccess = FailingAccess(self._lock, self._answers, self._clock)
+
+
+async def test_a_fault_while_tokens_are_looked_at_hides_no_revocation(tmp_path: Path) -> None:
+    store = FailingStore()
+    admit(store, token_of(1))
+    async with serving(store, tmp_path) as api:
+        store.access.failures = 2
+        store.access.edit(TokenEdit(drop=(token_of(1).id,)))
+        async with asyncio.timeout(30):
+            while await _reason(api, bearing(1)) != "TOKEN_INVALID":  # noqa: ASYNC110 - housekeeping's doing
+                await asyncio.sleep(0.05)
+        assert store.access.failures == 0
 
 
 async def _reason(api: Api, metadata: Metadata) -> str:

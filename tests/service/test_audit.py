@@ -2,6 +2,7 @@
 
 import json
 import stat
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.model.access import Scope
-from mailsync_grpc.services.audit import MAX_NAMES, Audit, Entry, resources
+from mailsync_grpc.services.audit import MAX_NAMES, STRANGER, Audit, Entry, resources
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.v1 import account_pb2, folder_service_pb2
 from mailsync_grpc.v1 import account_service_pb2 as pb
@@ -19,6 +20,7 @@ from mailsync_grpc.v1 import system_service_pb2 as system
 from tests.support.accounts import account
 from tests.support.api import Api, serving
 from tests.support.callers import admit, bearing, token_of
+from tests.support.store import ManualClock
 
 ADMIN, READER = bearing(1), bearing(2)
 REQUEST_ID = "0f9d9a52-5f60-4f0e-8a43-3a4bb0c9c6b2"
@@ -119,6 +121,18 @@ def test_a_file_that_cannot_be_written_is_named_at_the_start_and_fails_no_call_l
     (directory / "audit.jsonl").unlink()
     directory.rmdir()
     audit.write(Entry("tokens/a", "", "X.Y", (), "OK", ""))
+
+
+def test_strangers_do_not_fill_the_disk(tmp_path: Path) -> None:
+    clock = ManualClock()
+    audit = Audit(tmp_path / "audit.jsonl", clock)
+    for caller in [STRANGER] * 1_000 + ["tokens/a"] * 200:
+        audit.write(Entry(caller, "", "X.Y", (), "UNAUTHENTICATED", ""))
+    assert Counter(line["caller"] for line in lines(tmp_path)) == {STRANGER: 100, "tokens/a": 200}
+    clock.now += 5
+    for _ in range(10):
+        audit.write(Entry(STRANGER, "", "X.Y", (), "UNAUTHENTICATED", ""))
+    assert len(lines(tmp_path)) == 305
 
 
 def test_a_line_names_what_was_asked_for_each_once_and_not_without_end() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mailsync_grpc.config import QuotaConfig
 from mailsync_grpc.store.memory import MemoryStore
@@ -53,3 +54,15 @@ async def test_too_many_streams_are_refused_until_one_ends(tmp_path: Path) -> No
                 with suppress(grpc.aio.AioRpcError):
                     await opened(1)
                     break
+
+
+async def test_health_is_watched_without_a_token_and_not_without_end(tmp_path: Path) -> None:
+    async with serving(MemoryStore(), tmp_path, quota=QuotaConfig(streams=1)) as api:
+        channel: Any = api.channel
+        request = health_pb2.HealthCheckRequest()
+        first = health_pb2_grpc.HealthStub(channel).Watch(request)
+        await first.read()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health_pb2_grpc.HealthStub(channel).Watch(request).read()
+        assert reason(caught.value) == "QUOTA"
+        await health_pb2_grpc.HealthStub(channel).Check(request)
