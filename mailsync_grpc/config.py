@@ -161,15 +161,19 @@ class DiscoveryConfig(_Section):
 
 
 class TlsConfig(_Section):
-    """Certificate and key of the gRPC port; PEM files."""
+    """Certificate and key of the gRPC port; PEM files, read again when they change."""
 
     cert_file: Path | None = None
     key_file: Path | None = None
+    client_ca_file: Path | None = None
+    """Authority of the certificates that callers must then show (mTLS), beside their token."""
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("tls.cert_file and tls.key_file go together: set both or none")
+        if self.client_ca_file is not None and self.cert_file is None:
+            raise ValueError("tls.client_ca_file needs tls.cert_file and tls.key_file")
         return self
 
 
@@ -213,6 +217,16 @@ class WatchConfig(_Section):
     """Different labels of streams that the lag metrics keep apart; all further ones are shown as `other`."""
 
 
+class QuotaConfig(_Section):
+    """What each access token may use."""
+
+    calls_per_second: float = Field(default=1_000.0, gt=0)
+    burst: int = Field(default=10_000, ge=1)
+    """Calls that may come at once after a pause."""
+    streams: int = Field(default=10_000, ge=1)
+    """Streams open at a time, of events and of content."""
+
+
 class Config(BaseSettings):
     """All settings of `mailsync serve`."""
 
@@ -231,12 +245,14 @@ class Config(BaseSettings):
     worker_threads: int = Field(default=32, ge=1, le=1024)
     """I/O threads of each worker."""
     token: Annotated[SecretStr, AfterValidator(_sendable)] | None = None
-    """Bearer token that callers must send."""
+    """A bearer token that may do everything, beside those that `mailsync token create` makes."""
     master_key: SecretStr | None = None
     """32 bytes in base64; without it a key file in the data directory is made at first start."""
     master_key_file: Path | None = None
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     log_format: str = Field(default="console", pattern="^(console|json)$")
+    audit_file: Path | None = None
+    """File of JSON lines, one for each call that manages the server or changes mail; made with mode 0600."""
     imap: ImapConfig = ImapConfig()
     oauth: OAuthConfig = OAuthConfig()
     secrets: SecretsConfig = SecretsConfig()
@@ -245,6 +261,7 @@ class Config(BaseSettings):
     store: StoreConfig = StoreConfig()
     content: ContentConfig = ContentConfig()
     watch: WatchConfig = WatchConfig()
+    quota: QuotaConfig = QuotaConfig()
 
     @model_validator(mode="after")
     def _addresses(self) -> Self:
@@ -254,22 +271,12 @@ class Config(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _exposed_only_with_tls_and_token(self) -> Self:
-        missing = [
-            name
-            for name, value in (
-                (
-                    "tls.cert_file and tls.key_file (MAILSYNC_TLS__CERT_FILE, MAILSYNC_TLS__KEY_FILE)",
-                    self.tls.cert_file,
-                ),
-                ("token (MAILSYNC_TOKEN)", self.token),
-            )
-            if not value
-        ]
-        if missing and not is_local(self.listen):
+    def _exposed_only_with_tls(self) -> Self:
+        if self.tls.cert_file is None and not is_local(self.listen):
             raise ValueError(
-                f"listen={self.listen} is reachable from other machines, which needs {' and '.join(missing)};"
-                " set them or listen on a loopback address or unix:/path"
+                f"listen={self.listen} is reachable from other machines, which needs tls.cert_file and tls.key_file"
+                " (MAILSYNC_TLS__CERT_FILE, MAILSYNC_TLS__KEY_FILE); set them or listen on a loopback address or"
+                " unix:/path"
             )
         return self
 

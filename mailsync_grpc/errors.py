@@ -109,6 +109,14 @@ class AuthorizationNotFoundError(MailsyncError):
     reason = "AUTHORIZATION_NOT_FOUND"
 
 
+class TokenNotFoundError(NotFoundError):
+    """No such access token."""
+
+    reason = "TOKEN_NOT_FOUND"
+
+    what = "token"
+
+
 class AccountExistsError(MailsyncError):
     """An account with this id exists; choose another id or update that account."""
 
@@ -204,6 +212,14 @@ class QuotaExceededError(MailsyncError):
     """A limit of the caller or the server is reached; the message names it."""
 
     reason = "QUOTA"
+
+
+class RateExceededError(QuotaExceededError):
+    """The caller makes more calls than it may; ask again after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BudgetSpentError(QuotaExceededError):

@@ -1,6 +1,6 @@
 """A command's conversation with the service: one channel, the calls of each service, and where output goes.
 
-Without ``--tls-ca`` an address on this machine is spoken to in clear text, as the service serves it by default, and any
+Without ``--tls-ca`` and ``--tls-cert`` an address on this machine is spoken to in clear text, as the service serves it by default, and any
 other over TLS with the system's trust: the service refuses to listen there in clear text, and a token must not travel so.
 """
 
@@ -23,6 +23,7 @@ from mailsync_grpc.v1.content_service_pb2_grpc import ContentServiceStub
 from mailsync_grpc.v1.envelope_service_pb2_grpc import EnvelopeServiceStub
 from mailsync_grpc.v1.event_service_pb2_grpc import EventServiceStub
 from mailsync_grpc.v1.folder_service_pb2_grpc import FolderServiceStub
+from mailsync_grpc.v1.system_service_pb2_grpc import SystemServiceStub
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 CALL_SECONDS = 30.0
@@ -44,11 +45,13 @@ class Method(Protocol[Request_contra, Response_co]):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the service is and how to be let in."""
+    """Where the service is and how to be let in: the token, what to trust, what to show where it asks for a certificate."""
 
     address: str = DEFAULT_ADDRESS
     token: str | None = field(default=None, repr=False)
     tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
     def __post_init__(self) -> None:
         """CommandError for an address that is none, and for a token that no header carries."""
@@ -58,6 +61,8 @@ class Target:
             raise CommandError(str(error)) from None
         if self.token and not (self.token.isascii() and self.token.isprintable()):
             raise CommandError("--token: printable ASCII characters only")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise CommandError("--tls-cert and --tls-key go together: give both or none")
 
     @property
     def metadata(self) -> Metadata:
@@ -65,10 +70,10 @@ class Target:
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """What TLS trusts; None for clear text. OSError when the file cannot be read."""
-        if self.tls_ca is not None:
-            return grpc.ssl_channel_credentials(self.tls_ca.read_bytes())
-        return None if is_local(self.address) else grpc.ssl_channel_credentials()
+        """What TLS trusts and shows; None for clear text. OSError when a file cannot be read."""
+        if self.tls_ca is None and self.tls_cert is None and is_local(self.address):
+            return None
+        return grpc.ssl_channel_credentials(*map(_octets, (self.tls_ca, self.tls_key, self.tls_cert)))
 
     def channel(self) -> grpc.Channel:
         """A channel for plain calls."""
@@ -85,6 +90,10 @@ class Target:
         return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
 
 
+def _octets(file: Path | None) -> bytes | None:
+    return None if file is None else file.read_bytes()
+
+
 class Session:
     """An open channel, the services behind it, and the two consoles. ``json``: programs read, one object a line."""
 
@@ -99,6 +108,7 @@ class Session:
         self.envelopes = EnvelopeServiceStub(channel)
         self.content = ContentServiceStub(channel)
         self.events = EventServiceStub(channel)
+        self.system = SystemServiceStub(channel)
 
     def call(
         self,

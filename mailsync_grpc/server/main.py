@@ -26,6 +26,7 @@ from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.server import api, exposition, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
+from mailsync_grpc.services import key_rotation
 from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import try_login
@@ -58,7 +59,9 @@ async def serve(config: Config) -> None:
         stack.callback(store.close)
         _clear_metrics(config.data_dir)
         supervisor = Supervisor(config)
-        served = await stack.enter_async_context(_api(config, store, open_vault(config), supervisor))
+        vault = open_vault(config)
+        await asyncio.to_thread(key_rotation.finish, config, store, vault)
+        served = await stack.enter_async_context(_api(config, store, vault, supervisor))
         shown = _expose_metrics(
             config.metrics,
             (
@@ -100,7 +103,7 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
     reader = open_reader(config, vault, sessions)
     core = Core(store, vault, config)
     feed = Feed(core)
-    server = api.make_server(config)
+    server = api.make_server(core)
     about = About("lmdb", SCHEMA, lambda: supervisor.alive)
     services = assemble(core, reader, sessions, feed, try_login(config.imap, books), _finder(config), about)
     async with AsyncExitStack() as stack:
@@ -108,7 +111,12 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         await stack.enter_async_context(reader)
         feed.start()
         stack.push_async_callback(feed.close)
-        for task in (housekeeping.trim(core), housekeeping.purge(core), services.rates.follow()):
+        for task in (
+            housekeeping.trim(core),
+            housekeeping.purge(core),
+            housekeeping.callers(core, feed.wake),
+            services.rates.follow(),
+        ):
             stack.push_async_callback(_cancelled, asyncio.create_task(task))
         await services.add_to(server)
         address = api.bind(server, config)

@@ -5,6 +5,7 @@ checked like a new one. What belongs to the contract and is not built is refused
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -72,7 +73,7 @@ def read_account(
     """
     faults = faults or Violations()
     _check_texts(message, faults)
-    _check_labels(message, faults)
+    check_labels(message.labels, "account.labels", faults)
     security = _security(message.imap, allowed, faults)
     stays = bool(stored_username) and message.auth.WhichOneof("credentials") is None
     auth = None if stays else read_auth(message.auth, allowed, now, faults)
@@ -170,15 +171,13 @@ def _check_texts(message: pb.Account, faults: Violations) -> None:
     )
 
 
-def _check_labels(message: pb.Account, faults: Violations) -> None:
-    faults.unless(len(message.labels) <= _MAX_LABELS, "account.labels", f"at most {_MAX_LABELS} labels")
-    for key, value in message.labels.items():
-        faults.unless(bool(_LABEL_KEY.fullmatch(key)), "account.labels", "keys of [a-z0-9._/-]{1,63}")
-        faults.unless(
-            len(value) <= 63 and not _CONTROL.search(value),
-            "account.labels",
-            "values of at most 63 characters",
-        )
+def check_labels(labels: Mapping[str, str], field: str, faults: Violations) -> None:
+    """Note what is wrong with labels that `field` holds."""
+    faults.unless(len(labels) <= _MAX_LABELS, field, f"at most {_MAX_LABELS} labels")
+    for key, value in labels.items():
+        faults.unless(bool(_LABEL_KEY.fullmatch(key)), field, "keys of [a-z0-9._/-]{1,63}")
+        right = len(value) <= 63 and not _CONTROL.search(value)
+        faults.unless(right, field, "values of at most 63 characters")
 
 
 def _check_endpoint(imap: pb.ImapEndpoint, faults: Violations) -> None:

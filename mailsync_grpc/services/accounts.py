@@ -17,6 +17,7 @@ from mailsync_grpc.errors import (
     EtagMismatchError,
     InvalidFieldError,
     MailsyncError,
+    PermissionDeniedError,
 )
 from mailsync_grpc.imap.connecting import endpoint_of
 from mailsync_grpc.imap.endpoint import Endpoint
@@ -27,6 +28,7 @@ from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.services import fields
 from mailsync_grpc.services.account_fields import AccountDraft, edited, new_account, read_account, with_draft
 from mailsync_grpc.services.auth_fields import Auth
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.connection_fields import (
     Way,
     check_goes_nowhere_else,
@@ -73,6 +75,7 @@ class AccountService:
         async def work() -> Decision[pb.CreateAccountResponse]:
             nonlocal trial
             draft = self._draft(request)
+            _require_within_reach(draft, request.account_id)
             await self.core.run(self._refuse_existing, request.account_id)
             assert draft.auth is not None
             endpoint = endpoint_of(new_account(draft, AccountNo(0), "new", 0), way_secrets(draft.way))
@@ -157,12 +160,12 @@ class AccountService:
         response = pb.ListAccountsResponse(read_revision=revision)
         if key is None and not request.states:
             position = Position(revision, self.core.store.log_check(revision))
-            response.resume_token = self.resume_tokens.of_list(position, None, self._labelled(request))
+            response.resume_token = self.resume_tokens.of_list(position, None, self._listed(request))
         after = (key or b"").decode()
         while batch := self.core.store.accounts(after, _SCAN):
             for account in batch:
                 after = account.id
-                if not _wanted(account, request):
+                if not (current().allows(account) and _wanted(account, request)):
                     continue
                 if len(response.accounts) == size:
                     last = response.accounts[-1].name.removeprefix("accounts/")
@@ -171,14 +174,15 @@ class AccountService:
                 response.accounts.append(account_message(account))
         return response
 
-    def _labelled(self, request: pb.ListAccountsRequest) -> Members | None:
-        """Return the accounts that a list by labels is of, whatever its pages; None for a list of all."""
+    def _listed(self, request: pb.ListAccountsRequest) -> Members | None:
+        """Return the accounts that a list is of, over all its pages; None where it is of every account there is."""
+        caller = current()
         if not request.labels:
-            return None
+            return caller.visible
         found: set[AccountNo] = set()
         after = ""
         while batch := self.core.store.accounts(after, _SCAN):
-            found |= {account.no for account in batch if _wanted(account, request)}
+            found |= {each.no for each in batch if caller.allows(each) and _wanted(each, request)}
             after = batch[-1].id
         return frozenset(found)
 
@@ -197,6 +201,7 @@ class AccountService:
             merged = edited(account, request.account, request.update_mask)
             now = self.core.now_ms()
             draft = read_account(merged, self.core.config.imap, now, account.username)
+            _require_labels(draft)
             after = replace(with_draft(account, draft), version=account.version + 1, update_time=now)
             if draft.auth is None:
                 check_goes_nowhere_else(account, after)
@@ -289,6 +294,28 @@ class AccountService:
 def _updated(after: Account, tokens: SealedTokens | None) -> Decision[pb.UpdateAccountResponse]:
     response = pb.UpdateAccountResponse(account=account_message(after))
     return Decision(Batch(after.key, (AccountChanged(after),), tokens=tokens), response)
+
+
+def _require_within_reach(draft: AccountDraft, account_id: str) -> None:
+    """Refuse an account that its maker could not see, and an id by which it would learn of accounts it cannot see.
+
+    Raises PermissionDeniedError, InvalidFieldError.
+    """
+    reach = current().reach
+    if reach.accounts is not None:
+        raise PermissionDeniedError("this token is limited to accounts that exist; it cannot create others")
+    _require_labels(draft)
+    if reach.is_limited and account_id:
+        raise InvalidFieldError(
+            {"account_id": "empty: a token limited by labels leaves the id to the server"}
+        )
+
+
+def _require_labels(draft: AccountDraft) -> None:
+    reach = current().reach
+    if not reach.bears(draft.labels):
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(reach.labels.items()))
+        raise InvalidFieldError({"account.labels": f"{labels}, which this token is limited to"})
 
 
 def _tried(draft: AccountDraft, greeted: Greeted, account_id: str) -> pb.CreateAccountResponse:

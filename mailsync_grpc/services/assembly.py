@@ -15,6 +15,7 @@ from mailsync_grpc.discovery.finder import Find
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
+from mailsync_grpc.services.access_tokens import AccessTokenService
 from mailsync_grpc.services.accounts import AccountService
 from mailsync_grpc.services.authorizations import AuthorizationService
 from mailsync_grpc.services.content import ContentService
@@ -122,6 +123,7 @@ def assemble(
                     rates,
                     reader,
                 ),
+                AccessTokenService(core, mutations, page_tokens),
             ),
         },
         feed,

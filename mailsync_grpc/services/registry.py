@@ -45,7 +45,6 @@ SERVICES: Final[Mapping[str, ServiceDescriptor]] = MappingProxyType(
 )
 
 _CHANGES = "changes on the mail server"
-_TOKENS = "access tokens with scopes"
 
 UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -60,9 +59,6 @@ UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
         "EnvelopeService.CopyEnvelopes": _CHANGES,
         "EnvelopeService.DeleteEnvelopes": _CHANGES,
         "EnvelopeService.AppendMessage": _CHANGES,
-        "SystemService.CreateToken": _TOKENS,
-        "SystemService.ListTokens": _TOKENS,
-        "SystemService.RevokeToken": _TOKENS,
         "SystemService.PurgeContentCache": "purging the content cache through the API",
     }
 )

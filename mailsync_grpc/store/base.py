@@ -18,6 +18,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.model.access import AccessToken
 from mailsync_grpc.model.account import Account, AccountKey
 from mailsync_grpc.model.changes import Change, KnownEnvelope
 from mailsync_grpc.model.flags import Flags
@@ -89,6 +90,26 @@ class Batch:
     answer: RecordedAnswer | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TokenEdit:
+    """What one commit changes of the access tokens: those to store, those to drop, when some were last used.
+
+    A dropped token's `last_used` is passed over, so a late note of its use does not bring it back.
+    """
+
+    put: tuple[AccessToken, ...] = ()
+    drop: tuple[str, ...] = ()
+    used: tuple[tuple[str, int], ...] = ()
+    answer: RecordedAnswer | None = None
+
+
+class AccessTable(NamedTuple):
+    """The access tokens, in order of id, and whether there has ever been one: then nobody calls without."""
+
+    tokens: tuple[AccessToken, ...]
+    closed: bool
+
+
 class Applied(NamedTuple):
     """The revisions of a batch's events, `first` to `last` included; with no events `first` is `last + 1`.
 
@@ -99,12 +120,33 @@ class Applied(NamedTuple):
     last: Revision
 
 
+class AccessStore(Protocol):
+    """The access tokens of a store. They are no one's account, make no event and have no revision."""
+
+    def edit(self, edit: TokenEdit) -> None:
+        """Commit a change durably. Raises StoreFullError, and ConflictError for a request answered meanwhile."""
+        ...
+
+    def table(self) -> AccessTable:
+        """Return the access tokens."""
+        ...
+
+    def version(self) -> int:
+        """Return a number that grows with each commit that makes or drops a token, or changes an account."""
+        ...
+
+
 class Store(Protocol):
     """A mirror with its event log. All methods block and may be called from any thread of the opening process."""
 
     @property
     def epoch(self) -> bytes:
         """Random 16 bytes, renewed when the store is restored or rebuilt."""
+        ...
+
+    @property
+    def access(self) -> AccessStore:
+        """The access tokens."""
         ...
 
     def close(self) -> None:

@@ -38,6 +38,7 @@ class Databases(NamedTuple):
     answer_times: "lmdb._Database"
     tokens: "lmdb._Database"
     authorizations: "lmdb._Database"
+    access_tokens: "lmdb._Database"
     tombs: "lmdb._Database"
 
 

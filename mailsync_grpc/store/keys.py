@@ -3,8 +3,9 @@
 Numbers are fixed-width and big-endian, so that LMDB's byte order is their order and all rows of an account, of a
 mirror, stand together. One named database holds one kind of row:
 
-    meta          schema | epoch | term | log | counter + number
-                  what the store is, how many servers have opened it, the log's bounds, the counters
+    meta          schema | epoch | term | log | access | closed | counter + number
+                  what the store is, how many servers have opened it, the log's bounds, the version of what callers
+                  may see, whether there has ever been an access token, the counters
     accounts      account                  -> record head, JSON
     account_ids   id                       -> account
     folders       account folder           -> record head, JSON
@@ -22,6 +23,7 @@ mirror, stand together. One named database holds one kind of row:
     answer_times  time account digest      -> nothing
     tokens        account                  -> record head, sealed
     authorizations  key                    -> expire time, sealed
+    access_tokens id                       -> JSON
     tombs         account mirror           -> progress of the purge; mirror 0 stands for the whole account
 
 Any change of this needs a new SCHEMA and a step in `migrations`.
@@ -40,6 +42,7 @@ from mailsync_grpc.store.values import NO_TOKENS, Authorization, EnvelopeRow, Lo
 SCHEMA = 3
 
 SCHEMA_KEY, EPOCH_KEY, TERM_KEY, LOG_KEY = b"schema", b"epoch", b"term", b"log"
+ACCESS_KEY, CLOSED_KEY = b"access", b"closed"
 _COUNTER = b"counter"
 
 number = Struct(">I")

@@ -23,6 +23,7 @@ from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Applied, Batch, Clock, Counter, RecordedAnswer
 from mailsync_grpc.store.environment import MAP_SIZE, Environment, open_environment
 from mailsync_grpc.store.hints import Hints
+from mailsync_grpc.store.lmdb_access import LmdbAccess
 from mailsync_grpc.store.lmdb_apply import apply_batch, compile_batch
 from mailsync_grpc.store.lmdb_authorizations import keep_authorization, take_authorization
 from mailsync_grpc.store.lmdb_mirror import MirrorReader
@@ -90,6 +91,7 @@ class LmdbStore:
         self._readers_checked = time.monotonic()
         self._hints = Hints(data_dir, self._wake)
         self._writer = Writer(environment, clock, self._committed)
+        self.access = LmdbAccess(environment, self._writer)
 
     @property
     def epoch(self) -> bytes:

@@ -36,6 +36,7 @@ from mailsync_grpc.store import keys
 from mailsync_grpc.store.base import KEPT_RUNS, Applied
 from mailsync_grpc.store.codec.event import commit_time_field, stamp
 from mailsync_grpc.store.codec.records import PROGRESS, RUNS
+from mailsync_grpc.store.lmdb_access import advance_access
 from mailsync_grpc.store.lmdb_answers import put_answer, remove_answers
 from mailsync_grpc.store.lmdb_rows import MoveRow, PutRows, RowWriter
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, check_version
@@ -217,12 +218,14 @@ class _Application:
         check_version(head.version if head else 0, given, name)
 
     def _put_account(self, version: int, record: bytes) -> None:
+        advance_access(self._unit)
         key = keys.number.pack(self._account.no)
         self._next_version(self._unit.get(key, self._dbs.accounts), version, account_name(self._account.id))
         self._unit.put(key, keys.pack_record(version, 0, record), self._dbs.accounts)
         self._unit.put(self._account.id.encode(), key, self._dbs.account_ids)
 
     def _drop_account(self) -> None:
+        advance_access(self._unit)
         # From here on nothing of the account can be read; `purge` deletes the rows, beginning with this tomb.
         self._unit.delete(keys.number.pack(self._account.no), self._dbs.accounts)
         self._unit.delete(self._account.id.encode(), self._dbs.account_ids)

@@ -19,13 +19,8 @@ from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, Mirror
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision, account_name
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import (
-    Applied,
-    Batch,
-    Clock,
-    Counter,
-    RecordedAnswer,
-)
+from mailsync_grpc.store.base import Applied, Batch, Clock, Counter, RecordedAnswer
+from mailsync_grpc.store.memory_access import MemoryAccess
 from mailsync_grpc.store.memory_answers import MemoryAnswers
 from mailsync_grpc.store.memory_log import MemoryLog
 from mailsync_grpc.store.memory_mirror import Mirror
@@ -62,6 +57,7 @@ class MemoryStore:
         self._accounts: dict[AccountNo, AccountState] = {}
         self._answers = MemoryAnswers()
         self._authorizations: dict[bytes, Authorization] = {}
+        self.access = MemoryAccess(self._lock, self._answers, clock)
         self._log = MemoryLog()
         self._removed: set[AccountNo] = set()
         self._garbage: deque[Iterator[None]] = deque()
@@ -118,12 +114,18 @@ class MemoryStore:
         no, answer = prepared.batch.account.no, prepared.batch.answer
         self._garbage.extend(_rows(mirror) for mirror in state.dropped)
         state.dropped.clear()
+        if state.account is not self._known(no):
+            self.access.advance()
         if prepared.removes:
             self._remove(no)
         else:
             self._accounts[no] = state
         if answer:
             self._answers.put(no, answer, self._clock())
+
+    def _known(self, no: AccountNo) -> Account | None:
+        state = self._accounts.get(no)
+        return state.account if state else None
 
     def _remove(self, no: AccountNo) -> None:
         self._removed.add(no)
@@ -184,8 +186,7 @@ class MemoryStore:
     def account_by_no(self, account: AccountNo) -> Account | None:
         """As `Store.account_by_no`."""
         with self._lock:
-            state = self._accounts.get(account)
-            return state.account if state else None
+            return self._known(account)
 
     def tokens(self, account: AccountNo) -> SealedTokens:
         """As `Store.tokens`."""

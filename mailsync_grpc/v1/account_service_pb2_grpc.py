@@ -112,7 +112,8 @@ class AccountServiceServicer:
     """
 
     def CreateAccount(self, request, context):
-        """Registers an account after logging in to its mail server, and starts its first full sync.
+        """Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+        may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
         Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -36,12 +37,14 @@ WITH_TOKEN = (("authorization", f"Bearer {TOKEN}"),)
 def stage() -> Iterator[Stage]:
     """A service that logs all it can, one message in the mailbox behind it."""
     mail = f"From: kim@a.example\r\nSubject: {SUBJECT}\r\n\r\n{BODY}\r\n".encode()
-    environment = {
-        "MAILSYNC_TOKEN": TOKEN,
-        "MAILSYNC_LOG_LEVEL": "debug",
-        "MAILSYNC_IMAP__PROXY_URL": f"http://ann:{OPERATORS}@127.0.0.1:1",
-    }
     with tempfile.TemporaryDirectory() as data, DovecotServer((USER,)) as server:
+        audit = str(Path(data) / "audit.jsonl")
+        environment = {
+            "MAILSYNC_TOKEN": TOKEN,
+            "MAILSYNC_LOG_LEVEL": "debug",
+            "MAILSYNC_AUDIT_FILE": audit,
+            "MAILSYNC_IMAP__PROXY_URL": f"http://ann:{OPERATORS}@127.0.0.1:1",
+        }
         server.deliver(USER, "INBOX", [mail])
         with running(Service(Path(data), environment)) as service:
             yield Stage(service, server)
@@ -126,6 +129,18 @@ def reflection(stubs: Stubs) -> str:
     return "".join(map(str, stub.ServerReflectionInfo(iter(asked), metadata=WITH_TOKEN)))
 
 
+def token_used(stubs: Stubs) -> str:
+    """Make an access token, use it well and badly, and return its secret."""
+    wanted = system_service_pb2.Token(scopes=[system_service_pb2.TOKEN_SCOPE_READ_METADATA])
+    request = system_service_pb2.CreateTokenRequest(token=wanted, request_id=str(uuid4()))
+    made = stubs.system.CreateToken(request, metadata=WITH_TOKEN)
+    bearer = (("authorization", f"Bearer {made.secret}"),)
+    stubs.accounts.ListAccounts(pb.ListAccountsRequest(), metadata=bearer)
+    failed(stubs.accounts.PauseAccount, pb.PauseAccountRequest(name="accounts/work"), bearer)
+    stubs.system.ListTokens(system_service_pb2.ListTokensRequest(), metadata=WITH_TOKEN)
+    return str(made.secret)
+
+
 def read_body(stage: Stage) -> str:
     listed = stage.run("envelopes", "work", "INBOX", "--json", environment={"MAILSYNC_TOKEN": TOKEN}).stdout
     assert SUBJECT in listed
@@ -141,28 +156,30 @@ def said(stage: Stage, proxy: ProxyServer) -> dict[str, str]:
     """Everything that was said while the service was used well and badly, by where it was said."""
     printed = commands(stage, proxy)
     with Stubs(stage.service.address) as stubs:
-        told, events = answers(stubs), log_of(stubs)
+        secret, told, events = token_used(stubs), answers(stubs), log_of(stubs)
         reflected = reflection(stubs)
     assert BODY in read_body(stage)
     with urlopen(stage.service.metrics_url) as response:  # noqa: S310 - loopback, from the ready line
         scraped = response.read().decode()
     return {
+        "secret": secret,
         "output": printed,
         "answers": told,
         "events": events,
         "reflection": reflected,
         "metrics": scraped,
         "log": stage.service.log(),
+        "audit": (stage.service.data / "audit.jsonl").read_text("utf-8"),
     }
 
 
-@pytest.mark.parametrize("where", ["output", "answers", "events", "reflection", "metrics", "log"])
+@pytest.mark.parametrize("where", ["output", "answers", "events", "reflection", "metrics", "log", "audit"])
 def test_canary_secret(said: dict[str, str], where: str) -> None:
     assert said[where]
-    assert not [secret for secret in SECRETS if secret in said[where]]
+    assert not [secret for secret in (*SECRETS, said["secret"]) if secret in said[where]]
 
 
-@pytest.mark.parametrize("where", ["answers", "metrics", "log"])
+@pytest.mark.parametrize("where", ["answers", "metrics", "log", "audit"])
 def test_mail_content_is_said_only_where_it_is_asked_for(said: dict[str, str], where: str) -> None:
     assert not [content for content in (SUBJECT, BODY) if content in said[where]]
 
@@ -171,10 +188,9 @@ def test_metrics_name_no_account_address_or_folder(said: dict[str, str]) -> None
     assert not [name for name in (USER, "work", "localhost", "INBOX") if f'"{name}' in said["metrics"]]
 
 
-@pytest.mark.usefixtures("said")
-def test_no_secret_and_no_content_lies_on_the_disk_in_clear(stage: Stage) -> None:
+def test_no_secret_and_no_content_lies_on_the_disk_in_clear(stage: Stage, said: dict[str, str]) -> None:
     files = [path for path in (stage.service.data / "data").rglob("*") if path.is_file()]
     assert {"store", "content"} <= {path.relative_to(stage.service.data / "data").parts[0] for path in files}
     for path in files:
         held = path.read_bytes()
-        assert not [canary for canary in (*SECRETS, BODY) if canary.encode() in held], path
+        assert not [canary for canary in (*SECRETS, said["secret"], BODY) if canary.encode() in held], path

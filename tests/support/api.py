@@ -1,5 +1,6 @@
 """The API in the test's own process: real gRPC over a socket, a store filled by the test, a mail server made up."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +22,7 @@ from mailsync_grpc.imap.connecting import connector, ledger_of, policy_of
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.imap.sessions import Sessions
-from mailsync_grpc.server import api
+from mailsync_grpc.server import api, housekeeping
 from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import Greeted
@@ -122,6 +123,7 @@ async def serving(
         feed = Feed(core)
         feed.start()
         stack.push_async_callback(feed.close)
+        stack.callback(asyncio.create_task(housekeeping.callers(core, feed.wake)).cancel)
         services = assemble(
             core,
             reader,
@@ -131,7 +133,7 @@ async def serving(
             find or Finder(policy_of(config.imap)),
             About("memory", 1, lambda: 0),
         )
-        server = api.make_server(config, pings)
+        server = api.make_server(core, pings)
         await services.add_to(server)
         address = api.bind(server, config)
         await server.start()

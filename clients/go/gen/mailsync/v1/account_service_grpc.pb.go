@@ -43,7 +43,8 @@ const (
 //
 // Manages mail accounts and their synchronisation. Needs scope MANAGE_ACCOUNTS except for reads, which need READ_METADATA.
 type AccountServiceClient interface {
-	// Registers an account after logging in to its mail server, and starts its first full sync.
+	// Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+	// may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
 	// Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
 	CreateAccount(ctx context.Context, in *CreateAccountRequest, opts ...grpc.CallOption) (*CreateAccountResponse, error)
 	// Returns one account, without its secrets. Errors: ACCOUNT_NOT_FOUND.
@@ -233,7 +234,8 @@ func (c *accountServiceClient) CancelSyncRun(ctx context.Context, in *CancelSync
 //
 // Manages mail accounts and their synchronisation. Needs scope MANAGE_ACCOUNTS except for reads, which need READ_METADATA.
 type AccountServiceServer interface {
-	// Registers an account after logging in to its mail server, and starts its first full sync.
+	// Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+	// may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
 	// Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
 	CreateAccount(context.Context, *CreateAccountRequest) (*CreateAccountResponse, error)
 	// Returns one account, without its secrets. Errors: ACCOUNT_NOT_FOUND.

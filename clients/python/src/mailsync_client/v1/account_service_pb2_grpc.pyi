@@ -34,7 +34,8 @@ class AccountServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     CreateAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CreateAccountRequest, _account_service_pb2.CreateAccountResponse]
-    """Registers an account after logging in to its mail server, and starts its first full sync.
+    """Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+    may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
     Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
@@ -79,7 +80,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CreateAccountRequest, _account_service_pb2.CreateAccountResponse]  # type: ignore[assignment]
-    """Registers an account after logging in to its mail server, and starts its first full sync.
+    """Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+    may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
     Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
@@ -127,7 +129,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.CreateAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.CreateAccountResponse, _abc.Awaitable[_account_service_pb2.CreateAccountResponse]]:
-        """Registers an account after logging in to its mail server, and starts its first full sync.
+        """Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+        may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
         Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
         """
 
