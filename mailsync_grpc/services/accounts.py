@@ -4,7 +4,6 @@ An account and the sync run that begins with it are one commit; a login that fai
 of what people edit, not of the account's state, so that a poll in between does not get in their way.
 """
 
-import asyncio
 import hmac
 import os
 from collections.abc import Awaitable, Callable
@@ -118,7 +117,7 @@ class AccountService:
             return trial.login(lambda credentials: self.try_login(trial.endpoint, credentials))
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.core.imap_threads, attempt)
+            return await self.core.log_in(attempt)
         except CredentialsNeededError as error:
             raise InvalidFieldError({"account.auth": str(error)}) from None
 

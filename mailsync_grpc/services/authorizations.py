@@ -7,9 +7,7 @@ mailbox, and only while its mail server is the one that it had at Begin; for one
 text that CreateAccount takes.
 """
 
-import asyncio
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import NamedTuple, TypeVar
@@ -34,6 +32,7 @@ from mailsync_grpc.model.changes import AccountChanged
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import fields
 from mailsync_grpc.services.auth_fields import check_url, read_grant, read_mechanism
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.credentials import CredentialKeeper, Trial
 from mailsync_grpc.services.login import TryLogin
@@ -89,7 +88,7 @@ class AuthorizationService:
         """Return the address to send the user to."""
 
         async def work() -> Decision[pb.BeginAuthorizationResponse]:
-            return Decision(None, await self._blocking(lambda: self._begin(request)))
+            return Decision(None, await self.core.log_in(lambda: self._begin(request)))
 
         return await self.mutations.once(request, pb.BeginAuthorizationResponse, work)
 
@@ -181,7 +180,7 @@ class AuthorizationService:
                 )
                 if answered is not None:
                     return Decision(None, answered)
-                granted = await self._blocking(lambda: self._exchanged(request))
+                granted = await self.core.log_in(lambda: self._exchanged(request))
             if granted.account:
                 return await self._for_account(granted)
             return Decision(None, await self.core.run(self._for_later, granted, request))
@@ -212,14 +211,15 @@ class AuthorizationService:
 
     async def _for_account(self, granted: _Granted) -> Decision[pb.CompleteAuthorizationResponse]:
         account = await self.core.run(self.core.store.account_by_no, granted.account)
-        if account is None or _place(account) != granted.place:
+        seen = account is not None and current().allows(account)
+        if account is None or not seen or _place(account) != granted.place:
             raise AuthorizationNotFoundError(
                 "the account is gone or has another mail server by now; begin another"
             )
         trial = self.keeper.of_tokens(
             opened_endpoint(self.core.vault, account), account.username, granted.login, granted.tokens
         )
-        await self._blocking(lambda: self._try(trial))
+        await self.core.log_in(lambda: self._try(trial))
         return await self.core.run(self._authorized, account, trial)
 
     def _try(self, trial: Trial) -> None:
@@ -244,9 +244,6 @@ class AuthorizationService:
         expires = timestamp(kept.expire_time)
         response = pb.CompleteAuthorizationResponse(authorization=kept.text, expire_time=expires)
         return self._repeats.record(request, response)
-
-    async def _blocking(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.core.imap_threads, work)
 
 
 def _address(begun: _Begun, request: pb.BeginAuthorizationRequest, state: str, challenged: str) -> str:

@@ -54,6 +54,11 @@ class Core:
             self.store_threads, lambda: context.run(work, *args, **kwargs)
         )
 
+    async def log_in(self, work: Callable[[], T]) -> T:
+        """As `run`, for what waits for other servers and may take long."""
+        context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self.imap_threads, context.run, work)
+
     async def run_to_end(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `run`, but a caller that is cancelled meanwhile leaves when the work has ended, with or without effect."""
         running = asyncio.ensure_future(self.run(work, *args, **kwargs))
