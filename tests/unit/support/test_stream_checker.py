@@ -58,13 +58,14 @@ def end(at: int, *counts: int) -> pb.WatchEventsResponse:
 
 @dataclass
 class Stage:
-    """Streams over one history."""
+    """Streams over one history, of a caller who may not see all there is, so that a test need not tell of each revision."""
 
     history: History = field(default_factory=History)
+    reader: str = "somebody"
 
     def take(self, request: dict[str, Any], *responses: pb.WatchEventsResponse) -> StreamChecker:
         """Check a stream's responses."""
-        checker = StreamChecker(self.history, pb.WatchEventsRequest(**request))
+        checker = StreamChecker(self.history, pb.WatchEventsRequest(**request), self.reader)
         for response in responses:
             checker.take(response)
         return checker
@@ -316,6 +317,15 @@ def test_an_event_that_a_stream_skipped_is_noticed_by_another_stream_that_has_it
     for request, response in streams if withheld_first else reversed(streams):
         stage.take(request, response)
     with pytest.raises(StreamViolation, match=r"revision 2 .* was never sent"):
+        stage.history.settle()
+
+
+def test_a_revision_that_no_stream_tells_of_is_missed_where_no_filter_hides_it(stage: Stage) -> None:
+    stage.reader = ""
+    stage.take(only(folders=[INBOX]), covering(0, 3, event(3)))
+    stage.history.settle()
+    stage.take(OLDEST, covering(0, 1, event(1)), covering(1, 3, event(3)))
+    with pytest.raises(StreamViolation, match="revision 2 was covered without a filter"):
         stage.history.settle()
 
 
