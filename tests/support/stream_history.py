@@ -56,15 +56,18 @@ class Ranges:
 class Coverage:
     """The events of one partition that streams of one caller carried, and what each filter's streams covered.
 
-    `scanned_anew` are folders that a snapshot began again, and between which revisions.
+    Revisions are dense: a stream without a filter shows every one of them, to a caller who may see everything (`dense`), and
+    `holes` are those that it did not show. `scanned_anew` are folders that a snapshot began again, and between which revisions.
     """
 
+    dense: bool = True
     told: dict[int, Told] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     covered: dict[Wanted, Ranges] = field(default_factory=lambda: defaultdict(Ranges))
     withheld: dict[tuple[int, Wanted], Told] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     shifting: set[str] = field(default_factory=set)
+    holes: set[int] = field(default_factory=set)
     scanned_anew: list[tuple[str, int, int]] = field(default_factory=list)
 
     @property
@@ -86,6 +89,8 @@ class Coverage:
         for revision, told in carried.items():
             self._hear(revision, told)
         self.covered[wanted].add(after, through)
+        if self.dense and wanted.takes_all():
+            self.holes.update(each for each in range(after + 1, through + 1) if each not in self.told)
 
     def _hear(self, revision: int, told: Told) -> None:
         if told.kind == event_pb2.EVENT_TYPE_ACCOUNT_REMOVED:
@@ -113,6 +118,13 @@ class Coverage:
             ):
                 yield f"revision {revision} ({told}) was never sent to a stream that covered it under {wanted}"
 
+    def gaps(self) -> Iterator[str]:
+        """Revisions that nobody was told of, though a stream without a filter covered them; what is erased is excused."""
+        erased_before = max(self.removed.values(), default=0)
+        for revision in sorted(self.holes - self.told.keys()):
+            if revision >= erased_before:
+                yield f"revision {revision} was covered without a filter, and never told of"
+
     def doublings(self) -> Iterator[str]:
         """Folders that a snapshot sent twice although the whole log between tells of nothing that befell them."""
         for folder, after, through in self.scanned_anew:
@@ -133,11 +145,11 @@ class History:
         self.pages: dict[str, int] = {}
         self.violations: list[str] = []
         self._digests: dict[tuple[int, int, int], bytes] = {}
-        self._coverage: dict[tuple[str, int], Coverage] = defaultdict(Coverage)
+        self._coverage: dict[tuple[str, int], Coverage] = {}
 
     def coverage(self, reader: str, partition: int) -> Coverage:
         """What was covered for one caller, known by its authorization."""
-        return self._coverage[reader, partition]
+        return self._coverage.setdefault((reader, partition), Coverage(dense=not reader))
 
     def differs(self, view: int, partition: int, event: event_pb2.Event) -> bool:
         """Whether the event was carried before, under the same view, with other bytes."""
@@ -162,11 +174,9 @@ class History:
     def settle(self, existing: Container[str] | None = None) -> None:
         """Fail with all that was found and is not excused."""
         with self.lock:
-            found = [
-                *self.violations,
-                *(text for coverage in self._coverage.values() for text in coverage.withholdings(existing)),
-                *(text for coverage in self._coverage.values() for text in coverage.doublings()),
-            ]
+            found = list(self.violations)
+            for coverage in self._coverage.values():
+                found += (*coverage.withholdings(existing), *coverage.gaps(), *coverage.doublings())
             self.violations.clear()
         if found:
             raise StreamViolation("\n".join(found))

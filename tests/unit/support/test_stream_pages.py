@@ -49,12 +49,12 @@ def test_what_no_page_may_do_is_noticed(
 
 def test_pages_and_streams_have_one_history() -> None:
     history = History()
-    check_page(history, pb.GetEventLogRequest(), page(0, 4, 3, 4))
-    stream = StreamChecker(history, pb.WatchEventsRequest(resume_token="t4"))
+    check_page(history, pb.GetEventLogRequest(), page(0, 4, 3, 4), "somebody")
+    stream = StreamChecker(history, pb.WatchEventsRequest(resume_token="t4"), "somebody")
     stream.take(
         pb.WatchEventsResponse(from_revision=4, through_revision=5, events=[event(5)], resume_token="t5")
     )
     history.settle()
-    check_page(history, pb.GetEventLogRequest(), page(0, 5, 4, 5))
+    check_page(history, pb.GetEventLogRequest(), page(0, 5, 4, 5), "somebody")
     with pytest.raises(StreamViolation, match=r"revision 3 .* was never sent"):
         history.settle()
