@@ -82,7 +82,7 @@ class Gate(NamedTuple):
             CALLER.set(caller)
             name = caller.name
             self.quotas.take(name)
-            rights.require(method.path, caller.scopes, caller.reach)
+            rights.require(method.path, caller.scopes)
         if method.kind != "unary":
             held.enter_context(self.quotas.stream(name))
 

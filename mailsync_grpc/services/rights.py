@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from mailsync_grpc.errors import NotImplementedYetError, PermissionDeniedError
-from mailsync_grpc.model.access import Reach, Scope
+from mailsync_grpc.errors import PermissionDeniedError
+from mailsync_grpc.model.access import Scope
 
 HEALTH: Final = "/grpc.health.v1.Health/"
 """Open to all: load balancers carry no token."""
@@ -45,8 +45,6 @@ CHANGING: Final = frozenset(
     and not call.endswith((".ListTokens", ".DiscoverSettings"))
 )
 """Calls that manage this server or change mail: those the audit log tells of."""
-UNLIMITED_ONLY: Final = frozenset({"EventService.WatchEvents", "EventService.GetEventLog"})
-"""Calls that do not keep to a caller's accounts yet."""
 
 
 def call_of(path: str) -> str:
@@ -54,7 +52,7 @@ def call_of(path: str) -> str:
     return path.removeprefix(_OURS).replace("/", ".") if path.startswith(_OURS) else path
 
 
-def require(path: str, scopes: frozenset[Scope], reach: Reach) -> None:
+def require(path: str, scopes: frozenset[Scope]) -> None:
     """Raise PermissionDeniedError unless a caller with these scopes may make this call."""
     if path.startswith(_REFLECTION):
         return
@@ -64,5 +62,3 @@ def require(path: str, scopes: frozenset[Scope], reach: Reach) -> None:
     needed = NEEDED[call]
     if needed is not None and needed not in scopes:
         raise PermissionDeniedError(f"{call} needs scope {needed.name}, which this token lacks")
-    if call in UNLIMITED_ONLY and reach.is_limited:
-        raise NotImplementedYetError(f"{call} with a token limited to some accounts is not in this version")
