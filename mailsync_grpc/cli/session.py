@@ -17,6 +17,7 @@ from rich.console import Console
 
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.terminal import to_people, to_people_beside
+from mailsync_grpc.cli.uninterrupted import uninterrupted
 from mailsync_grpc.config import is_local, split_address
 from mailsync_grpc.v1.account_service_pb2_grpc import AccountServiceStub
 from mailsync_grpc.v1.content_service_pb2_grpc import ContentServiceStub
@@ -78,16 +79,18 @@ class Target:
     def channel(self) -> grpc.Channel:
         """A channel for plain calls."""
         credentials = self.credentials()
-        if credentials is None:
-            return grpc.insecure_channel(self.address, _OPTIONS)
-        return grpc.secure_channel(self.address, credentials, _OPTIONS)
+        with uninterrupted():
+            if credentials is None:
+                return grpc.insecure_channel(self.address, _OPTIONS)
+            return grpc.secure_channel(self.address, credentials, _OPTIONS)
 
     def aio_channel(self) -> grpc.aio.Channel:
         """A channel for a watch, whose silence must be noticed; to be made inside a running event loop."""
         credentials = self.credentials()
-        if credentials is None:
-            return grpc.aio.insecure_channel(self.address, _OPTIONS)
-        return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
+        with uninterrupted():
+            if credentials is None:
+                return grpc.aio.insecure_channel(self.address, _OPTIONS)
+            return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
 
 
 def _octets(file: Path | None) -> bytes | None:
