@@ -18,9 +18,14 @@ def _like_a_command() -> Iterator[None]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_until_the_end(number: signal.Signals) -> None:
     done: list[str] = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
-        signal.raise_signal(number)
-        done.append("whole")
+
+    def make() -> None:
+        with uninterrupted():
+            signal.raise_signal(number)
+            done.append("whole")
+
+    with pytest.raises(KeyboardInterrupt):
+        make()
     assert done == ["whole"]
 
 
