@@ -47,7 +47,7 @@ from mailsync_grpc.cli.way_options import (
     pem_text,
 )
 from mailsync_grpc.v1 import account_service_pb2 as service
-from mailsync_grpc.v1.account_pb2 import Account, ImapEndpoint, ImapSecurity
+from mailsync_grpc.v1.account_pb2 import Account, AuthKind, ImapEndpoint, ImapSecurity
 
 # The service logs in before it answers, with its own time-outs toward the mail server.
 _LOGIN_SECONDS = 180.0
@@ -127,7 +127,8 @@ def add(
     account = Account(imap=ImapEndpoint(host=host, port=port, security=_SECURITY[security]))
     login = username or email or ""
     if not host:
-        chosen = choose(session, email)
+        kind = AuthKind.AUTH_KIND_OAUTH if provider or oauth else AuthKind.AUTH_KIND_PASSWORD
+        chosen = choose(session, email, kind)
         account.imap.CopyFrom(chosen.imap)
         login = username or chosen.username
     if ca_file is not None:

@@ -34,16 +34,23 @@ def discover(
         )
 
 
-def choose(session: Session, email: str | None) -> service.DiscoveredSettings:
-    """The best settings for an address that a password can be used with; says what they are. CommandError for none."""
+def choose(session: Session, email: str | None, kind: AuthKind.ValueType) -> service.DiscoveredSettings:
+    """The best settings for an address that such credentials can be used with; says what they are. CommandError for none."""
     if not email:
         raise CommandError("name the mail server with --host, or the address with --email to have it found")
     found = _found(session, email)
     if not found:
         raise CommandError(f"no mail server found for {email}; name it with --host and --username")
-    chosen = next((each for each in found if AuthKind.AUTH_KIND_PASSWORD in each.auth_kinds), None)
+    chosen = next((each for each in found if kind in each.auth_kinds), None)
+    if chosen is None and kind == AuthKind.AUTH_KIND_OAUTH:
+        raise CommandError(
+            f"{found[0].imap.host} is not known to take OAuth 2; name it with --host and --username"
+        )
     if chosen is None:
-        raise CommandError(f"{found[0].imap.host} takes no passwords, only OAuth 2")
+        provider = found[0].provider or "NAME"
+        raise CommandError(
+            f"{found[0].imap.host} takes no passwords, only OAuth 2: add --provider {provider}"
+        )
     if chosen.source == service.DISCOVERY_SOURCE_SRV and not _within(chosen.imap.host, email):
         raise CommandError(
             f"{email}: only DNS names {_server(chosen)}, outside the domain;"
