@@ -1,7 +1,5 @@
 """Reading stored events without the generated classes: the same names, and exactly the fields of the view."""
 
-from dataclasses import replace
-
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -35,7 +33,7 @@ def record_of(kind: EventKind, uid: int, text: str, request_id: str) -> LogRecor
     store = MemoryStore()
     inbox, sent = Mailbox.make(store, "a"), Mailbox.make(store, "a", "Sent")
     message = message_of(uid, "\\Seen", "work", text=text)
-    message = message._replace(envelope=replace(message.envelope, thread_id="T1"))
+    message = message._replace(envelope=message.envelope._replace(thread_id="T1"))
     if kind is not EventKind.ENVELOPE_ADDED:
         inbox.add(message)
     evidence = MoveEvidence.MESSAGE_ID_SIZE_DATE
