@@ -1,4 +1,4 @@
-"""AccountService, accounts: create them after a login, read, edit, pause and delete them.
+"""AccountService, accounts: create them after a login, edit, pause and delete them.
 
 An account and the sync run that begins with it are one commit; a login that fails keeps nothing. Edits check the etag
 of what people edit, not of the account's state, so that a poll in between does not get in their way.
@@ -16,7 +16,6 @@ from mailsync_grpc.errors import (
     EtagMismatchError,
     InvalidFieldError,
     MailsyncError,
-    PermissionDeniedError,
 )
 from mailsync_grpc.imap.connecting import endpoint_of
 from mailsync_grpc.imap.endpoint import Endpoint
@@ -26,8 +25,8 @@ from mailsync_grpc.model.ids import ACCOUNT_ID, ID_BYTES, AccountNo, account_nam
 from mailsync_grpc.model.run import RunKind, SyncRun
 from mailsync_grpc.services import fields
 from mailsync_grpc.services.account_fields import AccountDraft, edited, new_account, read_account, with_draft
+from mailsync_grpc.services.account_rights import require_labels, require_within_reach
 from mailsync_grpc.services.auth_fields import Auth
-from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.connection_fields import (
     Way,
     check_goes_nowhere_else,
@@ -39,16 +38,12 @@ from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.credentials import CredentialKeeper, Trial
 from mailsync_grpc.services.folder_tree import found_folders
 from mailsync_grpc.services.login import Greeted, TryLogin
-from mailsync_grpc.services.paging import PageTokens, page_size
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.requests import Decision, Mutations
-from mailsync_grpc.services.tokens import Members, Position, ResumeTokens
 from mailsync_grpc.store.base import Batch, Counter
 from mailsync_grpc.store.codec.messages import account_etag, account_message
 from mailsync_grpc.store.values import SealedTokens
 from mailsync_grpc.v1 import account_service_pb2 as pb
-
-_SCAN = 1_000
 
 Switched = TypeVar("Switched", pb.PauseAccountResponse, pb.ResumeAccountResponse)
 
@@ -59,8 +54,6 @@ class AccountService:
 
     core: Core
     mutations: Mutations
-    page_tokens: PageTokens
-    resume_tokens: ResumeTokens
     keeper: CredentialKeeper
     try_login: TryLogin
     forget_content: Callable[[AccountNo], Awaitable[None]]
@@ -74,7 +67,7 @@ class AccountService:
         async def work() -> Decision[pb.CreateAccountResponse]:
             nonlocal trial
             draft = self._draft(request)
-            _require_within_reach(draft, request.account_id)
+            require_within_reach(draft, request.account_id)
             await self.core.run(self._refuse_existing, request.account_id)
             assert draft.auth is not None
             endpoint = endpoint_of(new_account(draft, AccountNo(0), "new", 0), way_secrets(draft.way))
@@ -135,56 +128,6 @@ class AccountService:
         changes = (AccountChanged(account), SyncRunChanged(run))
         return Decision(Batch(account.key, changes, tokens=tokens), response)
 
-    async def get_account(self, request: pb.GetAccountRequest, _context: Context) -> pb.GetAccountResponse:
-        """Return one account."""
-        account_id = fields.account_id(request.name)
-
-        def read() -> pb.GetAccountResponse:
-            revision = self.core.head()
-            account = self.core.account(account_id)
-            return pb.GetAccountResponse(account=account_message(account), read_revision=revision)
-
-        return await self.core.run(read)
-
-    async def list_accounts(
-        self, request: pb.ListAccountsRequest, _context: Context
-    ) -> pb.ListAccountsResponse:
-        """Return a page of accounts, in order of name."""
-        return await self.core.run(self._list, request)
-
-    def _list(self, request: pb.ListAccountsRequest) -> pb.ListAccountsResponse:
-        size = page_size(request.page_size)
-        key = self.page_tokens.open(request, request.page_token)
-        revision = self.core.head()
-        response = pb.ListAccountsResponse(read_revision=revision)
-        if key is None and not request.states:
-            position = Position(revision, self.core.store.log_check(revision))
-            response.resume_token = self.resume_tokens.of_list(position, None, self._listed(request))
-        after = (key or b"").decode()
-        while batch := self.core.store.accounts(after, _SCAN):
-            for account in batch:
-                after = account.id
-                if not (current().allows(account) and _wanted(account, request)):
-                    continue
-                if len(response.accounts) == size:
-                    last = response.accounts[-1].name.removeprefix("accounts/")
-                    response.next_page_token = self.page_tokens.seal(request, last.encode())
-                    return response
-                response.accounts.append(account_message(account))
-        return response
-
-    def _listed(self, request: pb.ListAccountsRequest) -> Members | None:
-        """Return the accounts that a list is of, over all its pages; None where it is of every account there is."""
-        caller = current()
-        if not request.labels:
-            return caller.visible
-        found: set[AccountNo] = set()
-        after = ""
-        while batch := self.core.store.accounts(after, _SCAN):
-            found |= {each.no for each in batch if caller.allows(each) and _wanted(each, request)}
-            after = batch[-1].id
-        return frozenset(found)
-
     async def update_account(
         self, request: pb.UpdateAccountRequest, _context: Context
     ) -> pb.UpdateAccountResponse:
@@ -200,7 +143,7 @@ class AccountService:
             merged = edited(account, request.account, request.update_mask)
             now = self.core.now_ms()
             draft = read_account(merged, self.core.config.imap, now, account.username)
-            _require_labels(draft)
+            require_labels(draft)
             after = replace(with_draft(account, draft), version=account.version + 1, update_time=now)
             if draft.auth is None:
                 check_goes_nowhere_else(account, after)
@@ -295,28 +238,6 @@ def _updated(after: Account, tokens: SealedTokens | None) -> Decision[pb.UpdateA
     return Decision(Batch(after.key, (AccountChanged(after),), tokens=tokens), response)
 
 
-def _require_within_reach(draft: AccountDraft, account_id: str) -> None:
-    """Refuse an account that its maker could not see, and an id by which it would learn of accounts it cannot see.
-
-    Raises PermissionDeniedError, InvalidFieldError.
-    """
-    reach = current().reach
-    if reach.accounts is not None:
-        raise PermissionDeniedError("this token is limited to accounts that exist; it cannot create others")
-    _require_labels(draft)
-    if reach.is_limited and account_id:
-        raise InvalidFieldError(
-            {"account_id": "empty: a token limited by labels leaves the id to the server"}
-        )
-
-
-def _require_labels(draft: AccountDraft) -> None:
-    reach = current().reach
-    if not reach.bears(draft.labels):
-        labels = ", ".join(f"{key}={value}" for key, value in sorted(reach.labels.items()))
-        raise InvalidFieldError({"account.labels": f"{labels}, which this token is limited to"})
-
-
 def _tried(draft: AccountDraft, greeted: Greeted, account_id: str) -> pb.CreateAccountResponse:
     """Return what would have been created, with the folders in tree order."""
     blank = new_account(draft, AccountNo(0), account_id, 0)
@@ -335,10 +256,3 @@ def _check_etag(account: Account, etag: str) -> None:
         raise EtagMismatchError(
             f"{account.name} was edited since it was read; read it again and repeat the edit"
         )
-
-
-def _wanted(account: Account, request: pb.ListAccountsRequest) -> bool:
-    state = AccountState.PAUSED if account.paused else account.state
-    if request.states and int(state) not in set(map(int, request.states)):
-        return False
-    return all(account.labels.get(key) == value for key, value in request.labels.items())

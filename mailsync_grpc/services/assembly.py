@@ -16,6 +16,7 @@ from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
 from mailsync_grpc.services.access_tokens import AccessTokenService
+from mailsync_grpc.services.account_lists import AccountListService
 from mailsync_grpc.services.accounts import AccountService
 from mailsync_grpc.services.authorizations import AuthorizationService
 from mailsync_grpc.services.content import ContentService
@@ -100,7 +101,8 @@ def assemble(
     return Services(
         {
             "AccountService": (
-                AccountService(core, mutations, page_tokens, resume_tokens, keeper, try_login, forget),
+                AccountService(core, mutations, keeper, try_login, forget),
+                AccountListService(core, page_tokens, resume_tokens),
                 AuthorizationService(core, mutations, keeper, try_login),
                 SyncRunService(core, mutations, page_tokens),
                 DiscoveryService(find, oauth=frozenset(core.config.oauth.providers)),
