@@ -155,10 +155,18 @@ class ContentReader:
         first = cut.offset // WINDOW if form.identity else 0
         outlet = Outlet(cut.offset - first * WINDOW, cut.limit, cut.chunk_size)
         decoder = form.decoder(asked=decode)
-        while not outlet.full and (window := await content.window(first)):
-            for chunk in await self._threads.run(lambda data: outlet.feed(decoder.feed(data)), window):
-                yield chunk
-            first += 1
+        ahead = asyncio.ensure_future(content.window(first))
+        try:
+            while not outlet.full and (window := await ahead):
+                chunks = await self._threads.run(lambda data: outlet.feed(decoder.feed(data)), window)
+                if not outlet.full:
+                    first += 1
+                    ahead = asyncio.ensure_future(content.window(first))
+                for chunk in chunks:
+                    yield chunk
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
         ended = not outlet.full
         for chunk in (*(outlet.feed(decoder.finish()) if ended else ()), *outlet.finish()):
             yield chunk
@@ -218,7 +226,7 @@ class ContentReader:
             self._cache,
             self._threads,
             partial(self._locate, message, section, known),
-            partial(self._source.octets, message, section),
+            partial(self._source.windows, message, section),
         )
         self._shared[entry.name] = content
         return content

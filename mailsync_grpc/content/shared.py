@@ -2,8 +2,8 @@
 
 Callers of one content share a `SharedContent` and ask it for windows by number. A window that was fetched before comes
 from the file; the next one is fetched from the mail server by the first who asks, and appended to the file. So the
-fetch follows its fastest reader, nothing runs ahead of them, no connection is held while they pause, and memory holds
-one window a caller however large the content is. Each step runs in a task of its own under one lock: a caller that is
+fetch follows its fastest reader and runs ahead of them by a few windows, no connection is held while they pause, and
+memory holds those windows and one a caller however large the content is. Each step runs in a task of its own under one lock: a caller that is
 cancelled stops waiting, and the step goes on for the others.
 
 The file becomes a cache entry when the end was reached and no octet that the server declared is missing. Where there
@@ -11,7 +11,8 @@ is no file (cache off, disk full, entry found damaged while it was being read), 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from mailsync_grpc.content.cache import Cache, Draft
@@ -27,8 +28,8 @@ MAX_CONTENT = 1 << 30
 """A server that sends more of one part than this is not believed."""
 
 T = TypeVar("T")
-Fetch = Callable[[int, int], Awaitable[bytes]]
-"""Returns at most as many octets (second) from an offset (first) of the content; fewer at its end only."""
+Windows = Callable[[int, int], AsyncGenerator[bytes, None]]
+"""Yields the content from an offset (first) on in windows of a size (second), as `Source.windows` does."""
 
 
 class SharedContent:
@@ -40,7 +41,7 @@ class SharedContent:
         cache: Cache,
         threads: Threads,
         locate: Callable[[], Awaitable[Part]],
-        fetch: Fetch,
+        windows: Windows,
     ) -> None:
         self.readers = 0
         self.cached = False
@@ -49,7 +50,9 @@ class SharedContent:
         self._cache = cache
         self._threads = threads
         self._locate = locate
-        self._fetch = fetch
+        self._windows = windows
+        self._run: AsyncGenerator[bytes, None] | None = None
+        self._next_of_run = 0
         self._part: Part | None = None
         self._file: SealedFile | None = None
         self._draft: Draft | None = None
@@ -74,6 +77,7 @@ class SharedContent:
     async def close(self) -> None:
         """Release what is held; a file that did not become whole is deleted."""
         await asyncio.gather(*self._steps, return_exceptions=True)
+        await self._end_run()
         await self._forget_file()
 
     async def _step(self, work: Coroutine[Any, Any, T]) -> T:
@@ -130,13 +134,30 @@ class SharedContent:
     async def _fetch_whole(self, offset: int) -> bytes:
         """Return a window; what is missing of the declared size is asked for once more before it counts as missing."""
         declared = (self._part.size if self._part else None) or 0
-        data = await self._fetch(offset, WINDOW)
+        data = await self._of_run(offset)
         while data and len(data) < WINDOW and offset + len(data) < declared:
-            more = await self._fetch(offset + len(data), WINDOW - len(data))
+            async with aclosing(self._windows(offset + len(data), WINDOW - len(data))) as again:
+                more = await anext(again)
             if not more:
                 break
             data += more
         return data
+
+    async def _of_run(self, offset: int) -> bytes:
+        """Return the next window of the run under way, or the first of a new one."""
+        if self._next_of_run != offset:
+            await self._end_run()
+        data = await anext(self._run, None) if self._run else None
+        if data is None:
+            self._run = self._windows(offset, WINDOW)
+            data = await anext(self._run)
+        self._next_of_run = offset + len(data)
+        return data
+
+    async def _end_run(self) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            await run.aclose()
 
     async def _keep(self, draft: Draft, data: bytes) -> None:
         if not await self._threads.run(self._cache.append, draft, data):

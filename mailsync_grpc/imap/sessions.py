@@ -94,6 +94,7 @@ class _Session:
         self.host, self.username = account.host, account.username
         self.connection = connection
         self.raw_name: bytes | None = None
+        self.last_uid = 0
         self.idle_since = 0.0
         self._uid_validity: int | None = None
 
@@ -148,8 +149,8 @@ class Sessions:
         self._busy: set[_Session] = set()
         self._closed = False
 
-    async def read(self, account: Account, folder: Folder, act: Act[T]) -> T:
-        """Return what `act` reads on a connection that has `folder` open.
+    async def read(self, account: Account, folder: Folder, act: Act[T], of: int = 0) -> T:
+        """Return what `act` reads on a connection that has `folder` open, best one that read the message `of` last.
 
         Raises what `act` does, UidValidityChangedError when the folder's numbering is not `folder.uid_validity`,
         ImapError, CredentialsNeededError, BudgetSpentError. To be awaited to its end: the thread cannot be cancelled.
@@ -158,7 +159,7 @@ class Sessions:
         turns = self._turns.setdefault(account.no, asyncio.Semaphore(self._per_account))
         try:
             async with turns:
-                return await loop.run_in_executor(self._threads, self._read, account, folder, act)
+                return await loop.run_in_executor(self._threads, self._read, account, folder, act, of)
         finally:
             if self._sweep is None and not self._closed:
                 self._sweep = loop.call_later(self._idle, self._close_idle)
@@ -175,15 +176,15 @@ class Sessions:
             session.connection.close()
         await asyncio.to_thread(self._threads.shutdown, wait=True)
 
-    def _read(self, account: Account, folder: Folder, act: Act[T]) -> T:
-        session = self._take(account, folder)
+    def _read(self, account: Account, folder: Folder, act: Act[T], of: int) -> T:
+        session = self._take(account, folder, of)
         if session is not None:
             with suppress(
                 ImapUnreachableError, ImapProtocolError
             ):  # the server has hung up on an idle connection
-                return self._use(session, folder, act)
+                return self._use(session, folder, act, of)
         self._check_open()
-        return self._use(_Session(account, self._connected(account)), folder, act)
+        return self._use(_Session(account, self._connected(account)), folder, act, of)
 
     def _connected(self, account: Account) -> Reading:
         try:
@@ -204,7 +205,8 @@ class Sessions:
             _log_out(session)
         return bool(idle)
 
-    def _use(self, session: _Session, folder: Folder, act: Act[T]) -> T:
+    def _use(self, session: _Session, folder: Folder, act: Act[T], of: int) -> T:
+        session.last_uid = of
         with self._lock:
             self._busy.add(session)
         try:
@@ -226,11 +228,16 @@ class Sessions:
         if self._closed:
             raise ServerDrainingError("the server is stopping; connect again shortly")
 
-    def _take(self, account: Account, folder: Folder) -> _Session | None:
-        """Take an idle connection of this account as it is now, one that has the folder open before others."""
+    def _take(self, account: Account, folder: Folder, uid: int) -> _Session | None:
+        """Take an idle connection of this account as it is now, one that has the folder open before others.
+
+        Of those one that has last read this message, which its server then need not look up again.
+        """
         with self._lock:
             fit = [session for session in self._idling if session.belongs == (account.no, account.version)]
-            fit.sort(key=lambda session: session.raw_name == folder.raw_name)
+            fit.sort(
+                key=lambda session: (session.raw_name == folder.raw_name, uid and session.last_uid == uid)
+            )
             if not fit:
                 return None
             self._idling.remove(fit[-1])

@@ -88,6 +88,16 @@ class FakeSource:
             raise self.failures.pop(0)
         return self.sections[section][offset : offset + length]
 
+    async def windows(
+        self, message: MessageKey, section: str, offset: int, size: int
+    ) -> AsyncGenerator[bytes, None]:
+        while True:
+            data = await self.octets(message, section, offset, size)
+            yield data
+            if len(data) < size:
+                return
+            offset += len(data)
+
     async def close(self) -> None:
         self.closed = True
 
