@@ -23,6 +23,7 @@ from mailsync_grpc.v1.content_service_pb2_grpc import ContentServiceStub
 from mailsync_grpc.v1.envelope_service_pb2_grpc import EnvelopeServiceStub
 from mailsync_grpc.v1.event_service_pb2_grpc import EventServiceStub
 from mailsync_grpc.v1.folder_service_pb2_grpc import FolderServiceStub
+from mailsync_grpc.v1.system_service_pb2_grpc import SystemServiceStub
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 CALL_SECONDS = 30.0
@@ -99,6 +100,7 @@ class Session:
         self.envelopes = EnvelopeServiceStub(channel)
         self.content = ContentServiceStub(channel)
         self.events = EventServiceStub(channel)
+        self.system = SystemServiceStub(channel)
 
     def call(
         self,

@@ -8,7 +8,7 @@ threads.
 import asyncio
 import hmac
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import TracebackType
@@ -22,12 +22,13 @@ from mailsync_grpc.content.cleaning import Limits
 from mailsync_grpc.content.decoding import Form
 from mailsync_grpc.content.names import Entry, entry_of, owner_of
 from mailsync_grpc.content.outlet import Outlet
-from mailsync_grpc.content.parts import HEADERS, Part, check_section, section_of_kind
+from mailsync_grpc.content.parts import HEADERS, Part, check_section, section_of
 from mailsync_grpc.content.shared import WINDOW, SharedContent
 from mailsync_grpc.content.source import ImapSource, Source
 from mailsync_grpc.content.threads import Threads
 from mailsync_grpc.content.values import (
     ContentHeader,
+    ContentId,
     ContentKind,
     ContentTrailer,
     DecodingWarning,
@@ -110,10 +111,12 @@ class ContentReader:
         if_match: str = "",
         chunk_size: int = 0,
         envelope: Envelope | None = None,
+        mirrored: bool = True,
     ) -> AsyncGenerator[Piece, None]:
         """Yield a header, chunks and a trailer; to be closed (`contextlib.aclosing`) when left early.
 
         `envelope`, when given, is what the store knows of the message and saves asking the server for its structure.
+        Of a message that is not `mirrored` nobody tells us when it is gone, so its server is asked before anything.
         `chunk_size` 0 is the configured one. Raises InvalidFieldError, EnvelopeNotFoundError, PartNotFoundError,
         UidValidityChangedError, ContentChangedError, QuotaExceededError, CredentialsNeededError and any ImapError.
         """
@@ -121,24 +124,42 @@ class ContentReader:
         cut = Cut(offset, limit, min(max(chunk_size or self._chunk_size, MIN_CHUNK), MAX_CHUNK))
         known = envelope if envelope is not None and envelope.partial is None else None
         try:
+            if not mirrored:
+                known = await self._source.structure(message)
             section = await self._section(message, what, known)
             async with self._share(message, section, known) as content:
                 async for piece in self._stream(content, message, decode=decode, cut=cut, if_match=if_match):
                     yield piece
         except EnvelopeNotFoundError:
-            await self._threads.run(self._cache.purge_message, owner_of(message))
+            await self._purge(self._cache.purge_message, owner_of(message))
             raise
         except UidValidityChangedError:
-            await self._threads.run(self._cache.purge_numbering, owner_of(message))
+            await self._purge(self._cache.purge_numbering, owner_of(message))
             raise
 
     async def purge_account(self, account: AccountNo) -> None:
         """Delete everything kept of an account that is removed."""
         await self._threads.run(self._cache.purge_account, account)
 
+    async def purge(self, account: AccountNo | None) -> tuple[int, int]:
+        """Delete what is kept of an account, of all without one; entries and octets that went."""
+        return await self._threads.run(self._cache.purge, account)
+
     async def cached(self) -> tuple[int, int]:
         """Return how many entries the cache holds, and their octets."""
         return await self._threads.run(self._cache.holds)
+
+    def holds(self) -> tuple[int, int]:
+        """As `cached`, blocking, for any thread."""
+        return self._cache.holds()
+
+    async def _purge(self, purge: Callable[[Owner], None], owner: Owner) -> None:
+        """Purge, once what is being committed of the folder is there to be found."""
+        for content in [
+            each for each in self._shared.values() if each.cached and each.entry.owner[:3] == owner[:3]
+        ]:
+            await content.settled()
+        await self._threads.run(purge, owner)
 
     async def _stream(
         self, content: SharedContent, message: MessageKey, *, decode: bool, cut: Cut, if_match: str
@@ -175,14 +196,15 @@ class ContentReader:
         yield ContentTrailer(outlet.size, outlet.sha256(), tuple(sorted(warnings)), total)
 
     async def _section(self, message: MessageKey, what: What, known: Envelope | None) -> str:
-        if not isinstance(what, ContentKind):
+        if isinstance(what, str):
             check_section(what)
             return what
-        if what in {ContentKind.TEXT, ContentKind.HTML}:
+        if what not in {ContentKind.RAW, ContentKind.HEADERS}:
             known = known or await self._structure(message)
-        section = section_of_kind(known or _UNKNOWN, what)
+        section = section_of(known or _UNKNOWN, what)
         if section is None:
-            raise PartNotFoundError(f"{message.name}, {what.name}")
+            named = f"Content-ID {what.text}" if isinstance(what, ContentId) else what.name
+            raise PartNotFoundError(f"{message.name}, {named}")
         return section
 
     async def _structure(self, message: MessageKey) -> Envelope:
@@ -216,9 +238,20 @@ class ContentReader:
             yield content
         finally:
             content.readers -= 1
-            if not content.readers:
-                del self._shared[entry.name]
-                self._in_background(content.close())
+            if not content.readers and content.cached:
+                self._in_background(self._release(entry.name, content))
+            elif not content.readers:
+                self._forget(entry.name, content)
+
+    async def _release(self, name: bytes, content: SharedContent) -> None:
+        """Forget content that nobody reads any more once it is committed; until then it may be joined."""
+        await content.settled()
+        if not content.readers and self._shared.get(name) is content:
+            self._forget(name, content)
+
+    def _forget(self, name: bytes, content: SharedContent) -> None:
+        del self._shared[name]
+        self._in_background(content.close())
 
     def _new(self, entry: Entry, message: MessageKey, section: str, known: Envelope | None) -> SharedContent:
         content = SharedContent(

@@ -21,11 +21,14 @@ from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.sealed import CHUNK, CorruptEntryError, SealedFile
 from mailsync_grpc.content.threads import Threads
 from mailsync_grpc.errors import QuotaExceededError
+from mailsync_grpc.metrics import CONTENT_BYTES, CONTENT_NOT_CACHED
 
 WINDOW = 4 * CHUNK
 """Octets of one fetch: 256 KiB."""
 MAX_CONTENT = 1 << 30
 """A server that sends more of one part than this is not believed."""
+
+_FROM_CACHE, _FROM_SERVER = (CONTENT_BYTES.labels(source) for source in ("cache", "server"))
 
 T = TypeVar("T")
 Windows = Callable[[int, int], AsyncGenerator[bytes, None]]
@@ -33,7 +36,10 @@ Windows = Callable[[int, int], AsyncGenerator[bytes, None]]
 
 
 class SharedContent:
-    """One section of one message. `readers` is kept by who hands it out, who calls `close` after the last."""
+    """One section of one message. `readers` is kept by who hands it out, who calls `close` after the last.
+
+    `cached` tells that it is whole on disk, so that nothing more is asked of the mail server.
+    """
 
     def __init__(
         self,
@@ -46,7 +52,7 @@ class SharedContent:
         self.readers = 0
         self.cached = False
         self.size: int | None = None
-        self._entry = entry
+        self.entry = entry
         self._cache = cache
         self._threads = threads
         self._locate = locate
@@ -74,17 +80,25 @@ class SharedContent:
         """Return window `number`, empty beyond the end, shorter than WINDOW only at the end."""
         return await self._step(self._window(number * WINDOW))
 
+    async def settled(self) -> None:
+        """Return once nothing is under way, the commit of what became whole included."""
+        while self._steps:
+            await asyncio.wait(self._steps)
+
     async def close(self) -> None:
         """Release what is held; a file that did not become whole is deleted."""
-        await asyncio.gather(*self._steps, return_exceptions=True)
+        await self.settled()
         await self._end_run()
         await self._forget_file()
 
     async def _step(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.ensure_future(work)
+        return await asyncio.shield(self._begin_step(work))
+
+    def _begin_step(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
         self._steps.add(task)
         task.add_done_callback(self._end_step)
-        return await asyncio.shield(task)
+        return task
 
     def _end_step(self, task: asyncio.Task[Any]) -> None:
         self._steps.discard(task)
@@ -95,13 +109,13 @@ class SharedContent:
         async with self._lock:
             if self._part is not None:
                 return self._part
-            cached = await self._threads.run(self._cache.find, self._entry)
+            cached = await self._threads.run(self._cache.find, self.entry)
             if cached is not None:
                 self.cached, self._file, self.size = True, cached.file, cached.file.size
                 self._part = cached.part
                 return cached.part
             part = await self._locate()
-            self._draft = await self._threads.run(self._cache.draft, self._entry, part)
+            self._draft = await self._threads.run(self._cache.draft, self.entry, part)
             self._file = self._draft.file if self._draft else None
             self._part = part
             return part
@@ -112,9 +126,12 @@ class SharedContent:
                 return b""
             if self._file is not None and offset < self._file.size:
                 try:
-                    return await self._threads.run(self._file.read, offset, WINDOW)
+                    data = await self._threads.run(self._file.read, offset, WINDOW)
                 except (CorruptEntryError, OSError):
                     await self._forget_file(damaged=True)
+                else:
+                    _FROM_CACHE.inc(len(data))
+                    return data
             return await self._next(offset)
 
     async def _next(self, offset: int) -> bytes:
@@ -123,6 +140,7 @@ class SharedContent:
         if offset >= MAX_CONTENT:
             raise QuotaExceededError(f"the mail server sends more than {MAX_CONTENT} octets of one part")
         data = await self._fetch_whole(offset)
+        _FROM_SERVER.inc(len(data))
         # Nothing at an offset that was never reached tells only that the content ends before it.
         if len(data) < WINDOW and (data or offset == self._reached):
             self.size = offset + len(data)
@@ -162,10 +180,14 @@ class SharedContent:
     async def _keep(self, draft: Draft, data: bytes) -> None:
         if not await self._threads.run(self._cache.append, draft, data):
             await self._forget_file()
-        elif self.size is not None:
+        elif self.short:
             self._draft = None
-            finish = self._cache.discard if self.short else self._cache.commit
-            await self._threads.run(finish, draft)
+            CONTENT_NOT_CACHED.labels("short").inc()
+            await self._threads.run(self._cache.discard, draft)
+        elif self.size is not None:
+            self._draft, self.cached = None, True
+            # Nobody waits for the disk: who comes before the commit is served from the open file.
+            self._begin_step(self._threads.run(self._cache.commit, draft))
 
     async def _forget_file(self, *, damaged: bool = False) -> None:
         file, draft = self._file, self._draft
@@ -173,6 +195,6 @@ class SharedContent:
         if draft is not None:
             await self._threads.run(self._cache.discard, draft)
         elif damaged:
-            await self._threads.run(self._cache.drop, self._entry)
+            await self._threads.run(self._cache.drop, self.entry)
         if file is not None:
             file.close()

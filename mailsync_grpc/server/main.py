@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
-from mailsync_grpc.content.reader import open_reader
+from mailsync_grpc.content.reader import ContentReader, open_reader
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.imap.budget import Process, Use
 from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
@@ -62,6 +62,9 @@ async def serve(config: Config) -> None:
             (
                 metrics.StoreCollector(lambda: read_store(store, config, supervisor.alive)),
                 metrics.WatchCollector(served.services.lag.read),
+                metrics.CacheCollector(
+                    lambda: metrics.CacheReading(*served.reader.holds(), config.content.max_bytes)
+                ),
             ),
             stack,
         )
@@ -88,6 +91,7 @@ class _Served(NamedTuple):
     address: str
     services: Services
     server: grpc.aio.Server
+    reader: ContentReader
 
 
 @asynccontextmanager
@@ -112,7 +116,7 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         address = api.bind(server, config)
         await server.start()
         stack.push_async_callback(server.stop, GRACE)
-        yield _Served(address, services, server)
+        yield _Served(address, services, server, reader)
 
 
 async def _cancelled(task: "asyncio.Task[Never]") -> None:

@@ -15,7 +15,7 @@ from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
 from mailsync_grpc.services.accounts import AccountService
-from mailsync_grpc.services.content import ContentService
+from mailsync_grpc.services.content import ContentService, PurgeService
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
@@ -109,6 +109,7 @@ def assemble(
                     rates,
                     reader,
                 ),
+                PurgeService(core, mutations, reader),
             ),
         },
         feed,

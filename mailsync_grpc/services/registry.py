@@ -67,7 +67,6 @@ UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
         "SystemService.CreateToken": _TOKENS,
         "SystemService.ListTokens": _TOKENS,
         "SystemService.RevokeToken": _TOKENS,
-        "SystemService.PurgeContentCache": "purging the content cache through the API",
     }
 )
 """Calls of the contract that are not built yet, `Service.Method`, and what is missing."""

@@ -38,6 +38,13 @@ class Owner(NamedTuple):
     uid: int
 
 
+class Use(NamedTuple):
+    """An entry's name and its last use, in milliseconds."""
+
+    name: bytes
+    last: int
+
+
 class CacheIndex:
     """The index. Times are milliseconds. Safe for several threads.
 
@@ -66,11 +73,13 @@ class CacheIndex:
             raise
 
     def _is_new(self) -> bool:
-        with self._env.begin(write=True) as txn:
+        with self._env.begin() as txn:
             version = txn.get(_VERSION, db=self._total)
-            if version not in {None, _SCHEMA}:
-                raise lmdb.InvalidError("the index was written by another version")
-            txn.put(_VERSION, _SCHEMA, db=self._total)
+        if version not in {None, _SCHEMA}:
+            raise lmdb.InvalidError("the index was written by another version")
+        if version is None:  # else nothing is written, so that a full disk keeps nobody from starting
+            with self._env.begin(write=True) as txn:
+                txn.put(_VERSION, _SCHEMA, db=self._total)
         return version is None
 
     def close(self) -> None:
@@ -87,12 +96,13 @@ class CacheIndex:
         with self._env.begin() as txn:
             return int(txn.stat(self._entry)["entries"])
 
-    def put(self, name: bytes, owner: Owner, size: int, now: int) -> None:
-        """Record an entry of `size` octets used at `now`."""
+    def put(self, name: bytes, owner: Owner, size: int, now: int) -> int:
+        """Record an entry of `size` octets used at `now`; the octets of all entries."""
         with self._change() as txn:
             total = self._read_total(txn) - self._forget(txn, name) + size
             self._write(txn, name, _OWNER.pack(*owner), size, now)
             txn.put(_TOTAL, _NUMBER.pack(total), db=self._total)
+        return total
 
     def touch(self, uses: Mapping[bytes, int]) -> None:
         """Record the last use of entries; unknown names are passed over."""
@@ -111,19 +121,19 @@ class CacheIndex:
             txn.put(_TOTAL, _NUMBER.pack(self._read_total(txn) - freed), db=self._total)
         return freed
 
-    def oldest(self, octets: int, limit: int) -> list[bytes]:
-        """Return names, least recently used first, until they make up `octets` or are `limit`."""
-        names: list[bytes] = []
+    def oldest(self, octets: int, limit: int) -> list[Use]:
+        """Return entries, least recently used first, until they make up `octets` or are `limit`."""
+        uses: list[Use] = []
         with self._env.begin() as txn:
             for key in _keys(txn.cursor(self._use), b""):
-                if octets <= 0 or len(names) >= limit:
+                if octets <= 0 or len(uses) >= limit:
                     break
-                names.append(key[_NUMBER.size :])
-                octets -= _ENTRY.unpack(txn.get(names[-1], db=self._entry))[1]
-        return names
+                uses.append(Use(key[_NUMBER.size :], _NUMBER.unpack_from(key)[0]))
+                octets -= _ENTRY.unpack(txn.get(uses[-1].name, db=self._entry))[1]
+        return uses
 
     def owned(self, scope: Sequence[int | bytes], limit: int) -> list[bytes]:
-        """Return up to `limit` names within `scope`: the leading fields of an Owner, one at least."""
+        """Return up to `limit` names within `scope`: the leading fields of an Owner, none for all."""
         prefix = b"".join(part if isinstance(part, bytes) else part.to_bytes(4, "big") for part in scope)
         names: list[bytes] = []
         with self._env.begin() as txn:
