@@ -33,6 +33,7 @@ from mailsync_grpc.metrics import (
     CONTENT_CACHE_EVICTIONS,
     CONTENT_NOT_CACHED,
 )
+from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Clock
 from mailsync_grpc.store.cache_index import CacheIndex, Owner, Use
 
@@ -134,6 +135,7 @@ class Cache:
         """Add to a draft; False when that cannot be: the disk is full, or the content larger than the whole cache."""
         try:
             draft.file.append(data)
+            failpoints.hit("in_cache_write")
         except OSError as error:
             _not_cached(error)
             return False
@@ -147,13 +149,16 @@ class Cache:
         target = self._directory / draft.entry.path
         try:
             draft.file.finish()
+            failpoints.hit("cache_finished")
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._changing:
                 if draft.entry.owner.account in self._removed_accounts:
                     draft.path.unlink(missing_ok=True)
                     return False
                 total = self._index.put(draft.entry.name, draft.entry.owner, draft.file.stored, self._now())
+                failpoints.hit("cache_recorded")
                 draft.path.replace(target)
+                failpoints.hit("cache_renamed")
         except (OSError, StoreFullError) as error:
             _not_cached(error)
             self.discard(draft)
@@ -239,6 +244,7 @@ class Cache:
             for name in names:
                 with suppress(FileNotFoundError):
                     (self._directory / path_of(name)).unlink()
+            failpoints.hit("cache_deleted")
             return self._index.remove(names)
 
     def _use(self, name: bytes) -> None:
