@@ -125,7 +125,7 @@ class ContentReader:
         known = envelope if envelope is not None and envelope.partial is None else None
         try:
             if not mirrored:
-                known = await self._source.structure(message)
+                known = await self._source.structure(message, fresh=True)
             section = await self._section(message, what, known)
             async with self._share(message, section, known) as content:
                 async for piece in self._stream(content, message, decode=decode, cut=cut, if_match=if_match):

@@ -11,7 +11,7 @@ from mailsync_grpc.content.parts import Part, can_hold, part_from_mime, part_of
 from mailsync_grpc.content.run import Run
 from mailsync_grpc.content.values import MessageKey
 from mailsync_grpc.errors import EnvelopeNotFoundError, ImapProtocolError, ImapRefusedError, PartNotFoundError
-from mailsync_grpc.imap.sessions import Reading, Sessions
+from mailsync_grpc.imap.sessions import Reading, Sessions, Wish
 from mailsync_grpc.model.envelope import Envelope
 
 _MAX_MIME_HEADER = 64 << 10
@@ -23,8 +23,8 @@ class Source(Protocol):
     Reading may raise EnvelopeNotFoundError, UidValidityChangedError, CredentialsNeededError and any ImapError.
     """
 
-    async def structure(self, message: MessageKey) -> Envelope:
-        """Return what the server says of a message's parts and size."""
+    async def structure(self, message: MessageKey, *, fresh: bool = False) -> Envelope:
+        """Return what the server says of a message's parts and size; `fresh` of one that may be gone by now."""
         ...
 
     async def part(self, message: MessageKey, section: str, known: Envelope) -> Part:
@@ -55,7 +55,7 @@ class ImapSource:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def structure(self, message: MessageKey) -> Envelope:
+    async def structure(self, message: MessageKey, *, fresh: bool = False) -> Envelope:
         """Return what the server says of a message's parts and size."""
 
         def read(connection: Reading) -> Envelope:
@@ -64,7 +64,9 @@ class ImapSource:
                 raise EnvelopeNotFoundError(message.name)
             return envelope
 
-        return await self._sessions.read(message.account, message.folder, read)
+        return await self._sessions.read(
+            message.account, message.folder, read, Wish(message.uid, fresh=fresh)
+        )
 
     async def part(self, message: MessageKey, section: str, known: Envelope) -> Part:
         """Return what is known of a section, from the message's structure or else from the part's own header."""
@@ -84,6 +86,7 @@ class ImapSource:
             message.account,
             message.folder,
             lambda connection: _octets(connection, message, section, offset, length),
+            Wish(message.uid),
         )
 
     async def windows(
@@ -96,7 +99,7 @@ class ImapSource:
             size,
         )
         reading = asyncio.ensure_future(
-            self._sessions.read(message.account, message.folder, run.read, of=message.uid)
+            self._sessions.read(message.account, message.folder, run.read, Wish(message.uid))
         )
         reading.add_done_callback(lambda _: run.over())
         try:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from mailsync_grpc.errors import (
@@ -86,6 +86,19 @@ Act = Callable[[Reading], T]
 """Reads from a connection whose folder is open. Raises EnvelopeNotFoundError when the message is not there."""
 
 
+class Wish(NamedTuple):
+    """Which connection a read would like: one that read the message `uid` last; with `fresh` one that looks anew.
+
+    An old view of a folder may show a message that is gone (RFC 3501 section 7.4.1: servers tell of it late).
+    """
+
+    uid: int = 0
+    fresh: bool = False
+
+
+_ANY = Wish()
+
+
 class _Session:
     """One connection, and the folder that is open on it."""
 
@@ -98,10 +111,11 @@ class _Session:
         self.idle_since = 0.0
         self._uid_validity: int | None = None
 
-    def read(self, folder: Folder, act: Act[T]) -> T:
+    def read(self, folder: Folder, act: Act[T], wish: "Wish") -> T:
         """Return what `act` reads in `folder`; what an old view does not show is looked for in a new one."""
+        self.last_uid = wish.uid
         self.connection.lease.check(Use.CONTENT)
-        viewed = self.raw_name == folder.raw_name
+        viewed = self.raw_name == folder.raw_name and not wish.fresh
         if not viewed:
             self._examine(folder)
         self._check(folder)
@@ -149,8 +163,8 @@ class Sessions:
         self._busy: set[_Session] = set()
         self._closed = False
 
-    async def read(self, account: Account, folder: Folder, act: Act[T], of: int = 0) -> T:
-        """Return what `act` reads on a connection that has `folder` open, best one that read the message `of` last.
+    async def read(self, account: Account, folder: Folder, act: Act[T], wish: Wish = _ANY) -> T:
+        """Return what `act` reads on a connection that has `folder` open.
 
         Raises what `act` does, UidValidityChangedError when the folder's numbering is not `folder.uid_validity`,
         ImapError, CredentialsNeededError, BudgetSpentError. To be awaited to its end: the thread cannot be cancelled.
@@ -159,7 +173,7 @@ class Sessions:
         turns = self._turns.setdefault(account.no, asyncio.Semaphore(self._per_account))
         try:
             async with turns:
-                return await loop.run_in_executor(self._threads, self._read, account, folder, act, of)
+                return await loop.run_in_executor(self._threads, self._read, account, folder, act, wish)
         finally:
             if self._sweep is None and not self._closed:
                 self._sweep = loop.call_later(self._idle, self._close_idle)
@@ -176,15 +190,15 @@ class Sessions:
             session.connection.close()
         await asyncio.to_thread(self._threads.shutdown, wait=True)
 
-    def _read(self, account: Account, folder: Folder, act: Act[T], of: int) -> T:
-        session = self._take(account, folder, of)
+    def _read(self, account: Account, folder: Folder, act: Act[T], wish: Wish) -> T:
+        session = self._take(account, folder, wish.uid)
         if session is not None:
             with suppress(
                 ImapUnreachableError, ImapProtocolError
             ):  # the server has hung up on an idle connection
-                return self._use(session, folder, act, of)
+                return self._use(session, folder, act, wish)
         self._check_open()
-        return self._use(_Session(account, self._connected(account)), folder, act, of)
+        return self._use(_Session(account, self._connected(account)), folder, act, wish)
 
     def _connected(self, account: Account) -> Reading:
         try:
@@ -205,13 +219,12 @@ class Sessions:
             _log_out(session)
         return bool(idle)
 
-    def _use(self, session: _Session, folder: Folder, act: Act[T], of: int) -> T:
-        session.last_uid = of
+    def _use(self, session: _Session, folder: Folder, act: Act[T], wish: Wish) -> T:
         with self._lock:
             self._busy.add(session)
         try:
             self._check_open()
-            return session.read(folder, act)
+            return session.read(folder, act, wish)
         finally:
             self._give_back(session)
 
