@@ -13,7 +13,7 @@ only its own account.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple, Protocol, TypeVar
@@ -139,6 +139,31 @@ class _Session:
             raise UidValidityChangedError(f"{folder.name} was renumbered by its server; list it again")
 
 
+class _Turns:
+    """The reads of one account: at most `limit` at a time, and fewer where its host takes fewer connections."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = asyncio.Semaphore(limit)
+        self._reading = 0
+        self._ended = asyncio.Event()
+
+    async def take(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what `read` returns; where it finds no place for a connection, once another read has left its own."""
+        async with self._limit:
+            while True:
+                self._reading += 1
+                try:
+                    return await read()
+                except ConnectionsSpentError:
+                    if self._reading == 1:
+                        raise
+                finally:
+                    self._reading -= 1
+                    self._ended.set()
+                    self._ended = asyncio.Event()
+                await self._ended.wait()
+
+
 class Sessions:
     """The connections of one event loop. `connect` opens one, blocking; times are seconds."""
 
@@ -147,7 +172,7 @@ class Sessions:
         connect: Callable[[Account], Reading],
         *,
         per_account: int = 3,
-        threads: int = 16,
+        threads: int = 32,
         idle: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -156,7 +181,7 @@ class Sessions:
         self._idle = idle
         self._clock = clock
         self._threads = ThreadPoolExecutor(threads, "content")
-        self._turns: WeakValueDictionary[AccountNo, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[AccountNo, _Turns] = WeakValueDictionary()
         self._sweep: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
         self._idling: list[_Session] = []
@@ -170,10 +195,11 @@ class Sessions:
         ImapError, CredentialsNeededError, BudgetSpentError. To be awaited to its end: the thread cannot be cancelled.
         """
         loop = asyncio.get_running_loop()
-        turns = self._turns.setdefault(account.no, asyncio.Semaphore(self._per_account))
+        turns = self._turns.setdefault(account.no, _Turns(self._per_account))
         try:
-            async with turns:
-                return await loop.run_in_executor(self._threads, self._read, account, folder, act, wish)
+            return await turns.take(
+                lambda: loop.run_in_executor(self._threads, self._read, account, folder, act, wish)
+            )
         finally:
             if self._sweep is None and not self._closed:
                 self._sweep = loop.call_later(self._idle, self._close_idle)
