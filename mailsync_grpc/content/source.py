@@ -121,7 +121,8 @@ def _octets(connection: Reading, message: MessageKey, section: str, offset: int,
     except ImapRefusedError:
         if connection.fetch_structure(message.uid) is None:
             raise EnvelopeNotFoundError(message.name) from None
-        raise
+        # The answer before may have come from an old view, which every command lets the server renew.
+        data = connection.fetch_section(message.uid, section, offset, length)
     if len(data) > length:
         connection.close()
         raise ImapProtocolError("the server sent more of a message than was asked for")

@@ -276,6 +276,8 @@ async def test_a_message_delivered_after_the_folder_was_opened_is_found(rig: Rig
     assert (await rig.get(1, ContentKind.TEXT)).octets == b"one\r\n"
     rig.mailbox.deliver([HEAD + b"\r\ntwo\r\n"])
     assert (await rig.get(2, ContentKind.TEXT)).octets == b"two\r\n"
+    rig.mailbox.deliver([HEAD + b"\r\nthree\r\n"])
+    assert (await rig.get(3, ContentKind.HEADERS)).octets == HEAD + b"\r\n"
 
 
 async def test_expunged_messages_and_renumbered_folders_are_told_apart(rig: Rig) -> None:
