@@ -23,7 +23,7 @@ from pathlib import Path
 import structlog
 
 from mailsync_grpc.content.cleaning import Limits, Usage, octets_to_free
-from mailsync_grpc.content.names import Entry, path_of
+from mailsync_grpc.content.names import Entry, Span, path_of
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.sealed import CorruptEntryError, SealedFile
 from mailsync_grpc.errors import StoreFullError
@@ -190,6 +190,20 @@ class Cache:
     def purge_numbering(self, owner: Owner) -> None:
         """Delete all entries of a folder's numbering that is no longer valid."""
         self._purge(owner[:3])
+
+    def purge_between(self, spans: Sequence[Span]) -> None:
+        """Delete all entries of owners within `spans`, whose messages are gone."""
+        for span in spans:
+            while names := self._index.between(span.first, span.last, _BATCH):
+                self._delete(names)
+
+    def mark(self) -> bytes:
+        """Return the mark kept last, nothing before."""
+        return self._index.mark()
+
+    def set_mark(self, mark: bytes) -> None:
+        """Keep a mark beside the entries. Raises StoreFullError."""
+        self._index.set_mark(mark)
 
     def holds(self) -> tuple[int, int]:
         """Return how many entries there are, and their octets."""

@@ -7,8 +7,7 @@ threads.
 
 import asyncio
 import hmac
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import TracebackType
@@ -20,11 +19,12 @@ from mailsync_grpc.config import Config
 from mailsync_grpc.content.cache import Cache
 from mailsync_grpc.content.cleaning import Limits
 from mailsync_grpc.content.decoding import Form
-from mailsync_grpc.content.names import Entry, entry_of, owner_of
+from mailsync_grpc.content.names import Entry, Span, entry_of, owner_of
 from mailsync_grpc.content.outlet import Outlet
 from mailsync_grpc.content.parts import HEADERS, Part, check_section, section_of
 from mailsync_grpc.content.shared import WINDOW, SharedContent
 from mailsync_grpc.content.source import ImapSource, Source
+from mailsync_grpc.content.structures import Structures
 from mailsync_grpc.content.threads import Threads
 from mailsync_grpc.content.values import (
     ContentHeader,
@@ -55,7 +55,6 @@ from mailsync_grpc.vault import Vault
 DISK_THREADS = 4
 CLEAN_SECONDS = 30.0
 MIN_CHUNK, MAX_CHUNK = 1 << 10, 1 << 20
-_STRUCTURES = 64
 _UNKNOWN = Envelope()
 _log = structlog.get_logger(__name__)
 
@@ -78,7 +77,7 @@ class ContentReader:
         self._chunk_size = chunk_size
         self._threads = Threads(DISK_THREADS)
         self._shared: dict[bytes, SharedContent] = {}
-        self._structures: OrderedDict[Owner, asyncio.Task[Envelope]] = OrderedDict()
+        self._structures = Structures(source)
         self._closing: set[asyncio.Task[None]] = set()
         self._cleaner: asyncio.Task[None] | None = None
 
@@ -94,7 +93,8 @@ class ContentReader:
             with suppress(asyncio.CancelledError):
                 await self._cleaner
         await self._source.close()
-        await asyncio.gather(*self._closing, *self._structures.values(), return_exceptions=True)
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self._structures.close()
         await self._threads.run(self._cache.close)
         self._threads.close()
 
@@ -144,6 +144,17 @@ class ContentReader:
     async def purge(self, account: AccountNo | None) -> tuple[int, int]:
         """Delete what is kept of an account, of all without one; entries and octets that went."""
         return await self._threads.run(self._cache.purge, account)
+
+    async def forget_gone(self, spans: Sequence[Span], mark: bytes = b"") -> None:
+        """Delete what is kept of messages that are gone; with a mark keep that beside the cache. Raises StoreFullError."""
+        if spans:
+            await self._threads.run(self._cache.purge_between, spans)
+        if mark:
+            await self._threads.run(self._cache.set_mark, mark)
+
+    async def mark(self) -> bytes:
+        """Return the mark that was kept last, nothing before."""
+        return await self._threads.run(self._cache.mark)
 
     async def cached(self) -> tuple[int, int]:
         """Return how many entries the cache holds, and their octets."""
@@ -200,27 +211,16 @@ class ContentReader:
             check_section(what)
             return what
         if what not in {ContentKind.RAW, ContentKind.HEADERS}:
-            known = known or await self._structure(message)
+            known = known or await self._structures.of(message)
         section = section_of(known or _UNKNOWN, what)
         if section is None:
             named = f"Content-ID {what.text}" if isinstance(what, ContentId) else what.name
             raise PartNotFoundError(f"{message.name}, {named}")
         return section
 
-    async def _structure(self, message: MessageKey) -> Envelope:
-        """Return the server's description of a message, asked for once by all who need it at about the same time."""
-        owner = owner_of(message)
-        task = self._structures.pop(owner, None)
-        if task is None or (task.done() and (task.cancelled() or task.exception())):
-            task = asyncio.create_task(self._source.structure(message))
-        self._structures[owner] = task
-        if len(self._structures) > _STRUCTURES:
-            self._structures.popitem(last=False)
-        return await asyncio.shield(task)
-
     async def _locate(self, message: MessageKey, section: str, known: Envelope | None) -> Part:
         if known is None:
-            known = _UNKNOWN if section == HEADERS else await self._structure(message)
+            known = _UNKNOWN if section == HEADERS else await self._structures.of(message)
         return await self._source.part(message, section, known)
 
     @asynccontextmanager

@@ -31,7 +31,7 @@ class Run:
         self._size = size
         self._loop = asyncio.get_running_loop()
         self._fetched: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._wanted = threading.Semaphore(1)  # one window is fetched ahead of who takes them
+        self._wanted = threading.Semaphore(2)  # two windows may be fetched ahead of who takes them
         self._stopped = False
 
     def read(self, connection: Reading) -> None:

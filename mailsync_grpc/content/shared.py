@@ -23,8 +23,8 @@ from mailsync_grpc.content.threads import Threads
 from mailsync_grpc.errors import QuotaExceededError
 from mailsync_grpc.metrics import CONTENT_BYTES, CONTENT_NOT_CACHED
 
-WINDOW = 4 * CHUNK
-"""Octets of one fetch: 256 KiB."""
+WINDOW = 8 * CHUNK
+"""Octets of one fetch: 512 KiB. A server takes a while to begin each answer, and memory holds a few of them a download."""
 MAX_CONTENT = 1 << 30
 """A server that sends more of one part than this is not believed."""
 

@@ -26,6 +26,7 @@ from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.server import api, exposition, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
 from mailsync_grpc.services.assembly import About, Services, assemble
+from mailsync_grpc.services.content_forgetting import forget_gone
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import try_login
 from mailsync_grpc.services.watch_feed import Feed
@@ -110,7 +111,12 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         await stack.enter_async_context(reader)
         feed.start()
         stack.push_async_callback(feed.close)
-        for task in (housekeeping.trim(core), housekeeping.purge(core), services.rates.follow()):
+        for task in (
+            housekeeping.trim(core),
+            housekeeping.purge(core),
+            services.rates.follow(),
+            forget_gone(core, feed, reader),
+        ):
             stack.push_async_callback(_cancelled, asyncio.create_task(task))
         await services.add_to(server)
         address = api.bind(server, config)

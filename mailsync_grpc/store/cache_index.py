@@ -2,7 +2,7 @@
 
 It is no part of the mirror (PostgreSQL has none of it) and can be lost: a cache without its index is emptied and filled
 again. Four tables: `entry` (name → last use, size, owner), `use` (last use, name; least recently used first), `owner`
-(account, folder, UIDVALIDITY, UID, name; so that what belongs together is found together), `total` (octets).
+(account, folder, UIDVALIDITY, UID, name; so that what belongs together is found together), `total` (octets, and what else is single).
 """
 
 import shutil
@@ -26,6 +26,7 @@ _ENTRY = struct.Struct(f">QQ{_OWNER.size}s")
 _NUMBER = struct.Struct(">Q")
 _TOTAL = b"octets"
 _VERSION = b"schema"
+_MARK = b"mark"
 _DAMAGED = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError, lmdb.PageNotFoundError)
 
 
@@ -142,6 +143,28 @@ class CacheIndex:
                     break
                 names.append(key[_OWNER.size :])
         return names
+
+    def between(self, first: Owner, last: Owner, limit: int) -> list[bytes]:
+        """Return up to `limit` names of entries of the owners from `first` to `last`, both included."""
+        names: list[bytes] = []
+        end = _OWNER.pack(*last)
+        with self._env.begin() as txn:
+            cursor = txn.cursor(self._owner)
+            found = cursor.set_range(_OWNER.pack(*first))
+            while found and len(names) < limit and cursor.key()[: _OWNER.size] <= end:
+                names.append(cursor.key()[_OWNER.size :])
+                found = cursor.next()
+        return names
+
+    def mark(self) -> bytes:
+        """Return what `set_mark` kept, nothing before."""
+        with self._env.begin() as txn:
+            return bytes(txn.get(_MARK, default=b"", db=self._total))
+
+    def set_mark(self, mark: bytes) -> None:
+        """Keep how far the owner of the cache has read what tells of entries that are no longer wanted."""
+        with self._change() as txn:
+            txn.put(_MARK, mark, db=self._total)
 
     @contextmanager
     def _change(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""A run of windows on one connection: ahead of its reader by one, given up when the reader is slow, never unbounded."""
+"""A run of windows on one connection: ahead of its reader by two, given up when the reader is slow, never unbounded."""
 
 import asyncio
 import threading
@@ -52,16 +52,16 @@ async def test_a_run_goes_from_its_offset_to_the_end_of_the_content(connection: 
     assert fetches.offsets == [40, 65, 90]
 
 
-async def test_one_window_is_fetched_ahead_and_then_the_connection_is_let_go(
+async def test_two_windows_are_fetched_ahead_and_then_the_connection_is_let_go(
     connection: FakeConnection,
 ) -> None:
     fetches = Fetches()
     run = Run(fetches, 0, 10)
     reading = asyncio.ensure_future(asyncio.to_thread(run.read, connection))
     assert await run.take() == OCTETS[:10]
-    await reading  # though nobody takes the second window
-    assert fetches.offsets == [0, 10]
-    assert await run.take() == OCTETS[10:20]
+    await reading  # though nobody takes the others
+    assert fetches.offsets == [0, 10, 20]
+    assert [await run.take(), await run.take()] == [OCTETS[10:20], OCTETS[20:30]]
 
 
 async def test_others_get_their_turn_after_a_while(
