@@ -5,6 +5,7 @@ full. The log is followed like a stream does. How far is kept beside the cache, 
 deleted once. Where the log was cut before it was read, what nobody can ask for leaves as the least recently used.
 """
 
+import asyncio
 import struct
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from mailsync_grpc.v1 import event_pb2
 KEEP_EVERY: Final = 60.0
 """Seconds between two records of how far the log was read."""
 _MARK = struct.Struct(">16sQ")
+_RETRY = 1.0
 _MOST = (1 << 32) - 1
 _TELLING = {
     EventKind.ENVELOPES_REMOVED,
@@ -47,15 +49,14 @@ async def forget_gone(core: Core, feed: Feed, reader: ContentReader) -> NoReturn
             spans = [span for record in records if record.kind in _TELLING for span in gone(record)]
             position = records[-1].revision if records else position
             due = time.monotonic() - kept_at >= KEEP_EVERY
-            if due:
-                kept_at = time.monotonic()
             await reader.forget_gone(spans, _MARK.pack(core.store.epoch, position) if due else b"")
+            kept_at = time.monotonic() if due else kept_at
         except RevisionCompactedError as error:
-            position, records = Revision(error.floor), []
+            position = Revision(error.floor)
         except MailsyncError as error:
             _log.error("content of messages that are gone is not deleted", error=str(error))
-            records = []
-        if not records:
+            await asyncio.sleep(_RETRY)
+        if feed.head <= position:  # else something came meanwhile, and the signal is past
             await feed.wait(KEEP_EVERY)
 
 
