@@ -7,11 +7,11 @@ threads.
 
 import asyncio
 import hmac
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import structlog
 
@@ -23,6 +23,7 @@ from mailsync_grpc.content.names import Entry, Span, entry_of, owner_of
 from mailsync_grpc.content.outlet import Outlet
 from mailsync_grpc.content.parts import HEADERS, Part, check_section, section_of
 from mailsync_grpc.content.shared import WINDOW, SharedContent
+from mailsync_grpc.content.sharing import Sharing
 from mailsync_grpc.content.source import ImapSource, Source
 from mailsync_grpc.content.structures import Structures
 from mailsync_grpc.content.threads import Threads
@@ -44,7 +45,6 @@ from mailsync_grpc.errors import (
     UidValidityChangedError,
 )
 from mailsync_grpc.imap.sessions import Sessions
-from mailsync_grpc.metrics import CONTENT_CACHE_REQUESTS
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.envelope import Envelope
 from mailsync_grpc.model.folder import Folder
@@ -76,9 +76,8 @@ class ContentReader:
         self._name_key = name_key
         self._chunk_size = chunk_size
         self._threads = Threads(DISK_THREADS)
-        self._shared: dict[bytes, SharedContent] = {}
+        self._sharing = Sharing()
         self._structures = Structures(source)
-        self._closing: set[asyncio.Task[None]] = set()
         self._cleaner: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -93,7 +92,7 @@ class ContentReader:
             with suppress(asyncio.CancelledError):
                 await self._cleaner
         await self._source.close()
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self._sharing.close()
         await self._structures.close()
         await self._threads.run(self._cache.close)
         self._threads.close()
@@ -127,7 +126,10 @@ class ContentReader:
             if not mirrored:
                 known = await self._source.structure(message, fresh=True)
             section = await self._section(message, what, known)
-            async with self._share(message, section, known) as content:
+            entry = entry_of(self._name_key, message, section)
+            async with self._sharing.share(
+                entry, lambda: self._new(entry, message, known, section)
+            ) as content:
                 async for piece in self._stream(content, message, decode=decode, cut=cut, if_match=if_match):
                     yield piece
         except EnvelopeNotFoundError:
@@ -166,10 +168,7 @@ class ContentReader:
 
     async def _purge(self, purge: Callable[[Owner], None], owner: Owner) -> None:
         """Purge, once what is being committed of the folder is there to be found."""
-        for content in [
-            each for each in self._shared.values() if each.cached and each.entry.owner[:3] == owner[:3]
-        ]:
-            await content.settled()
+        await self._sharing.committed(owner)
         await self._threads.run(purge, owner)
 
     async def _stream(
@@ -223,57 +222,20 @@ class ContentReader:
             known = _UNKNOWN if section == HEADERS else await self._structures.of(message)
         return await self._source.part(message, section, known)
 
-    @asynccontextmanager
-    async def _share(
-        self, message: MessageKey, section: str, known: Envelope | None
-    ) -> AsyncIterator[SharedContent]:
-        entry = entry_of(self._name_key, message, section)
-        joined = self._shared.get(entry.name)
-        content = joined or self._new(entry, message, section, known)
-        content.readers += 1
-        try:
-            await content.part()
-            result = "hit" if content.cached else "joined" if joined else "miss"
-            CONTENT_CACHE_REQUESTS.labels(result).inc()
-            yield content
-        finally:
-            content.readers -= 1
-            if not content.readers and content.cached:
-                self._in_background(self._release(entry.name, content))
-            elif not content.readers:
-                self._forget(entry.name, content)
-
-    async def _release(self, name: bytes, content: SharedContent) -> None:
-        """Forget content that nobody reads any more once it is committed; until then it may be joined."""
-        await content.settled()
-        if not content.readers and self._shared.get(name) is content:
-            self._forget(name, content)
-
-    def _forget(self, name: bytes, content: SharedContent) -> None:
-        del self._shared[name]
-        self._in_background(content.close())
-
-    def _new(self, entry: Entry, message: MessageKey, section: str, known: Envelope | None) -> SharedContent:
-        content = SharedContent(
+    def _new(self, entry: Entry, message: MessageKey, known: Envelope | None, section: str) -> SharedContent:
+        return SharedContent(
             entry,
             self._cache,
             self._threads,
             partial(self._locate, message, section, known),
             partial(self._source.windows, message, section),
         )
-        self._shared[entry.name] = content
-        return content
 
     def _etag(self, message: MessageKey, form: Form) -> str:
         """Messages are immutable under their UID (RFC 3501 section 2.3.1.1), so the name identifies the content."""
         name = entry_of(self._name_key, message, form.part.section).name
         described = f"{form.identity}\0{form.part}".encode()
         return hmac.digest(self._name_key, name + described, "sha256")[:16].hex()
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
 
     async def _clean_for_ever(self) -> None:
         while True:

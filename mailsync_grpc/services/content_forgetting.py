@@ -47,10 +47,10 @@ async def forget_gone(core: Core, feed: Feed, reader: ContentReader) -> NoReturn
         try:
             records = await feed.read(position)
             spans = [span for record in records if record.kind in _TELLING for span in gone(record)]
-            position = records[-1].revision if records else position
+            through = records[-1].revision if records else position
             due = time.monotonic() - kept_at >= KEEP_EVERY
-            await reader.forget_gone(spans, _MARK.pack(core.store.epoch, position) if due else b"")
-            kept_at = time.monotonic() if due else kept_at
+            await reader.forget_gone(spans, _MARK.pack(core.store.epoch, through) if due else b"")
+            position, kept_at = through, time.monotonic() if due else kept_at
         except RevisionCompactedError as error:
             position = Revision(error.floor)
         except MailsyncError as error:
