@@ -1,14 +1,14 @@
 """`ContentReader`: what the service asks for content.
 
 A request goes: which section is meant, a share in that content, its form, then windows through decoder and outlet to
-the caller, one at a time and only when the caller takes the next piece. Runs on one event loop; whatever blocks runs in
+the caller, each made while the caller takes the one before. Runs on one event loop; whatever blocks runs in
 threads.
 """
 
 import asyncio
 import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -18,7 +18,7 @@ import structlog
 from mailsync_grpc.config import Config
 from mailsync_grpc.content.cache import Cache
 from mailsync_grpc.content.cleaning import Limits
-from mailsync_grpc.content.decoding import Form
+from mailsync_grpc.content.decoding import Decoder, Form
 from mailsync_grpc.content.names import Entry, Span, entry_of, owner_of
 from mailsync_grpc.content.outlet import Outlet
 from mailsync_grpc.content.parts import HEADERS, Part, check_section, section_of
@@ -186,24 +186,24 @@ class ContentReader:
         first = cut.offset // WINDOW if form.identity else 0
         outlet = Outlet(cut.offset - first * WINDOW, cut.limit, cut.chunk_size)
         decoder = form.decoder(asked=decode)
-        ahead = asyncio.ensure_future(content.window(first))
-        try:
-            while not outlet.full and (window := await ahead):
-                chunks = await self._threads.run(lambda data: outlet.feed(decoder.feed(data)), window)
-                if not outlet.full:
-                    first += 1
-                    ahead = asyncio.ensure_future(content.window(first))
+        async with aclosing(_one_ahead(self._chunks(content, first, outlet, decoder))) as made:
+            async for chunks in made:
                 for chunk in chunks:
                     yield chunk
-        finally:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
         ended = not outlet.full
         for chunk in (*(outlet.feed(decoder.finish()) if ended else ()), *outlet.finish()):
             yield chunk
         total = content.size if form.identity else outlet.passed if ended else None
         warnings = decoder.warnings | ({DecodingWarning.SHORT} if content.short else set())
         yield ContentTrailer(outlet.size, outlet.sha256(), tuple(sorted(warnings)), total)
+
+    async def _chunks(
+        self, content: SharedContent, number: int, outlet: Outlet, decoder: Decoder
+    ) -> AsyncGenerator[list[bytes], None]:
+        """Yield the chunks that each window makes, from window `number` on."""
+        while not outlet.full and (window := await content.window(number)):
+            yield await self._threads.run(lambda data: outlet.feed(decoder.feed(data)), window)
+            number += 1
 
     async def _section(self, message: MessageKey, what: What, known: Envelope | None) -> str:
         if isinstance(what, str):
@@ -255,6 +255,19 @@ def open_reader(config: Config, vault: Vault, sessions: Sessions) -> ContentRead
     limits = Limits(settings.max_bytes, settings.max_disk_use)
     cache = Cache(config.data_dir / "content", vault.subkey("content cache"), limits)
     return ContentReader(ImapSource(sessions), cache, vault.subkey("content names"), settings.chunk_size)
+
+
+async def _one_ahead(steps: AsyncGenerator[list[bytes], None]) -> AsyncGenerator[list[bytes], None]:
+    """Yield what `steps` yields, each made while the one before is used."""
+    coming = asyncio.ensure_future(anext(steps, None))
+    try:
+        while (made := await coming) is not None:
+            coming = asyncio.ensure_future(anext(steps, None))
+            yield made
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+        await steps.aclose()
 
 
 def _header(content: SharedContent, form: Form, etag: str, offset: int) -> ContentHeader:
