@@ -68,6 +68,7 @@ CONTENT_HIT = Goal(
     "rate of a cached attachment of 10 MB", "streaming the plain file over gRPC", None, 0.5, Better.HIGHER
 )
 CONTENT_MISS = Goal("rate of the same, not cached", _WIRE, None, 0.8, Better.HIGHER)
+CONTENT_LINK = Goal("rate of the same over a link of 400 Mbit/s", _WIRE, None, 0.8, Better.HIGHER)
 CONTENT_MEMORY = Goal(
     "memory of 20 parallel downloads of 50 MB over idle", "none, in MB", None, 100.0, unit="MB"
 )
