@@ -11,6 +11,7 @@ from benchmarks.measure import load
 from benchmarks.place import place
 from benchmarks.result import Row, as_json, as_text
 from benchmarks.rows import (
+    content,
     detection,
     first_sync,
     full_comparison,
@@ -31,6 +32,7 @@ ROWS = (
     watching.rows,
     snapshot.rows,
     detection.rows,
+    content.rows,
     polls.rows,
     unmeasured.rows,
 )

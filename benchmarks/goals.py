@@ -64,6 +64,14 @@ IDLE_STREAM = Goal("memory of an idle stream", "none, in KiB", None, 40.0, unit=
 STALLED_READER = Goal("memory of a stalled reader", "none, in MB", None, 1.0, unit="MB")
 SNAPSHOT = Goal("CPU of a snapshot", "reading and joining its envelopes' bytes from the store", None, 2.0)
 DETECTION = Goal("detection delay without poll interval, p99", "none, in ms", None, 150.0, unit="ms")
+CONTENT_HIT = Goal(
+    "rate of a cached attachment of 10 MB", "streaming the plain file over gRPC", None, 0.5, Better.HIGHER
+)
+CONTENT_MISS = Goal("rate of the same, not cached", _WIRE, None, 0.8, Better.HIGHER)
+CONTENT_LINK = Goal("rate of the same over a link of 400 Mbit/s", _WIRE, None, 0.8, Better.HIGHER)
+CONTENT_MEMORY = Goal(
+    "memory of 20 parallel downloads of 50 MB over idle", "none, in MB", None, 100.0, unit="MB"
+)
 DISK = Goal("disk a message, all indexes", "none, in octets", None, 800.0, unit="octets")
 MEMORY = Goal("memory of a full comparison of 500,000 over idle", "none, in MB", 150.0, 40.0, unit="MB")
 START = Goal("start-up, 10,000 accounts, 10 M envelopes", "none, in seconds", None, 2.0, unit="s")

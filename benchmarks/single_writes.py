@@ -15,16 +15,13 @@ from pathlib import Path
 
 import grpc
 
+from benchmarks.bare_server import bare_server
 from benchmarks.measure import Stopwatch
 from mailsync_grpc.config import Config
-from mailsync_grpc.keyring import KEY_BYTES
 from mailsync_grpc.server import api, logs
 from mailsync_grpc.services import registry
-from mailsync_grpc.services.core import Core
-from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.v1 import event_pb2
 from mailsync_grpc.v1.event_service_pb2 import WatchEventsRequest, WatchEventsResponse
-from mailsync_grpc.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def _main(directory: Path, pipe: Pipe) -> None:
 
 
 async def _serve(config: Config, pipe: Pipe) -> None:
-    server, service = api.make_server(Core(MemoryStore(), Vault(bytes(KEY_BYTES)), config)), _SingleWriter()
+    server, service = bare_server(config), _SingleWriter()
     watch = grpc.unary_stream_rpc_method_handler(
         service.watch_events, WatchEventsRequest.FromString, registry.serialize
     )

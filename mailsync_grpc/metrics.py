@@ -94,6 +94,29 @@ CONTENT_CACHE_REQUESTS = Counter(
     ["result"],
 )
 
+CONTENT_BYTES = Counter(
+    "mailsync_content_bytes_total", "Octets of content read, by source (cache, server).", ["source"]
+)
+CONTENT_NOT_CACHED = Counter(
+    "mailsync_content_not_cached_total",
+    "Content that was streamed and not kept, by reason (disk_full, disk_error, too_large: larger than the cache, short:"
+    " the mail server sent less than it had declared).",
+    ["reason"],
+)
+CONTENT_CACHE_EVICTIONS = Counter(
+    "mailsync_content_cache_evictions_total",
+    "Entries of the cache deleted because a limit was passed, by limit (size: its own, disk).",
+    ["limit"],
+)
+CONTENT_CACHE_EVICTED_BYTES = Counter(
+    "mailsync_content_cache_evicted_bytes_total", "Octets deleted because a limit was passed."
+)
+CONTENT_CACHE_EVICTED_AGE = Histogram(
+    "mailsync_content_cache_evicted_age_seconds",
+    "Time since their last use of entries deleted because a limit was passed: how long content is kept.",
+    buckets=(60, 600, 3_600, 21_600, 86_400, 259_200, 604_800, 2_592_000, 7_776_000),
+)
+
 # Watch
 
 WATCH_STREAMS = Gauge("mailsync_watch_streams", "Open event streams.", multiprocess_mode="livesum")
@@ -151,6 +174,7 @@ WORKER_RESTARTS = Counter(
 for _counter, _values in (
     (SYNC_BRAKE_LOOKS, ("held", "confirmed", "released")),
     (EVENT_LOG_DROPPED, ("age", "size")),
+    (CONTENT_NOT_CACHED, ("disk_full", "disk_error")),
     (WATCH_ENDS, ("slow_consumer",)),
     (WORKER_RESTARTS, ("died", "hung")),
 ):
@@ -256,6 +280,31 @@ class WatchCollector(Collector):
                 revisions.add_metric([label], lag.revisions)
                 seconds.add_metric([label], lag.seconds)
         yield from (streams, revisions, seconds)
+
+
+class CacheReading(NamedTuple):
+    """What a scrape asks of the content cache: entries, their octets, octets it may hold."""
+
+    entries: int
+    octets: int
+    max_octets: int
+
+
+class CacheCollector(Collector):
+    """Turns a reading of the content cache into metrics at each scrape."""
+
+    def __init__(self, read: Callable[[], CacheReading]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the cache's size as it is now."""
+        reading = self._read()
+        for name, help_text, value in (
+            ("mailsync_content_cache_entries", "Entries of the content cache.", reading.entries),
+            ("mailsync_content_cache_bytes", "Octets the content cache takes.", reading.octets),
+            ("mailsync_content_cache_limit_bytes", "Octets it may take.", reading.max_octets),
+        ):
+            yield GaugeMetricFamily(name, help_text, value)
 
 
 def _by_label(name: str, help_text: str) -> GaugeMetricFamily:

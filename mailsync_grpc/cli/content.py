@@ -1,4 +1,4 @@
-"""`mailsync content`: one part of a message, its text, its HTML, its headers or the whole of it.
+"""`mailsync content`: one part of a message, its text, its HTML, its headers or the whole of it; and the cache of these.
 
 What arrives is counted and hashed as it is written and compared with the trailer at the end: a stream that breaks off is
 an error, never a short file. Content is a stranger's: nothing but text goes to a terminal, and text only with its
@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mailsync_grpc.cli.command import connected
 from mailsync_grpc.cli.failures import CommandError
-from mailsync_grpc.cli.names import envelope_resource
+from mailsync_grpc.cli.names import account_resource, envelope_resource
 from mailsync_grpc.cli.session import Session
 from mailsync_grpc.cli.terminal import octets, plain, printable, word
 from mailsync_grpc.v1.content_service_pb2 import (
@@ -28,8 +29,22 @@ from mailsync_grpc.v1.content_service_pb2 import (
     DownloadContentRequest,
     DownloadContentResponse,
 )
+from mailsync_grpc.v1.system_service_pb2 import PurgeContentCacheRequest
 
 
+class _GetUnlessNamed(TyperGroup):
+    """`mailsync content ENVELOPE` is `mailsync content get ENVELOPE`: no envelope is named like a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # typer keeps its context's type to itself
+        if args and args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
+            args = ["get", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=_GetUnlessNamed, help="Content of messages, and its cache.", no_args_is_help=True)
+
+
+@app.command("get")
 @connected
 def content(
     session: Session,
@@ -42,6 +57,10 @@ def content(
     section: Annotated[
         str | None, typer.Option(help="A part by its number, such as 2 or 1.2.", show_default=False)
     ] = None,
+    content_id: Annotated[
+        str | None,
+        typer.Option("--id", help="A part by its Content-ID, as cid: links name it.", show_default=False),
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="The text (the default).")] = False,
     html: Annotated[bool, typer.Option("--html", help="The HTML.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The whole message as the mail server has it.")] = False,
@@ -50,7 +69,7 @@ def content(
         Path | None, typer.Option("--output", "-o", help="Write to this file.", show_default=False)
     ] = None,
 ) -> None:
-    """Download content of a message without marking it as read."""
+    """Download content of a message without marking it as read; `get` may be left out."""
     chosen = [
         kind
         for wanted, kind in (
@@ -61,7 +80,7 @@ def content(
         )
         if wanted
     ]
-    request = content_request(envelope_resource(name), section, chosen)
+    request = content_request(envelope_resource(name), section, chosen, content_id)
     pieces = session.content.DownloadContent(request, metadata=session.target.metadata)
     if output is None:
         trailer = to_stdout(pieces, is_terminal=sys.stdout.isatty())
@@ -72,15 +91,37 @@ def content(
         session.beside.print(f"warning: {word(DecodingWarning.Name(warning), 'DECODING_WARNING_')}")
 
 
+@app.command("purge")
+@connected
+def purge(
+    session: Session,
+    account: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ACCOUNT]", help="Its id, such as work; all without one.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Drop cached content, of one account or of all; it is fetched again when asked for."""
+    request = PurgeContentCacheRequest(account=account_resource(account) if account else "")
+    dropped = session.call(session.system.PurgeContentCache, request)
+    if session.json:
+        session.print_json(dropped)
+    else:
+        session.out.print(f"{dropped.entries} entries dropped, {octets(dropped.size)}")
+
+
 def content_request(
-    name: str, section: str | None, kinds: list[ContentKind.ValueType]
+    name: str, section: str | None, kinds: list[ContentKind.ValueType], content_id: str | None = None
 ) -> DownloadContentRequest:
     """The request for what was chosen: the text when nothing was. CommandError for more than one choice."""
-    if len(kinds) + (section is not None) > 1:
-        raise CommandError("choose one of --section, --text, --html, --raw and --headers")
+    if len(kinds) + (section is not None) + (content_id is not None) > 1:
+        raise CommandError("choose one of --section, --id, --text, --html, --raw and --headers")
     request = DownloadContentRequest(name=name, decode=True)
     if section is not None:
         request.section = section
+    elif content_id is not None:
+        request.content_id = content_id
     else:
         request.kind = kinds[0] if kinds else ContentKind.CONTENT_KIND_TEXT
     return request

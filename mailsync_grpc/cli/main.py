@@ -39,7 +39,7 @@ app.add_typer(account.app, name="account", rich_help_panel=_MAIL)
 app.add_typer(folder.app, name="folder", rich_help_panel=_MAIL)
 app.command("envelopes", rich_help_panel=_MAIL)(envelope.envelopes)
 app.add_typer(envelope.app, name="envelope", rich_help_panel=_MAIL)
-app.command("content", rich_help_panel=_MAIL)(content.content)
+app.add_typer(content.app, name="content", rich_help_panel=_MAIL)
 app.command("watch", rich_help_panel=_CHANGES)(watch.watch)
 app.add_typer(events.app, name="events", rich_help_panel=_CHANGES)
 

@@ -3,11 +3,13 @@
 Invariants. A file under its final name is whole. Every such file is in the index: it is recorded before the rename and
 forgotten after the deletion, so a crash leaves a record without a file, never a file without a record. A record without
 a file is a miss; so is a file that does not open, which is deleted. What a crash left half written lies in `tmp` and is
-deleted at the next start. Nothing is synced to disk: what a power cut spoils does not open.
+deleted at the next start. Nothing is synced to disk: what a power cut spoils does not open. Directories that somebody
+deletes are made again when they are next needed.
 
 All methods block; they may be called from any thread.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -21,15 +23,23 @@ from pathlib import Path
 import structlog
 
 from mailsync_grpc.content.cleaning import Limits, Usage, octets_to_free
-from mailsync_grpc.content.names import Entry, path_of
+from mailsync_grpc.content.names import Entry, Span, path_of
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.sealed import CorruptEntryError, SealedFile
 from mailsync_grpc.errors import StoreFullError
+from mailsync_grpc.metrics import (
+    CONTENT_CACHE_EVICTED_AGE,
+    CONTENT_CACHE_EVICTED_BYTES,
+    CONTENT_CACHE_EVICTIONS,
+    CONTENT_NOT_CACHED,
+)
+from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Clock
-from mailsync_grpc.store.cache_index import CacheIndex, Owner
+from mailsync_grpc.store.cache_index import CacheIndex, Owner, Use
 
 _BATCH = 256
 _USES_KEPT = 1_000
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = structlog.get_logger(__name__)
 
 
@@ -76,6 +86,7 @@ class Cache:
         self._disk = disk
         # Held while files and records change together, so that a cleaning never sees one without the other.
         self._changing = threading.Lock()
+        self._cleaning = threading.Lock()
         self._uses: dict[bytes, int] = {}
         self._removed_accounts: set[int] = set()
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -86,7 +97,6 @@ class Cache:
         for path in self._directory.iterdir():
             if path.name == "tmp" or (self._index.created and path.name != "index"):
                 shutil.rmtree(path)
-        (self._directory / "tmp").mkdir(mode=0o700)
 
     def close(self) -> None:
         """Record the last uses and release the index."""
@@ -114,38 +124,47 @@ class Cache:
             return None
         path = self._directory / "tmp" / os.urandom(16).hex()
         try:
-            return Draft(
-                entry, path, SealedFile.create(path, self._key, entry.name, json.dumps(part).encode())
-            )
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = SealedFile.create(path, self._key, entry.name, json.dumps(part).encode())
         except OSError as error:
-            _log.warning("content is not cached", reason=error.strerror)
+            _not_cached(error)
             return None
+        return Draft(entry, path, file)
 
     def append(self, draft: Draft, data: bytes) -> bool:
         """Add to a draft; False when that cannot be: the disk is full, or the content larger than the whole cache."""
         try:
             draft.file.append(data)
+            failpoints.hit("in_cache_write")
         except OSError as error:
-            _log.warning("content is not cached", reason=error.strerror)
+            _not_cached(error)
             return False
-        return draft.file.size <= self._limits.max_bytes
+        fits = draft.file.size <= self._limits.max_bytes
+        if not fits:
+            CONTENT_NOT_CACHED.labels("too_large").inc()
+        return fits
 
     def commit(self, draft: Draft) -> bool:
         """Make a draft an entry; False when it could not be kept, and is gone."""
         target = self._directory / draft.entry.path
         try:
             draft.file.finish()
+            failpoints.hit("cache_finished")
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._changing:
                 if draft.entry.owner.account in self._removed_accounts:
-                    draft.path.unlink()
+                    draft.path.unlink(missing_ok=True)
                     return False
-                self._index.put(draft.entry.name, draft.entry.owner, draft.file.stored, self._now())
+                total = self._index.put(draft.entry.name, draft.entry.owner, draft.file.stored, self._now())
+                failpoints.hit("cache_recorded")
                 draft.path.replace(target)
+                failpoints.hit("cache_renamed")
         except (OSError, StoreFullError) as error:
-            _log.warning("content is not cached", reason=str(error))
+            _not_cached(error)
             self.discard(draft)
             return False
+        if total > self._limits.max_bytes:
+            self.clean()
         return True
 
     def discard(self, draft: Draft) -> None:
@@ -172,33 +191,74 @@ class Cache:
         """Delete all entries of a folder's numbering that is no longer valid."""
         self._purge(owner[:3])
 
+    def purge_between(self, spans: Sequence[Span]) -> None:
+        """Delete all entries of owners within `spans`, whose messages are gone."""
+        for span in spans:
+            while names := self._index.between(span.first, span.last, _BATCH):
+                self._delete(names)
+
+    def mark(self) -> bytes:
+        """Return the mark kept last, nothing before."""
+        return self._index.mark()
+
+    def set_mark(self, mark: bytes) -> None:
+        """Keep a mark beside the entries. Raises StoreFullError."""
+        self._index.set_mark(mark)
+
     def holds(self) -> tuple[int, int]:
         """Return how many entries there are, and their octets."""
         return self._index.count(), self._index.total()
 
+    def purge(self, account: int | None) -> tuple[int, int]:
+        """Delete the entries of an account, of all accounts without one; how many, and their octets."""
+        return self._purge(() if account is None else (account,))
+
     def clean(self) -> int:
-        """Delete least recently used entries while a limit is passed; octets freed."""
+        """Delete least recently used entries while a limit is passed; octets freed, 0 when another thread does it."""
+        if not self._cleaning.acquire(blocking=False):
+            return 0
+        try:
+            return self._clean()
+        finally:
+            self._cleaning.release()
+
+    def _clean(self) -> int:
         self._record_uses()
-        to_free = octets_to_free(Usage(self._index.total(), *self._disk(self._directory)), self._limits)
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        usage = Usage(self._index.total(), *self._disk(self._directory))
+        to_free = octets_to_free(usage, self._limits)
+        limit = "size" if usage.cache > self._limits.max_bytes else "disk"
         freed = 0
         while freed < to_free:
-            names = self._index.oldest(to_free - freed, _BATCH)
-            if not names:
+            uses = self._index.oldest(to_free - freed, _BATCH)
+            if not uses:
                 break
-            freed += self._delete(names)
+            freed += self._delete([use.name for use in uses])
+            self._count_evictions(uses, limit)
         if freed:
-            _log.info("content cache cleaned", freed=freed)
+            CONTENT_CACHE_EVICTED_BYTES.inc(freed)
+            _log.info("content cache cleaned", freed=freed, limit=limit)
         return freed
 
-    def _purge(self, scope: Sequence[int | bytes]) -> None:
+    def _count_evictions(self, uses: Sequence[Use], limit: str) -> None:
+        CONTENT_CACHE_EVICTIONS.labels(limit).inc(len(uses))
+        now = self._now()
+        for use in uses:
+            CONTENT_CACHE_EVICTED_AGE.observe(max(0, now - use.last) / 1000)
+
+    def _purge(self, scope: Sequence[int | bytes]) -> tuple[int, int]:
+        entries = octets = 0
         while names := self._index.owned(scope, _BATCH):
-            self._delete(names)
+            octets += self._delete(names)
+            entries += len(names)
+        return entries, octets
 
     def _delete(self, names: Iterable[bytes]) -> int:
         with self._changing:
             for name in names:
                 with suppress(FileNotFoundError):
                     (self._directory / path_of(name)).unlink()
+            failpoints.hit("cache_deleted")
             return self._index.remove(names)
 
     def _use(self, name: bytes) -> None:
@@ -220,3 +280,10 @@ class Cache:
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _not_cached(error: OSError | StoreFullError) -> None:
+    """Tell the operator that content goes to its caller without being kept."""
+    full = isinstance(error, StoreFullError) or error.errno in _FULL
+    CONTENT_NOT_CACHED.labels("disk_full" if full else "disk_error").inc()
+    _log.warning("content is not cached", reason=getattr(error, "strerror", None) or str(error))

@@ -29,6 +29,13 @@ class Entry(NamedTuple):
         return path_of(self.name)
 
 
+class Span(NamedTuple):
+    """The owners from one to another, both included, in the order of their fields."""
+
+    first: Owner
+    last: Owner
+
+
 def path_of(name: bytes) -> PurePath:
     """Return the path of a name within the cache: two levels of directories, 65,536 in all, before the name in hex."""
     text = name.hex()

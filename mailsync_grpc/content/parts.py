@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from email.message import Message
 from email.parser import BytesHeaderParser
 from typing import NamedTuple
+from urllib.parse import unquote
 
-from mailsync_grpc.content.values import ContentKind
+from mailsync_grpc.content.values import ContentId, ContentKind
 from mailsync_grpc.errors import InvalidFieldError
 from mailsync_grpc.model.envelope import Attachment, BodyPart, Envelope
 
@@ -48,12 +49,32 @@ def check_section(section: str) -> None:
         )
 
 
-def section_of_kind(envelope: Envelope, kind: ContentKind) -> str | None:
-    """Return the section of a kind: the first text part of that subtype that is shown, None without one."""
+def section_of(envelope: Envelope, what: ContentKind | ContentId) -> str | None:
+    """Return the section that is meant by something else than its number, None when there is none."""
+    return (
+        _section_of_id(envelope, what.text)
+        if isinstance(what, ContentId)
+        else _section_of_kind(envelope, what)
+    )
+
+
+def _section_of_kind(envelope: Envelope, kind: ContentKind) -> str | None:
+    """Return the section of a kind: the first text part of that subtype that is shown."""
     if kind in {ContentKind.RAW, ContentKind.HEADERS}:
         return RAW if kind is ContentKind.RAW else HEADERS
     subtype = "plain" if kind is ContentKind.TEXT else "html"
     return next((part.section for part in envelope.text_parts if part.media_subtype == subtype), None)
+
+
+def _section_of_id(envelope: Envelope, content_id: str) -> str | None:
+    """Return the section of the first part with this Content-ID.
+
+    It may be written as in a header, in angle brackets, or as in a link, with escapes (RFC 2392).
+    """
+    bare = content_id.strip().removeprefix("<").removesuffix(">")
+    return next(
+        (part.section for part in envelope.attachments if part.content_id in {bare, unquote(bare)}), None
+    )
 
 
 def part_of(envelope: Envelope, section: str) -> Part | None:

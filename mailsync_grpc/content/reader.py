@@ -1,33 +1,35 @@
 """`ContentReader`: what the service asks for content.
 
 A request goes: which section is meant, a share in that content, its form, then windows through decoder and outlet to
-the caller, one at a time and only when the caller takes the next piece. Runs on one event loop; whatever blocks runs in
+the caller, each made while the caller takes the one before. Runs on one event loop; whatever blocks runs in
 threads.
 """
 
 import asyncio
 import hmac
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import structlog
 
 from mailsync_grpc.config import Config
 from mailsync_grpc.content.cache import Cache
 from mailsync_grpc.content.cleaning import Limits
-from mailsync_grpc.content.decoding import Form
-from mailsync_grpc.content.names import Entry, entry_of, owner_of
+from mailsync_grpc.content.decoding import Decoder, Form
+from mailsync_grpc.content.names import Entry, Span, entry_of, owner_of
 from mailsync_grpc.content.outlet import Outlet
-from mailsync_grpc.content.parts import HEADERS, Part, check_section, section_of_kind
+from mailsync_grpc.content.parts import HEADERS, Part, check_section, section_of
 from mailsync_grpc.content.shared import WINDOW, SharedContent
+from mailsync_grpc.content.sharing import Sharing
 from mailsync_grpc.content.source import ImapSource, Source
+from mailsync_grpc.content.structures import Structures
 from mailsync_grpc.content.threads import Threads
 from mailsync_grpc.content.values import (
     ContentHeader,
+    ContentId,
     ContentKind,
     ContentTrailer,
     DecodingWarning,
@@ -43,7 +45,6 @@ from mailsync_grpc.errors import (
     UidValidityChangedError,
 )
 from mailsync_grpc.imap.sessions import Sessions
-from mailsync_grpc.metrics import CONTENT_CACHE_REQUESTS
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.envelope import Envelope
 from mailsync_grpc.model.folder import Folder
@@ -54,7 +55,6 @@ from mailsync_grpc.vault import Vault
 DISK_THREADS = 4
 CLEAN_SECONDS = 30.0
 MIN_CHUNK, MAX_CHUNK = 1 << 10, 1 << 20
-_STRUCTURES = 64
 _UNKNOWN = Envelope()
 _log = structlog.get_logger(__name__)
 
@@ -76,9 +76,8 @@ class ContentReader:
         self._name_key = name_key
         self._chunk_size = chunk_size
         self._threads = Threads(DISK_THREADS)
-        self._shared: dict[bytes, SharedContent] = {}
-        self._structures: OrderedDict[Owner, asyncio.Task[Envelope]] = OrderedDict()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._sharing = Sharing()
+        self._structures = Structures(source)
         self._cleaner: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -93,7 +92,8 @@ class ContentReader:
             with suppress(asyncio.CancelledError):
                 await self._cleaner
         await self._source.close()
-        await asyncio.gather(*self._closing, *self._structures.values(), return_exceptions=True)
+        await self._sharing.close()
+        await self._structures.close()
         await self._threads.run(self._cache.close)
         self._threads.close()
 
@@ -110,10 +110,12 @@ class ContentReader:
         if_match: str = "",
         chunk_size: int = 0,
         envelope: Envelope | None = None,
+        mirrored: bool = True,
     ) -> AsyncGenerator[Piece, None]:
         """Yield a header, chunks and a trailer; to be closed (`contextlib.aclosing`) when left early.
 
         `envelope`, when given, is what the store knows of the message and saves asking the server for its structure.
+        Of a message that is not `mirrored` nobody tells us when it is gone, so its server is asked before anything.
         `chunk_size` 0 is the configured one. Raises InvalidFieldError, EnvelopeNotFoundError, PartNotFoundError,
         UidValidityChangedError, ContentChangedError, QuotaExceededError, CredentialsNeededError and any ImapError.
         """
@@ -121,24 +123,53 @@ class ContentReader:
         cut = Cut(offset, limit, min(max(chunk_size or self._chunk_size, MIN_CHUNK), MAX_CHUNK))
         known = envelope if envelope is not None and envelope.partial is None else None
         try:
+            if not mirrored:
+                known = await self._source.structure(message, fresh=True)
             section = await self._section(message, what, known)
-            async with self._share(message, section, known) as content:
+            entry = entry_of(self._name_key, message, section)
+            async with self._sharing.share(
+                entry, lambda: self._new(entry, message, known, section)
+            ) as content:
                 async for piece in self._stream(content, message, decode=decode, cut=cut, if_match=if_match):
                     yield piece
         except EnvelopeNotFoundError:
-            await self._threads.run(self._cache.purge_message, owner_of(message))
+            await self._purge(self._cache.purge_message, owner_of(message))
             raise
         except UidValidityChangedError:
-            await self._threads.run(self._cache.purge_numbering, owner_of(message))
+            await self._purge(self._cache.purge_numbering, owner_of(message))
             raise
 
     async def purge_account(self, account: AccountNo) -> None:
         """Delete everything kept of an account that is removed."""
         await self._threads.run(self._cache.purge_account, account)
 
+    async def purge(self, account: AccountNo | None) -> tuple[int, int]:
+        """Delete what is kept of an account, of all without one; entries and octets that went."""
+        return await self._threads.run(self._cache.purge, account)
+
+    async def forget_gone(self, spans: Sequence[Span], mark: bytes = b"") -> None:
+        """Delete what is kept of messages that are gone; with a mark keep that beside the cache. Raises StoreFullError."""
+        if spans:
+            await self._threads.run(self._cache.purge_between, spans)
+        if mark:
+            await self._threads.run(self._cache.set_mark, mark)
+
+    async def mark(self) -> bytes:
+        """Return the mark that was kept last, nothing before."""
+        return await self._threads.run(self._cache.mark)
+
     async def cached(self) -> tuple[int, int]:
         """Return how many entries the cache holds, and their octets."""
         return await self._threads.run(self._cache.holds)
+
+    def holds(self) -> tuple[int, int]:
+        """As `cached`, blocking, for any thread."""
+        return self._cache.holds()
+
+    async def _purge(self, purge: Callable[[Owner], None], owner: Owner) -> None:
+        """Purge, once what is being committed of the folder is there to be found."""
+        await self._sharing.committed(owner)
+        await self._threads.run(purge, owner)
 
     async def _stream(
         self, content: SharedContent, message: MessageKey, *, decode: bool, cut: Cut, if_match: str
@@ -155,10 +186,10 @@ class ContentReader:
         first = cut.offset // WINDOW if form.identity else 0
         outlet = Outlet(cut.offset - first * WINDOW, cut.limit, cut.chunk_size)
         decoder = form.decoder(asked=decode)
-        while not outlet.full and (window := await content.window(first)):
-            for chunk in await self._threads.run(lambda data: outlet.feed(decoder.feed(data)), window):
-                yield chunk
-            first += 1
+        async with aclosing(_one_ahead(self._chunks(content, first, outlet, decoder))) as made:
+            async for chunks in made:
+                for chunk in chunks:
+                    yield chunk
         ended = not outlet.full
         for chunk in (*(outlet.feed(decoder.finish()) if ended else ()), *outlet.finish()):
             yield chunk
@@ -166,73 +197,45 @@ class ContentReader:
         warnings = decoder.warnings | ({DecodingWarning.SHORT} if content.short else set())
         yield ContentTrailer(outlet.size, outlet.sha256(), tuple(sorted(warnings)), total)
 
+    async def _chunks(
+        self, content: SharedContent, number: int, outlet: Outlet, decoder: Decoder
+    ) -> AsyncGenerator[list[bytes], None]:
+        """Yield the chunks that each window makes, from window `number` on."""
+        while not outlet.full and (window := await content.window(number)):
+            yield await self._threads.run(lambda data: outlet.feed(decoder.feed(data)), window)
+            number += 1
+
     async def _section(self, message: MessageKey, what: What, known: Envelope | None) -> str:
-        if not isinstance(what, ContentKind):
+        if isinstance(what, str):
             check_section(what)
             return what
-        if what in {ContentKind.TEXT, ContentKind.HTML}:
-            known = known or await self._structure(message)
-        section = section_of_kind(known or _UNKNOWN, what)
+        if what not in {ContentKind.RAW, ContentKind.HEADERS}:
+            known = known or await self._structures.of(message)
+        section = section_of(known or _UNKNOWN, what)
         if section is None:
-            raise PartNotFoundError(f"{message.name}, {what.name}")
+            named = f"Content-ID {what.text}" if isinstance(what, ContentId) else what.name
+            raise PartNotFoundError(f"{message.name}, {named}")
         return section
-
-    async def _structure(self, message: MessageKey) -> Envelope:
-        """Return the server's description of a message, asked for once by all who need it at about the same time."""
-        owner = owner_of(message)
-        task = self._structures.pop(owner, None)
-        if task is None or (task.done() and (task.cancelled() or task.exception())):
-            task = asyncio.create_task(self._source.structure(message))
-        self._structures[owner] = task
-        if len(self._structures) > _STRUCTURES:
-            self._structures.popitem(last=False)
-        return await asyncio.shield(task)
 
     async def _locate(self, message: MessageKey, section: str, known: Envelope | None) -> Part:
         if known is None:
-            known = _UNKNOWN if section == HEADERS else await self._structure(message)
+            known = _UNKNOWN if section == HEADERS else await self._structures.of(message)
         return await self._source.part(message, section, known)
 
-    @asynccontextmanager
-    async def _share(
-        self, message: MessageKey, section: str, known: Envelope | None
-    ) -> AsyncIterator[SharedContent]:
-        entry = entry_of(self._name_key, message, section)
-        joined = self._shared.get(entry.name)
-        content = joined or self._new(entry, message, section, known)
-        content.readers += 1
-        try:
-            await content.part()
-            result = "hit" if content.cached else "joined" if joined else "miss"
-            CONTENT_CACHE_REQUESTS.labels(result).inc()
-            yield content
-        finally:
-            content.readers -= 1
-            if not content.readers:
-                del self._shared[entry.name]
-                self._in_background(content.close())
-
-    def _new(self, entry: Entry, message: MessageKey, section: str, known: Envelope | None) -> SharedContent:
-        content = SharedContent(
+    def _new(self, entry: Entry, message: MessageKey, known: Envelope | None, section: str) -> SharedContent:
+        return SharedContent(
             entry,
             self._cache,
             self._threads,
             partial(self._locate, message, section, known),
-            partial(self._source.octets, message, section),
+            partial(self._source.windows, message, section),
         )
-        self._shared[entry.name] = content
-        return content
 
     def _etag(self, message: MessageKey, form: Form) -> str:
         """Messages are immutable under their UID (RFC 3501 section 2.3.1.1), so the name identifies the content."""
         name = entry_of(self._name_key, message, form.part.section).name
         described = f"{form.identity}\0{form.part}".encode()
         return hmac.digest(self._name_key, name + described, "sha256")[:16].hex()
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
 
     async def _clean_for_ever(self) -> None:
         while True:
@@ -252,6 +255,19 @@ def open_reader(config: Config, vault: Vault, sessions: Sessions) -> ContentRead
     limits = Limits(settings.max_bytes, settings.max_disk_use)
     cache = Cache(config.data_dir / "content", vault.subkey("content cache"), limits)
     return ContentReader(ImapSource(sessions), cache, vault.subkey("content names"), settings.chunk_size)
+
+
+async def _one_ahead(steps: AsyncGenerator[list[bytes], None]) -> AsyncGenerator[list[bytes], None]:
+    """Yield what `steps` yields, each made while the one before is used."""
+    coming = asyncio.ensure_future(anext(steps, None))
+    try:
+        while (made := await coming) is not None:
+            coming = asyncio.ensure_future(anext(steps, None))
+            yield made
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+        await steps.aclose()
 
 
 def _header(content: SharedContent, form: Form, etag: str, offset: int) -> ContentHeader:

@@ -2,8 +2,8 @@
 
 Callers of one content share a `SharedContent` and ask it for windows by number. A window that was fetched before comes
 from the file; the next one is fetched from the mail server by the first who asks, and appended to the file. So the
-fetch follows its fastest reader, nothing runs ahead of them, no connection is held while they pause, and memory holds
-one window a caller however large the content is. Each step runs in a task of its own under one lock: a caller that is
+fetch follows its fastest reader and runs ahead of them by a few windows, no connection is held while they pause, and
+memory holds those windows and one a caller however large the content is. Each step runs in a task of its own under one lock: a caller that is
 cancelled stops waiting, and the step goes on for the others.
 
 The file becomes a cache entry when the end was reached and no octet that the server declared is missing. Where there
@@ -11,7 +11,8 @@ is no file (cache off, disk full, entry found damaged while it was being read), 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from mailsync_grpc.content.cache import Cache, Draft
@@ -20,19 +21,25 @@ from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.sealed import CHUNK, CorruptEntryError, SealedFile
 from mailsync_grpc.content.threads import Threads
 from mailsync_grpc.errors import QuotaExceededError
+from mailsync_grpc.metrics import CONTENT_BYTES, CONTENT_NOT_CACHED
 
-WINDOW = 4 * CHUNK
-"""Octets of one fetch: 256 KiB."""
+WINDOW = 8 * CHUNK
+"""Octets of one fetch: 512 KiB. A server takes a while to begin each answer, and memory holds a few of them a download."""
 MAX_CONTENT = 1 << 30
 """A server that sends more of one part than this is not believed."""
 
+_FROM_CACHE, _FROM_SERVER = (CONTENT_BYTES.labels(source) for source in ("cache", "server"))
+
 T = TypeVar("T")
-Fetch = Callable[[int, int], Awaitable[bytes]]
-"""Returns at most as many octets (second) from an offset (first) of the content; fewer at its end only."""
+Windows = Callable[[int, int], AsyncGenerator[bytes, None]]
+"""Yields the content from an offset (first) on in windows of a size (second), as `Source.windows` does."""
 
 
 class SharedContent:
-    """One section of one message. `readers` is kept by who hands it out, who calls `close` after the last."""
+    """One section of one message. `readers` is kept by who hands it out, who calls `close` after the last.
+
+    `cached` tells that it is whole on disk, so that nothing more is asked of the mail server.
+    """
 
     def __init__(
         self,
@@ -40,16 +47,18 @@ class SharedContent:
         cache: Cache,
         threads: Threads,
         locate: Callable[[], Awaitable[Part]],
-        fetch: Fetch,
+        windows: Windows,
     ) -> None:
         self.readers = 0
         self.cached = False
         self.size: int | None = None
-        self._entry = entry
+        self.entry = entry
         self._cache = cache
         self._threads = threads
         self._locate = locate
-        self._fetch = fetch
+        self._windows = windows
+        self._run: AsyncGenerator[bytes, None] | None = None
+        self._next_of_run = 0
         self._part: Part | None = None
         self._file: SealedFile | None = None
         self._draft: Draft | None = None
@@ -71,16 +80,25 @@ class SharedContent:
         """Return window `number`, empty beyond the end, shorter than WINDOW only at the end."""
         return await self._step(self._window(number * WINDOW))
 
+    async def settled(self) -> None:
+        """Return once nothing is under way, the commit of what became whole included."""
+        while self._steps:
+            await asyncio.wait(self._steps)
+
     async def close(self) -> None:
         """Release what is held; a file that did not become whole is deleted."""
-        await asyncio.gather(*self._steps, return_exceptions=True)
+        await self.settled()
+        await self._end_run()
         await self._forget_file()
 
     async def _step(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.ensure_future(work)
+        return await asyncio.shield(self._begin_step(work))
+
+    def _begin_step(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
         self._steps.add(task)
         task.add_done_callback(self._end_step)
-        return await asyncio.shield(task)
+        return task
 
     def _end_step(self, task: asyncio.Task[Any]) -> None:
         self._steps.discard(task)
@@ -91,13 +109,13 @@ class SharedContent:
         async with self._lock:
             if self._part is not None:
                 return self._part
-            cached = await self._threads.run(self._cache.find, self._entry)
+            cached = await self._threads.run(self._cache.find, self.entry)
             if cached is not None:
                 self.cached, self._file, self.size = True, cached.file, cached.file.size
                 self._part = cached.part
                 return cached.part
             part = await self._locate()
-            self._draft = await self._threads.run(self._cache.draft, self._entry, part)
+            self._draft = await self._threads.run(self._cache.draft, self.entry, part)
             self._file = self._draft.file if self._draft else None
             self._part = part
             return part
@@ -108,9 +126,12 @@ class SharedContent:
                 return b""
             if self._file is not None and offset < self._file.size:
                 try:
-                    return await self._threads.run(self._file.read, offset, WINDOW)
+                    data = await self._threads.run(self._file.read, offset, WINDOW)
                 except (CorruptEntryError, OSError):
                     await self._forget_file(damaged=True)
+                else:
+                    _FROM_CACHE.inc(len(data))
+                    return data
             return await self._next(offset)
 
     async def _next(self, offset: int) -> bytes:
@@ -119,6 +140,7 @@ class SharedContent:
         if offset >= MAX_CONTENT:
             raise QuotaExceededError(f"the mail server sends more than {MAX_CONTENT} octets of one part")
         data = await self._fetch_whole(offset)
+        _FROM_SERVER.inc(len(data))
         # Nothing at an offset that was never reached tells only that the content ends before it.
         if len(data) < WINDOW and (data or offset == self._reached):
             self.size = offset + len(data)
@@ -130,21 +152,42 @@ class SharedContent:
     async def _fetch_whole(self, offset: int) -> bytes:
         """Return a window; what is missing of the declared size is asked for once more before it counts as missing."""
         declared = (self._part.size if self._part else None) or 0
-        data = await self._fetch(offset, WINDOW)
+        data = await self._of_run(offset)
         while data and len(data) < WINDOW and offset + len(data) < declared:
-            more = await self._fetch(offset + len(data), WINDOW - len(data))
+            async with aclosing(self._windows(offset + len(data), WINDOW - len(data))) as again:
+                more = await anext(again)
             if not more:
                 break
             data += more
         return data
 
+    async def _of_run(self, offset: int) -> bytes:
+        """Return the next window of the run under way, or the first of a new one."""
+        if self._next_of_run != offset:
+            await self._end_run()
+        data = await anext(self._run, None) if self._run else None
+        if data is None:
+            self._run = self._windows(offset, WINDOW)
+            data = await anext(self._run)
+        self._next_of_run = offset + len(data)
+        return data
+
+    async def _end_run(self) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            await run.aclose()
+
     async def _keep(self, draft: Draft, data: bytes) -> None:
         if not await self._threads.run(self._cache.append, draft, data):
             await self._forget_file()
-        elif self.size is not None:
+        elif self.short:
             self._draft = None
-            finish = self._cache.discard if self.short else self._cache.commit
-            await self._threads.run(finish, draft)
+            CONTENT_NOT_CACHED.labels("short").inc()
+            await self._threads.run(self._cache.discard, draft)
+        elif self.size is not None:
+            self._draft, self.cached = None, True
+            # Nobody waits for the disk: who comes before the commit is served from the open file.
+            self._begin_step(self._threads.run(self._cache.commit, draft))
 
     async def _forget_file(self, *, damaged: bool = False) -> None:
         file, draft = self._file, self._draft
@@ -152,6 +195,6 @@ class SharedContent:
         if draft is not None:
             await self._threads.run(self._cache.discard, draft)
         elif damaged:
-            await self._threads.run(self._cache.drop, self._entry)
+            await self._threads.run(self._cache.drop, self.entry)
         if file is not None:
             file.close()

@@ -3,12 +3,15 @@
 Only here is an answer of IMAP turned into what content means by it: a message that is gone, a part that is not there.
 """
 
+import asyncio
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from mailsync_grpc.content.parts import Part, can_hold, part_from_mime, part_of
+from mailsync_grpc.content.run import Run
 from mailsync_grpc.content.values import MessageKey
 from mailsync_grpc.errors import EnvelopeNotFoundError, ImapProtocolError, ImapRefusedError, PartNotFoundError
-from mailsync_grpc.imap.sessions import Reading, Sessions
+from mailsync_grpc.imap.sessions import Reading, Sessions, Wish
 from mailsync_grpc.model.envelope import Envelope
 
 _MAX_MIME_HEADER = 64 << 10
@@ -20,8 +23,8 @@ class Source(Protocol):
     Reading may raise EnvelopeNotFoundError, UidValidityChangedError, CredentialsNeededError and any ImapError.
     """
 
-    async def structure(self, message: MessageKey) -> Envelope:
-        """Return what the server says of a message's parts and size."""
+    async def structure(self, message: MessageKey, *, fresh: bool = False) -> Envelope:
+        """Return what the server says of a message's parts and size; `fresh` of one that may be gone by now."""
         ...
 
     async def part(self, message: MessageKey, section: str, known: Envelope) -> Part:
@@ -30,6 +33,15 @@ class Source(Protocol):
 
     async def octets(self, message: MessageKey, section: str, offset: int, length: int) -> bytes:
         """Return at most `length` octets of a section from `offset`; fewer, or none, at its end."""
+        ...
+
+    def windows(
+        self, message: MessageKey, section: str, offset: int, size: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a section from `offset` on in windows of `size` octets; at least one, not always all.
+
+        The one that is smaller is the last; after one of full size the caller may have to begin anew from there.
+        """
         ...
 
     async def close(self) -> None:
@@ -43,7 +55,7 @@ class ImapSource:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def structure(self, message: MessageKey) -> Envelope:
+    async def structure(self, message: MessageKey, *, fresh: bool = False) -> Envelope:
         """Return what the server says of a message's parts and size."""
 
         def read(connection: Reading) -> Envelope:
@@ -52,7 +64,9 @@ class ImapSource:
                 raise EnvelopeNotFoundError(message.name)
             return envelope
 
-        return await self._sessions.read(message.account, message.folder, read)
+        return await self._sessions.read(
+            message.account, message.folder, read, Wish(message.uid, fresh=fresh)
+        )
 
     async def part(self, message: MessageKey, section: str, known: Envelope) -> Part:
         """Return what is known of a section, from the message's structure or else from the part's own header."""
@@ -68,21 +82,48 @@ class ImapSource:
 
     async def octets(self, message: MessageKey, section: str, offset: int, length: int) -> bytes:
         """Return at most `length` octets of a section by BODY.PEEK[section]<offset.length>."""
+        return await self._sessions.read(
+            message.account,
+            message.folder,
+            lambda connection: _octets(connection, message, section, offset, length),
+            Wish(message.uid),
+        )
 
-        def read(connection: Reading) -> bytes:
-            try:
-                data = connection.fetch_section(message.uid, section, offset, length)
-            except ImapRefusedError:
-                if connection.fetch_structure(message.uid) is None:
-                    raise EnvelopeNotFoundError(message.name) from None
-                raise
-            if len(data) > length:
-                connection.close()
-                raise ImapProtocolError("the server sent more of a message than was asked for")
-            return data
-
-        return await self._sessions.read(message.account, message.folder, read)
+    async def windows(
+        self, message: MessageKey, section: str, offset: int, size: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a section in windows, those of one run on one connection."""
+        run = Run(
+            lambda connection, start, length: _octets(connection, message, section, start, length),
+            offset,
+            size,
+        )
+        reading = asyncio.ensure_future(
+            self._sessions.read(message.account, message.folder, run.read, Wish(message.uid))
+        )
+        reading.add_done_callback(lambda _: run.over())
+        try:
+            while (data := await run.take()) is not None:
+                yield data
+            await reading
+        finally:
+            run.stop()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._sessions.close()
+
+
+def _octets(connection: Reading, message: MessageKey, section: str, offset: int, length: int) -> bytes:
+    try:
+        data = connection.fetch_section(message.uid, section, offset, length)
+    except ImapRefusedError:
+        if connection.fetch_structure(message.uid) is None:
+            raise EnvelopeNotFoundError(message.name) from None
+        # The answer before may have come from an old view, which every command lets the server renew.
+        data = connection.fetch_section(message.uid, section, offset, length)
+    if len(data) > length:
+        connection.close()
+        raise ImapProtocolError("the server sent more of a message than was asked for")
+    return data

@@ -28,8 +28,15 @@ class DecodingWarning(IntEnum):
     SHORT = 5
 
 
-What: TypeAlias = str | ContentKind
-"""A section number such as `1.2` (RFC 3501 section 6.4.5), or a kind."""
+@dataclass(frozen=True, slots=True)
+class ContentId:
+    """A part by its Content-ID (RFC 2392), as mail or a link has it."""
+
+    text: str
+
+
+What: TypeAlias = str | ContentKind | ContentId
+"""A section number such as `1.2` (RFC 3501 section 6.4.5), a kind, or a Content-ID."""
 
 
 class MessageKey(NamedTuple):

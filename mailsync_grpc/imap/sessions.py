@@ -13,10 +13,10 @@ only its own account.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from mailsync_grpc.errors import (
@@ -86,6 +86,19 @@ Act = Callable[[Reading], T]
 """Reads from a connection whose folder is open. Raises EnvelopeNotFoundError when the message is not there."""
 
 
+class Wish(NamedTuple):
+    """Which connection a read would like: one that read the message `uid` last; with `fresh` one that looks anew.
+
+    An old view of a folder may show a message that is gone (RFC 3501 section 7.4.1: servers tell of it late).
+    """
+
+    uid: int = 0
+    fresh: bool = False
+
+
+_ANY = Wish()
+
+
 class _Session:
     """One connection, and the folder that is open on it."""
 
@@ -94,13 +107,15 @@ class _Session:
         self.host, self.username = account.host, account.username
         self.connection = connection
         self.raw_name: bytes | None = None
+        self.last_uid = 0
         self.idle_since = 0.0
         self._uid_validity: int | None = None
 
-    def read(self, folder: Folder, act: Act[T]) -> T:
+    def read(self, folder: Folder, act: Act[T], wish: "Wish") -> T:
         """Return what `act` reads in `folder`; what an old view does not show is looked for in a new one."""
+        self.last_uid = wish.uid
         self.connection.lease.check(Use.CONTENT)
-        viewed = self.raw_name == folder.raw_name
+        viewed = self.raw_name == folder.raw_name and not wish.fresh
         if not viewed:
             self._examine(folder)
         self._check(folder)
@@ -124,6 +139,31 @@ class _Session:
             raise UidValidityChangedError(f"{folder.name} was renumbered by its server; list it again")
 
 
+class _Turns:
+    """The reads of one account: at most `limit` at a time, and fewer where its host takes fewer connections."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = asyncio.Semaphore(limit)
+        self._reading = 0
+        self._ended = asyncio.Event()
+
+    async def take(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what `read` returns; where it finds no place for a connection, once another read has left its own."""
+        async with self._limit:
+            while True:
+                self._reading += 1
+                try:
+                    return await read()
+                except ConnectionsSpentError:
+                    if self._reading == 1:
+                        raise
+                finally:
+                    self._reading -= 1
+                    self._ended.set()
+                    self._ended = asyncio.Event()
+                await self._ended.wait()
+
+
 class Sessions:
     """The connections of one event loop. `connect` opens one, blocking; times are seconds."""
 
@@ -132,7 +172,7 @@ class Sessions:
         connect: Callable[[Account], Reading],
         *,
         per_account: int = 3,
-        threads: int = 16,
+        threads: int = 32,
         idle: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -141,24 +181,25 @@ class Sessions:
         self._idle = idle
         self._clock = clock
         self._threads = ThreadPoolExecutor(threads, "content")
-        self._turns: WeakValueDictionary[AccountNo, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[AccountNo, _Turns] = WeakValueDictionary()
         self._sweep: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
         self._idling: list[_Session] = []
         self._busy: set[_Session] = set()
         self._closed = False
 
-    async def read(self, account: Account, folder: Folder, act: Act[T]) -> T:
+    async def read(self, account: Account, folder: Folder, act: Act[T], wish: Wish = _ANY) -> T:
         """Return what `act` reads on a connection that has `folder` open.
 
         Raises what `act` does, UidValidityChangedError when the folder's numbering is not `folder.uid_validity`,
         ImapError, CredentialsNeededError, BudgetSpentError. To be awaited to its end: the thread cannot be cancelled.
         """
         loop = asyncio.get_running_loop()
-        turns = self._turns.setdefault(account.no, asyncio.Semaphore(self._per_account))
+        turns = self._turns.setdefault(account.no, _Turns(self._per_account))
         try:
-            async with turns:
-                return await loop.run_in_executor(self._threads, self._read, account, folder, act)
+            return await turns.take(
+                lambda: loop.run_in_executor(self._threads, self._read, account, folder, act, wish)
+            )
         finally:
             if self._sweep is None and not self._closed:
                 self._sweep = loop.call_later(self._idle, self._close_idle)
@@ -175,15 +216,15 @@ class Sessions:
             session.connection.close()
         await asyncio.to_thread(self._threads.shutdown, wait=True)
 
-    def _read(self, account: Account, folder: Folder, act: Act[T]) -> T:
-        session = self._take(account, folder)
+    def _read(self, account: Account, folder: Folder, act: Act[T], wish: Wish) -> T:
+        session = self._take(account, folder, wish.uid)
         if session is not None:
             with suppress(
                 ImapUnreachableError, ImapProtocolError
             ):  # the server has hung up on an idle connection
-                return self._use(session, folder, act)
+                return self._use(session, folder, act, wish)
         self._check_open()
-        return self._use(_Session(account, self._connected(account)), folder, act)
+        return self._use(_Session(account, self._connected(account)), folder, act, wish)
 
     def _connected(self, account: Account) -> Reading:
         try:
@@ -204,12 +245,12 @@ class Sessions:
             _log_out(session)
         return bool(idle)
 
-    def _use(self, session: _Session, folder: Folder, act: Act[T]) -> T:
+    def _use(self, session: _Session, folder: Folder, act: Act[T], wish: Wish) -> T:
         with self._lock:
             self._busy.add(session)
         try:
             self._check_open()
-            return session.read(folder, act)
+            return session.read(folder, act, wish)
         finally:
             self._give_back(session)
 
@@ -226,11 +267,16 @@ class Sessions:
         if self._closed:
             raise ServerDrainingError("the server is stopping; connect again shortly")
 
-    def _take(self, account: Account, folder: Folder) -> _Session | None:
-        """Take an idle connection of this account as it is now, one that has the folder open before others."""
+    def _take(self, account: Account, folder: Folder, uid: int) -> _Session | None:
+        """Take an idle connection of this account as it is now, one that has the folder open before others.
+
+        Of those one that has last read this message, which its server then need not look up again.
+        """
         with self._lock:
             fit = [session for session in self._idling if session.belongs == (account.no, account.version)]
-            fit.sort(key=lambda session: session.raw_name == folder.raw_name)
+            fit.sort(
+                key=lambda session: (session.raw_name == folder.raw_name, uid and session.last_uid == uid)
+            )
             if not fit:
                 return None
             self._idling.remove(fit[-1])

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
-from mailsync_grpc.content.reader import open_reader
+from mailsync_grpc.content.reader import ContentReader, open_reader
 from mailsync_grpc.discovery.finder import Finder
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.imap.budget import Process, Use
@@ -28,6 +28,7 @@ from mailsync_grpc.server import api, exposition, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
 from mailsync_grpc.services import key_rotation
 from mailsync_grpc.services.assembly import About, Services, assemble
+from mailsync_grpc.services.content_forgetting import forget_gone
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import try_login
 from mailsync_grpc.services.watch_feed import Feed
@@ -67,6 +68,9 @@ async def serve(config: Config) -> None:
             (
                 metrics.StoreCollector(lambda: read_store(store, config, supervisor.alive)),
                 metrics.WatchCollector(served.services.lag.read),
+                metrics.CacheCollector(
+                    lambda: metrics.CacheReading(*served.reader.holds(), config.content.max_bytes)
+                ),
             ),
             stack,
         )
@@ -93,6 +97,7 @@ class _Served(NamedTuple):
     address: str
     services: Services
     server: grpc.aio.Server
+    reader: ContentReader
 
 
 @asynccontextmanager
@@ -116,13 +121,14 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
             housekeeping.purge(core),
             housekeeping.callers(core, feed.wake),
             services.rates.follow(),
+            forget_gone(core, feed, reader),
         ):
             stack.push_async_callback(_cancelled, asyncio.create_task(task))
         await services.add_to(server)
         address = api.bind(server, config)
         await server.start()
         stack.push_async_callback(server.stop, GRACE)
-        yield _Served(address, services, server)
+        yield _Served(address, services, server, reader)
 
 
 def _finder(config: Config) -> Finder:

@@ -19,7 +19,7 @@ from mailsync_grpc.services.access_tokens import AccessTokenService
 from mailsync_grpc.services.account_lists import AccountListService
 from mailsync_grpc.services.accounts import AccountService
 from mailsync_grpc.services.authorizations import AuthorizationService
-from mailsync_grpc.services.content import ContentService
+from mailsync_grpc.services.content import ContentService, PurgeService
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.credentials import CredentialKeeper
 from mailsync_grpc.services.discovery import DiscoveryService
@@ -126,6 +126,7 @@ def assemble(
                     reader,
                 ),
                 AccessTokenService(core, mutations, page_tokens),
+                PurgeService(core, mutations, reader),
             ),
         },
         feed,

@@ -1,19 +1,26 @@
-"""ContentService: bodies, parts and headers, streamed from the cache or the mail server."""
+"""ContentService: bodies, parts and headers, streamed from the cache or the mail server; and the purge of that cache.
+
+What a caller may see is decided from its name in the store before the cache or a mail server is asked anything, and
+entries belong to one account, so neither an answer nor its time tells of content that is another's.
+"""
 
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from mailsync_grpc.content.reader import ContentReader
-from mailsync_grpc.content.values import ContentHeader, ContentKind, ContentTrailer, Piece, What
+from mailsync_grpc.content.values import ContentHeader, ContentId, ContentKind, ContentTrailer, Piece, What
 from mailsync_grpc.errors import InvalidFieldError
 from mailsync_grpc.model.envelope import Attachment, BodyPart, Envelope
+from mailsync_grpc.services import fields
 from mailsync_grpc.services.core import Core
-from mailsync_grpc.services.lookup import find_envelope
+from mailsync_grpc.services.lookup import find_message
 from mailsync_grpc.services.registry import Context
+from mailsync_grpc.services.requests import Decision, Mutations
 from mailsync_grpc.services.streams import write
 from mailsync_grpc.store.values import EnvelopeRow
 from mailsync_grpc.v1 import content_service_pb2 as pb
 from mailsync_grpc.v1 import envelope_pb2
+from mailsync_grpc.v1 import system_service_pb2 as system_pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +33,47 @@ class ContentService:
     async def download_content(self, request: pb.DownloadContentRequest, context: Context) -> None:
         """Stream a header, chunks and a trailer."""
         what = _what(request)
-        found = await self.core.run(find_envelope, self.core, request.name)
+        found = await self.core.run(find_message, self.core, request.name)
         pieces = self.reader.open(
             found.account,
             found.folder,
-            found.row.uid,
+            found.uid,
             what,
             decode=request.decode,
             offset=request.offset,
             limit=request.limit,
             if_match=request.if_match,
             chunk_size=request.chunk_size,
-            envelope=_structure(found.row),
+            envelope=_structure(found.row) if found.row else None,
+            mirrored=found.row is not None,
         )
         async with aclosing(pieces):
             async for piece in pieces:
                 await write(context, _message(piece), self.core.config.watch.stall_timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeService:
+    """Serves the one call of `mailsync.v1.SystemService` that is about content."""
+
+    core: Core
+    mutations: Mutations
+    reader: ContentReader
+
+    async def purge_content_cache(
+        self, request: system_pb.PurgeContentCacheRequest, _context: Context
+    ) -> system_pb.PurgeContentCacheResponse:
+        """Drop what is cached of an account or of all; a repeat drops what was cached since."""
+        return await self.mutations.once(
+            request, system_pb.PurgeContentCacheResponse, lambda: self._purge(request.account)
+        )
+
+    async def _purge(self, name: str) -> Decision[system_pb.PurgeContentCacheResponse]:
+        account = None
+        if name:
+            account = await self.core.run(self.core.account, fields.account_id(name, "account"))
+        entries, size = await self.reader.purge(account.no if account else None)
+        return Decision(None, system_pb.PurgeContentCacheResponse(entries=entries, size=size))
 
 
 def _what(request: pb.DownloadContentRequest) -> What:
@@ -50,7 +82,11 @@ def _what(request: pb.DownloadContentRequest) -> What:
             return request.section
         case "kind" if request.kind in {int(kind) for kind in ContentKind}:
             return ContentKind(request.kind)
-    raise InvalidFieldError({"what": "a section such as 1.2, or a kind: TEXT, HTML, HEADERS, RAW"})
+        case "content_id" if request.content_id:
+            return ContentId(request.content_id)
+    raise InvalidFieldError(
+        {"what": "a section such as 1.2, a kind (TEXT, HTML, HEADERS, RAW) or a content_id"}
+    )
 
 
 def _structure(row: EnvelopeRow) -> Envelope | None:

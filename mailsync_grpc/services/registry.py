@@ -59,7 +59,6 @@ UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
         "EnvelopeService.CopyEnvelopes": _CHANGES,
         "EnvelopeService.DeleteEnvelopes": _CHANGES,
         "EnvelopeService.AppendMessage": _CHANGES,
-        "SystemService.PurgeContentCache": "purging the content cache through the API",
     }
 )
 """Calls of the contract that are not built yet, `Service.Method`, and what is missing."""

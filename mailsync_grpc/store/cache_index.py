@@ -2,7 +2,7 @@
 
 It is no part of the mirror (PostgreSQL has none of it) and can be lost: a cache without its index is emptied and filled
 again. Four tables: `entry` (name → last use, size, owner), `use` (last use, name; least recently used first), `owner`
-(account, folder, UIDVALIDITY, UID, name; so that what belongs together is found together), `total` (octets).
+(account, folder, UIDVALIDITY, UID, name; so that what belongs together is found together), `total` (octets, and what else is single).
 """
 
 import shutil
@@ -26,6 +26,7 @@ _ENTRY = struct.Struct(f">QQ{_OWNER.size}s")
 _NUMBER = struct.Struct(">Q")
 _TOTAL = b"octets"
 _VERSION = b"schema"
+_MARK = b"mark"
 _DAMAGED = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError, lmdb.PageNotFoundError)
 
 
@@ -36,6 +37,13 @@ class Owner(NamedTuple):
     folder: bytes
     uid_validity: int
     uid: int
+
+
+class Use(NamedTuple):
+    """An entry's name and its last use, in milliseconds."""
+
+    name: bytes
+    last: int
 
 
 class CacheIndex:
@@ -66,11 +74,13 @@ class CacheIndex:
             raise
 
     def _is_new(self) -> bool:
-        with self._env.begin(write=True) as txn:
+        with self._env.begin() as txn:
             version = txn.get(_VERSION, db=self._total)
-            if version not in {None, _SCHEMA}:
-                raise lmdb.InvalidError("the index was written by another version")
-            txn.put(_VERSION, _SCHEMA, db=self._total)
+        if version not in {None, _SCHEMA}:
+            raise lmdb.InvalidError("the index was written by another version")
+        if version is None:  # else nothing is written, so that a full disk keeps nobody from starting
+            with self._env.begin(write=True) as txn:
+                txn.put(_VERSION, _SCHEMA, db=self._total)
         return version is None
 
     def close(self) -> None:
@@ -87,12 +97,13 @@ class CacheIndex:
         with self._env.begin() as txn:
             return int(txn.stat(self._entry)["entries"])
 
-    def put(self, name: bytes, owner: Owner, size: int, now: int) -> None:
-        """Record an entry of `size` octets used at `now`."""
+    def put(self, name: bytes, owner: Owner, size: int, now: int) -> int:
+        """Record an entry of `size` octets used at `now`; the octets of all entries."""
         with self._change() as txn:
             total = self._read_total(txn) - self._forget(txn, name) + size
             self._write(txn, name, _OWNER.pack(*owner), size, now)
             txn.put(_TOTAL, _NUMBER.pack(total), db=self._total)
+        return total
 
     def touch(self, uses: Mapping[bytes, int]) -> None:
         """Record the last use of entries; unknown names are passed over."""
@@ -111,19 +122,19 @@ class CacheIndex:
             txn.put(_TOTAL, _NUMBER.pack(self._read_total(txn) - freed), db=self._total)
         return freed
 
-    def oldest(self, octets: int, limit: int) -> list[bytes]:
-        """Return names, least recently used first, until they make up `octets` or are `limit`."""
-        names: list[bytes] = []
+    def oldest(self, octets: int, limit: int) -> list[Use]:
+        """Return entries, least recently used first, until they make up `octets` or are `limit`."""
+        uses: list[Use] = []
         with self._env.begin() as txn:
             for key in _keys(txn.cursor(self._use), b""):
-                if octets <= 0 or len(names) >= limit:
+                if octets <= 0 or len(uses) >= limit:
                     break
-                names.append(key[_NUMBER.size :])
-                octets -= _ENTRY.unpack(txn.get(names[-1], db=self._entry))[1]
-        return names
+                uses.append(Use(key[_NUMBER.size :], _NUMBER.unpack_from(key)[0]))
+                octets -= _ENTRY.unpack(txn.get(uses[-1].name, db=self._entry))[1]
+        return uses
 
     def owned(self, scope: Sequence[int | bytes], limit: int) -> list[bytes]:
-        """Return up to `limit` names within `scope`: the leading fields of an Owner, one at least."""
+        """Return up to `limit` names within `scope`: the leading fields of an Owner, none for all."""
         prefix = b"".join(part if isinstance(part, bytes) else part.to_bytes(4, "big") for part in scope)
         names: list[bytes] = []
         with self._env.begin() as txn:
@@ -132,6 +143,28 @@ class CacheIndex:
                     break
                 names.append(key[_OWNER.size :])
         return names
+
+    def between(self, first: Owner, last: Owner, limit: int) -> list[bytes]:
+        """Return up to `limit` names of entries of the owners from `first` to `last`, both included."""
+        names: list[bytes] = []
+        end = _OWNER.pack(*last)
+        with self._env.begin() as txn:
+            cursor = txn.cursor(self._owner)
+            found = cursor.set_range(_OWNER.pack(*first))
+            while found and len(names) < limit and cursor.key()[: _OWNER.size] <= end:
+                names.append(cursor.key()[_OWNER.size :])
+                found = cursor.next()
+        return names
+
+    def mark(self) -> bytes:
+        """Return what `set_mark` kept, nothing before."""
+        with self._env.begin() as txn:
+            return bytes(txn.get(_MARK, default=b"", db=self._total))
+
+    def set_mark(self, mark: bytes) -> None:
+        """Keep how far the owner of the cache has read what tells of entries that are no longer wanted."""
+        with self._change() as txn:
+            txn.put(_MARK, mark, db=self._total)
 
     @contextmanager
     def _change(self) -> Iterator[Any]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mailsync_grpc/v1/content_service.proto\x12\x0bmailsync.v1\x1a\x1fgoogle/api/field_behavior.proto\"\xc6\x01\n\x16\x44ownloadContentRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x07section\x18\x02 \x01(\tH\x00\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x18.mailsync.v1.ContentKindH\x00\x12\x0e\n\x06\x64\x65\x63ode\x18\x04 \x01(\x08\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\r\n\x05limit\x18\x06 \x01(\x04\x12\x10\n\x08if_match\x18\x07 \x01(\t\x12\x12\n\nchunk_size\x18\x08 \x01(\rB\x06\n\x04what\"\x91\x01\n\x17\x44ownloadContentResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1a.mailsync.v1.ContentHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12.\n\x07trailer\x18\x03 \x01(\x0b\x32\x1b.mailsync.v1.ContentTrailerH\x00\x42\x07\n\x05piece\"\xc9\x01\n\rContentHeader\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0f\n\x07\x63harset\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x0f\n\x07section\x18\x06 \x01(\t\x12\x19\n\x11transfer_encoding\x18\x07 \x01(\t\x12\x0e\n\x06offset\x18\x08 \x01(\x04\x12\x0e\n\x06\x63\x61\x63hed\x18\t \x01(\x08\x42\r\n\x0b_total_size\"\x8f\x01\n\x0e\x43ontentTrailer\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x37\n\x11\x64\x65\x63oding_warnings\x18\x03 \x03(\x0e\x32\x1c.mailsync.v1.DecodingWarning\x12\x17\n\ntotal_size\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\r\n\x0b_total_size*\x89\x01\n\x0b\x43ontentKind\x12\x1c\n\x18\x43ONTENT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43ONTENT_KIND_TEXT\x10\x01\x12\x15\n\x11\x43ONTENT_KIND_HTML\x10\x02\x12\x18\n\x14\x43ONTENT_KIND_HEADERS\x10\x03\x12\x14\n\x10\x43ONTENT_KIND_RAW\x10\x04*\xfa\x01\n\x0f\x44\x65\x63odingWarning\x12 \n\x1c\x44\x45\x43ODING_WARNING_UNSPECIFIED\x10\x00\x12.\n*DECODING_WARNING_UNKNOWN_TRANSFER_ENCODING\x10\x01\x12-\n)DECODING_WARNING_BROKEN_TRANSFER_ENCODING\x10\x02\x12$\n DECODING_WARNING_UNKNOWN_CHARSET\x10\x03\x12$\n DECODING_WARNING_REPLACED_OCTETS\x10\x04\x12\x1a\n\x16\x44\x45\x43ODING_WARNING_SHORT\x10\x05\x32p\n\x0e\x43ontentService\x12^\n\x0f\x44ownloadContent\x12#.mailsync.v1.DownloadContentRequest\x1a$.mailsync.v1.DownloadContentResponse0\x01\x42\x46\n\x0f\x64\x65v.mailsync.v1P\x01Z#mailsync/gen/mailsync/v1;mailsyncv1\xaa\x02\x0bMailsync.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mailsync_grpc/v1/content_service.proto\x12\x0bmailsync.v1\x1a\x1fgoogle/api/field_behavior.proto\"\xdc\x01\n\x16\x44ownloadContentRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x07section\x18\x02 \x01(\tH\x00\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x18.mailsync.v1.ContentKindH\x00\x12\x14\n\ncontent_id\x18\t \x01(\tH\x00\x12\x0e\n\x06\x64\x65\x63ode\x18\x04 \x01(\x08\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\r\n\x05limit\x18\x06 \x01(\x04\x12\x10\n\x08if_match\x18\x07 \x01(\t\x12\x12\n\nchunk_size\x18\x08 \x01(\rB\x06\n\x04what\"\x91\x01\n\x17\x44ownloadContentResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1a.mailsync.v1.ContentHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12.\n\x07trailer\x18\x03 \x01(\x0b\x32\x1b.mailsync.v1.ContentTrailerH\x00\x42\x07\n\x05piece\"\xc9\x01\n\rContentHeader\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0f\n\x07\x63harset\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x0f\n\x07section\x18\x06 \x01(\t\x12\x19\n\x11transfer_encoding\x18\x07 \x01(\t\x12\x0e\n\x06offset\x18\x08 \x01(\x04\x12\x0e\n\x06\x63\x61\x63hed\x18\t \x01(\x08\x42\r\n\x0b_total_size\"\x8f\x01\n\x0e\x43ontentTrailer\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x37\n\x11\x64\x65\x63oding_warnings\x18\x03 \x03(\x0e\x32\x1c.mailsync.v1.DecodingWarning\x12\x17\n\ntotal_size\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\r\n\x0b_total_size*\x89\x01\n\x0b\x43ontentKind\x12\x1c\n\x18\x43ONTENT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43ONTENT_KIND_TEXT\x10\x01\x12\x15\n\x11\x43ONTENT_KIND_HTML\x10\x02\x12\x18\n\x14\x43ONTENT_KIND_HEADERS\x10\x03\x12\x14\n\x10\x43ONTENT_KIND_RAW\x10\x04*\xfa\x01\n\x0f\x44\x65\x63odingWarning\x12 \n\x1c\x44\x45\x43ODING_WARNING_UNSPECIFIED\x10\x00\x12.\n*DECODING_WARNING_UNKNOWN_TRANSFER_ENCODING\x10\x01\x12-\n)DECODING_WARNING_BROKEN_TRANSFER_ENCODING\x10\x02\x12$\n DECODING_WARNING_UNKNOWN_CHARSET\x10\x03\x12$\n DECODING_WARNING_REPLACED_OCTETS\x10\x04\x12\x1a\n\x16\x44\x45\x43ODING_WARNING_SHORT\x10\x05\x32p\n\x0e\x43ontentService\x12^\n\x0f\x44ownloadContent\x12#.mailsync.v1.DownloadContentRequest\x1a$.mailsync.v1.DownloadContentResponse0\x01\x42\x46\n\x0f\x64\x65v.mailsync.v1P\x01Z#mailsync/gen/mailsync/v1;mailsyncv1\xaa\x02\x0bMailsync.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,18 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.mailsync.v1P\001Z#mailsync/gen/mailsync/v1;mailsyncv1\252\002\013Mailsync.V1'
   _globals['_DOWNLOADCONTENTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DOWNLOADCONTENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
-  _globals['_CONTENTKIND']._serialized_start=788
-  _globals['_CONTENTKIND']._serialized_end=925
-  _globals['_DECODINGWARNING']._serialized_start=928
-  _globals['_DECODINGWARNING']._serialized_end=1178
+  _globals['_CONTENTKIND']._serialized_start=810
+  _globals['_CONTENTKIND']._serialized_end=947
+  _globals['_DECODINGWARNING']._serialized_start=950
+  _globals['_DECODINGWARNING']._serialized_end=1200
   _globals['_DOWNLOADCONTENTREQUEST']._serialized_start=89
-  _globals['_DOWNLOADCONTENTREQUEST']._serialized_end=287
-  _globals['_DOWNLOADCONTENTRESPONSE']._serialized_start=290
-  _globals['_DOWNLOADCONTENTRESPONSE']._serialized_end=435
-  _globals['_CONTENTHEADER']._serialized_start=438
-  _globals['_CONTENTHEADER']._serialized_end=639
-  _globals['_CONTENTTRAILER']._serialized_start=642
-  _globals['_CONTENTTRAILER']._serialized_end=785
-  _globals['_CONTENTSERVICE']._serialized_start=1180
-  _globals['_CONTENTSERVICE']._serialized_end=1292
+  _globals['_DOWNLOADCONTENTREQUEST']._serialized_end=309
+  _globals['_DOWNLOADCONTENTRESPONSE']._serialized_start=312
+  _globals['_DOWNLOADCONTENTRESPONSE']._serialized_end=457
+  _globals['_CONTENTHEADER']._serialized_start=460
+  _globals['_CONTENTHEADER']._serialized_end=661
+  _globals['_CONTENTTRAILER']._serialized_start=664
+  _globals['_CONTENTTRAILER']._serialized_end=807
+  _globals['_CONTENTSERVICE']._serialized_start=1202
+  _globals['_CONTENTSERVICE']._serialized_end=1314
 # @@protoc_insertion_point(module_scope)

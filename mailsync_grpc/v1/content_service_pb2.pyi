@@ -96,6 +96,7 @@ class DownloadContentRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SECTION_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    CONTENT_ID_FIELD_NUMBER: _builtins.int
     DECODE_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
@@ -107,6 +108,8 @@ class DownloadContentRequest(_message.Message):
     """A part by its section number, such as 2 or 1.2 (RFC 3501, section 6.4.5)."""
     kind: Global___ContentKind.ValueType
     """A part by what it is."""
+    content_id: _builtins.str
+    """A part by its Content-ID, as an HTML part's cid: links name it (RFC 2392), with or without angle brackets."""
     decode: _builtins.bool
     """Undo the transfer encoding (RFC 2045, section 6) and turn text into UTF-8. No effect on HEADERS and RAW."""
     offset: _builtins.int
@@ -123,17 +126,18 @@ class DownloadContentRequest(_message.Message):
         name: _builtins.str = ...,
         section: _builtins.str = ...,
         kind: Global___ContentKind.ValueType = ...,
+        content_id: _builtins.str = ...,
         decode: _builtins.bool = ...,
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
         if_match: _builtins.str = ...,
         chunk_size: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "section", b"section", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content_id", b"content_id", "kind", b"kind", "section", b"section", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_size", b"chunk_size", "decode", b"decode", "if_match", b"if_match", "kind", b"kind", "limit", b"limit", "name", b"name", "offset", b"offset", "section", b"section", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_size", b"chunk_size", "content_id", b"content_id", "decode", b"decode", "if_match", b"if_match", "kind", b"kind", "limit", b"limit", "name", b"name", "offset", b"offset", "section", b"section", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["section", "kind"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["section", "kind", "content_id"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 

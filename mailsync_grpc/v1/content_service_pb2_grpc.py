@@ -47,8 +47,9 @@ class ContentServiceServicer:
     """
 
     def DownloadContent(self, request, context):
-        """Streams a header, chunks and a trailer; a stream without a trailer is incomplete. Errors: ENVELOPE_NOT_FOUND,
-        PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
+        """Streams a header, chunks and a trailer; a stream without a trailer is incomplete. A message that the mirror leaves
+        out (its folder's window) is found by the name with its UID where the mail server still has it. Errors:
+        ENVELOPE_NOT_FOUND, PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

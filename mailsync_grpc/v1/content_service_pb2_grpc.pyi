@@ -34,8 +34,9 @@ class ContentServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ContentServiceAsyncStub: ...
     DownloadContent: _grpc.UnaryStreamMultiCallable[_content_service_pb2.DownloadContentRequest, _content_service_pb2.DownloadContentResponse]
-    """Streams a header, chunks and a trailer; a stream without a trailer is incomplete. Errors: ENVELOPE_NOT_FOUND,
-    PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
+    """Streams a header, chunks and a trailer; a stream without a trailer is incomplete. A message that the mirror leaves
+    out (its folder's window) is found by the name with its UID where the mail server still has it. Errors:
+    ENVELOPE_NOT_FOUND, PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
     """
 
 @_typing.type_check_only
@@ -44,8 +45,9 @@ class ContentServiceAsyncStub(ContentServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     DownloadContent: _aio.UnaryStreamMultiCallable[_content_service_pb2.DownloadContentRequest, _content_service_pb2.DownloadContentResponse]  # type: ignore[assignment]
-    """Streams a header, chunks and a trailer; a stream without a trailer is incomplete. Errors: ENVELOPE_NOT_FOUND,
-    PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
+    """Streams a header, chunks and a trailer; a stream without a trailer is incomplete. A message that the mirror leaves
+    out (its folder's window) is found by the name with its UID where the mail server still has it. Errors:
+    ENVELOPE_NOT_FOUND, PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
     """
 
 class ContentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -57,8 +59,9 @@ class ContentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _content_service_pb2.DownloadContentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_content_service_pb2.DownloadContentResponse], _abc.AsyncIterator[_content_service_pb2.DownloadContentResponse]]:
-        """Streams a header, chunks and a trailer; a stream without a trailer is incomplete. Errors: ENVELOPE_NOT_FOUND,
-        PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
+        """Streams a header, chunks and a trailer; a stream without a trailer is incomplete. A message that the mirror leaves
+        out (its folder's window) is found by the name with its UID where the mail server still has it. Errors:
+        ENVELOPE_NOT_FOUND, PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
         """
 
 def add_ContentServiceServicer_to_server(servicer: ContentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

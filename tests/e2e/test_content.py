@@ -24,7 +24,16 @@ from mailsync_grpc.model.account import Account, Security
 from mailsync_grpc.model.folder import Folder, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo
 from mailsync_grpc.vault import Vault
-from tests.support.content_corpus import BIG, CORPUS, HEAD, every_charset_and_encoding, multiparts, text
+from tests.support.content_corpus import (
+    BIG,
+    CORPUS,
+    HEAD,
+    broken,
+    every_charset_and_encoding,
+    multiparts,
+    odd,
+    text,
+)
 from tests.support.mail import Mailbox
 from tests.unit.content.fakes import Download, download
 
@@ -131,7 +140,7 @@ async def test_every_part_is_octet_for_octet_what_an_independent_reading_says(ri
 
 
 async def test_decoded_parts_are_what_the_email_package_decodes(rig: Rig) -> None:
-    corpus = [*every_charset_and_encoding(), *multiparts()]
+    corpus = [*every_charset_and_encoding(), *multiparts(), *odd()]
     rig.mailbox.deliver(corpus)
     rig.client.select("INBOX", readonly=True)
     for uid, source in enumerate(corpus, 1):
@@ -142,6 +151,32 @@ async def test_decoded_parts_are_what_the_email_package_decodes(rig: Rig) -> Non
             assert got.octets == leaf.decoded, (uid, leaf.section)
             assert got.trailer.decoding_warnings == ()
             assert got.header.media_type == leaf.part.get_content_type()
+
+
+async def test_broken_mail_is_read_as_its_server_reads_it(rig: Rig) -> None:
+    """Every section that the server has is served octet for octet, decoded in some way, and no other one is."""
+    corpus = list(broken())
+    rig.mailbox.deliver(corpus)
+    rig.client.select("INBOX", readonly=True)
+    served = 0
+    for uid in range(1, len(corpus) + 1):
+        assert (await rig.get(uid, ContentKind.RAW)).octets == rig.wire(uid, ""), uid
+        assert (await rig.get(uid, ContentKind.HEADERS)).octets == rig.wire(uid, "HEADER"), uid
+        for section in ("1", "2", "1.1", "1.2", "2.1", "2.2"):
+            try:
+                sent = await rig.get(uid, section)
+            except PartNotFoundError:
+                # Dovecot answers 1.1 with part 1 where that has no parts.
+                leaf = section.rpartition(".")[0]
+                assert rig.wire(uid, section) in {b"", rig.wire(uid, leaf)}, (uid, section)
+                continue
+            assert sent.octets == rig.wire(uid, section), (uid, section)
+            decoded = await rig.get(uid, section, decode=True)
+            assert bool(decoded.octets) or not sent.octets.strip(), (uid, section)
+            if decoded.header.charset == "utf-8" and not decoded.header.transfer_encoding:
+                decoded.octets.decode("utf-8")
+            served += 1
+    assert served > len(corpus)
 
 
 async def test_text_and_html_are_the_parts_a_reader_would_be_shown(rig: Rig) -> None:
@@ -241,6 +276,8 @@ async def test_a_message_delivered_after_the_folder_was_opened_is_found(rig: Rig
     assert (await rig.get(1, ContentKind.TEXT)).octets == b"one\r\n"
     rig.mailbox.deliver([HEAD + b"\r\ntwo\r\n"])
     assert (await rig.get(2, ContentKind.TEXT)).octets == b"two\r\n"
+    rig.mailbox.deliver([HEAD + b"\r\nthree\r\n"])
+    assert (await rig.get(3, ContentKind.HEADERS)).octets == HEAD + b"\r\n"
 
 
 async def test_expunged_messages_and_renumbered_folders_are_told_apart(rig: Rig) -> None:

@@ -24,6 +24,19 @@ TEXTS = {
     "gb18030": "中文邮件 𠀀",
     "big5": "中文郵件",
     "euc-kr": "한국어 메일",
+    "gbk": "中文邮件",
+    "iso-8859-5": "Съешь ещё",
+    "iso-8859-7": "Ελληνικά",
+    "iso-8859-8": "שלום",
+    "iso-8859-9": "İstanbul'da çağr",
+    "windows-1250": "Příliš žluťoučký kůň",
+    "windows-1253": "Ελληνικά",
+    "windows-1254": "İstanbul'da çağr",
+    "windows-1255": "שלום",
+    "windows-1256": "مرحبا",
+    "windows-1257": "Ąžuolas",
+    "ibm866": "Привет, мир",
+    "tis-620": "ภาษาไทย",
     "utf-16": "Grüße",
 }
 HEAD = b"From: a@example.org\r\nTo: b@example.org\r\nSubject: content\r\nMIME-Version: 1.0\r\n"
@@ -67,6 +80,57 @@ def multiparts() -> Iterator[bytes]:
     )
     yield HEAD + b"\r\nno MIME at all\r\n"
     yield HEAD
+
+
+def odd() -> Iterator[bytes]:
+    """Mail that is right though few would write it so: preambles, long lines, boundaries that look alike, no last line end."""
+    boundary = b'multipart/mixed; boundary="=_ (a) b?"'
+    leaf = mime.part(b"text/plain; charset=us-ascii", b"text", b"7bit")
+    yield (
+        HEAD
+        + b"Content-Type: "
+        + boundary
+        + b"\r\n\r\npreamble\r\n--=_ (a) b?\r\n"
+        + leaf
+        + b"\r\n--=_ (a) b?  \r\n"
+        + leaf
+        + b"\r\n--=_ (a) b?--\r\nepilogue\r\n"
+    )
+    inner = mime.multipart("mixed", b"bound", [leaf, leaf])
+    yield HEAD + mime.multipart("mixed", b"bound-er", [inner, leaf])
+    yield HEAD + mime.part(b"text/plain; charset=utf-8", b"x" * 300_000, b"7bit")
+    yield HEAD + mime.part(b"text/plain; charset=utf-8", b"=C3=BC=\r\n=\r\nber=20\r\n", b"quoted-printable")
+    yield HEAD + mime.part(b"text/plain; charset=utf-8", b"SGVs\r\nbG8=", b"base64")
+    yield HEAD + mime.part(b"text/plain; charset=utf-8", b"  SGVs \r\n\r\n bG8= \r\n", b"base64")
+    yield HEAD + mime.part(b'text/plain; format=flowed; charset=UTF-8; x="a;b"', b"flowed \r\n", b"7BIT")
+
+
+def broken() -> Iterator[bytes]:
+    """Mail as no program should write it and many do."""
+    leaf = mime.part(b"text/plain", b"text\r\n", b"7bit")
+    opened = HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + leaf
+    yield opened
+    yield opened + b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" + leaf + b"--b--\r\n"
+    yield HEAD + b"Content-Type: multipart/mixed\r\n\r\n--b\r\n" + leaf + b"--b--\r\n"
+    yield HEAD + b"Content-Type: multipart/mixed; boundary=never\r\n\r\nnothing of that kind\r\n"
+    yield HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\n"
+    yield HEAD + mime.multipart("mixed", b"same", [mime.multipart("mixed", b"same", [leaf]), leaf])
+    yield HEAD + mime.part(b"message/rfc822", mime.base64_lines(HEAD + b"\r\ninner\r\n"), b"base64")
+    yield HEAD + mime.part(b"message/rfc822", b"no header at all\r\n", b"7bit")
+    yield HEAD + mime.part(b"text/plain; charset=utf-8", b"SGVs*bG8\r\n!!!\r\nQQ\r\n", b"base64")
+    yield HEAD + mime.part(b"text/plain; charset=utf-8", b"a=ZZb =3 =c3=bc=", b"quoted-printable")
+    yield HEAD + mime.part(b"text/plain; charset=utf-16", b"\xff\xfeG\x01r", b"8bit")
+    yield HEAD + mime.part(
+        b"text/plain; charset=utf-8", b"begin 644 a\r\n#86)C\r\n`\r\nend\r\n", b"x-uuencode"
+    )
+    yield HEAD + mime.part(b"text", b"no subtype \xe9\r\n", b"8bit")
+    yield HEAD + mime.part(b"text/plain;;; charset", b"parameters \xe9\r\n", b"8bit")
+    yield HEAD + mime.part(b"text/html; charset=;x", b"<p>\xe9</p>\r\n", b"")
+    yield HEAD + b"Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\ntwo types\r\n"
+    yield b"\xff\xfe: \x80\r\nSubject: \xe9\xe8\r\nnot a header line\r\n\r\nbody \xfc\r\n"
+    yield b"Subject: no body and no empty line"
+    yield HEAD.replace(b"\r\n", b"\n") + b"\nbare line feeds\nonly\n"
+    yield HEAD + b"Content-Disposition: attachment; filename*=utf-8''%FF%zz; filename=\"\r\n\r\nname\r\n"
 
 
 CORPUS = [*every_charset_and_encoding(), *multiparts(), *messages(60)]

@@ -3,8 +3,10 @@
 It stands on the wire itself, so what it saw is what was asked for, whatever the code that asked believes.
 """
 
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,12 +22,13 @@ class Relay:
     """Forwards connections to `port` on `host` inside a ``with`` block.
 
     `sent` holds each connection's octets from the client, `received` those from the server; with `keep_received` off
-    only their number is kept, in `octets_received`.
+    only their number is kept, in `octets_received`. The server is heard at most at `rate` octets a second a connection.
     """
 
-    def __init__(self, host: str, port: int, *, keep_received: bool = True) -> None:
+    def __init__(self, host: str, port: int, *, keep_received: bool = True, rate: float = math.inf) -> None:
         self._target = (host, port)
         self._keep = keep_received
+        self._rate = rate
         self._listener = socket.create_server((host, 0))
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -78,11 +81,14 @@ class Relay:
             server.shutdown(socket.SHUT_WR)
 
     def _answer(self, server: socket.socket, client: socket.socket, kept: bytearray) -> None:
+        free = 0.0
         with suppress(OSError):
             while data := server.recv(_CHUNK):
                 self.octets_received += len(data)
                 if self._keep:
                     kept += data
+                free = max(free, time.monotonic()) + len(data) / self._rate
+                time.sleep(max(0.0, free - time.monotonic()))
                 client.sendall(data)
             client.shutdown(socket.SHUT_WR)
 

@@ -60,6 +60,7 @@ class FakeSource:
     gone: set[int] = field(default_factory=set)
     fetches: list[tuple[str, int]] = field(default_factory=list)
     structures: int = 0
+    looked_afresh: int = 0
     failures: list[Exception] = field(default_factory=list)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,8 +69,9 @@ class FakeSource:
     def __post_init__(self) -> None:
         self.may_answer.set()
 
-    async def structure(self, message: MessageKey) -> Envelope:
+    async def structure(self, message: MessageKey, *, fresh: bool = False) -> Envelope:
         self.structures += 1
+        self.looked_afresh += fresh
         self._check(message)
         return self.envelope
 
@@ -87,6 +89,16 @@ class FakeSource:
         if self.failures:
             raise self.failures.pop(0)
         return self.sections[section][offset : offset + length]
+
+    async def windows(
+        self, message: MessageKey, section: str, offset: int, size: int
+    ) -> AsyncGenerator[bytes, None]:
+        while True:
+            data = await self.octets(message, section, offset, size)
+            yield data
+            if len(data) < size:
+                return
+            offset += len(data)
 
     async def close(self) -> None:
         self.closed = True

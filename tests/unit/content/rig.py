@@ -13,7 +13,7 @@ from mailsync_grpc.metrics import CONTENT_CACHE_REQUESTS
 from mailsync_grpc.model.envelope import Envelope
 from tests.unit.content.fakes import KEY, Download, FakeSource, attachment, download, message, text_part
 
-BIG = bytes(range(251)) * 4_000  # four windows, the last one not full
+BIG = bytes(range(251)) * 8_000  # four windows, the last one not full
 ENVELOPE = Envelope(
     size=3_000,
     text_parts=(text_part("1", 9, charset="iso-8859-1", encoding="quoted-printable"),),

@@ -2,8 +2,10 @@
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,19 @@ from mailsync_grpc.content.names import Entry, entry_of, owner_of
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.sealed import SealedFile
 from mailsync_grpc.content.values import MessageKey
+from mailsync_grpc.errors import StoreFullError
+from mailsync_grpc.metrics import CONTENT_CACHE_EVICTED_AGE, CONTENT_CACHE_EVICTIONS, CONTENT_NOT_CACHED
 from tests.unit.content.fakes import KEY, message
+
+
+def counted(counter: Any) -> Callable[[], float]:
+    before = counter._value.get()
+    return lambda: float(counter._value.get() - before)
+
+
+def not_cached(reason: str) -> Callable[[], float]:
+    return counted(CONTENT_NOT_CACHED.labels(reason))
+
 
 PART = Part("1", "text/plain", "utf-8", "base64", 4, "a name")
 
@@ -252,6 +266,91 @@ def test_a_full_disk_is_no_error_of_the_download(rig: Rig, monkeypatch: pytest.M
     assert not rig.cache.commit(draft)
     draft.file.close()
     assert rig.files() == []
+
+
+def test_a_full_disk_is_counted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = [not_cached("disk_full"), not_cached("disk_error"), not_cached("too_large")]
+    draft = rig.cache.draft(entry(), PART)
+    assert draft is not None
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+
+        def broken(_handle: int, _data: bytes, number: int = number) -> int:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "write", broken)
+        assert not rig.cache.append(draft, b"x")
+    monkeypatch.undo()
+    rig.cache.discard(draft)
+    draft.file.close()
+    assert [count() for count in counts] == [2, 1, 0]
+    assert rig.put(entry()), "once there is room again, content is kept again"
+
+
+def test_a_full_index_keeps_nobody_from_reading(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.put(entry(1))
+    full = not_cached("disk_full")
+
+    def refuse(*_: object) -> int:
+        raise StoreFullError("the index of the content cache cannot be written")
+
+    monkeypatch.setattr(rig.cache._index, "put", refuse)
+    monkeypatch.setattr(rig.cache._index, "touch", refuse)
+    assert not rig.put(entry(2))
+    assert full() == 1
+    assert rig.get(entry(1)) == b"text"
+    assert [path.parent.name for path in rig.files()] != ["tmp"]
+
+
+def test_a_cache_that_is_deleted_under_its_feet_goes_on(rig: Rig) -> None:
+    rig.put(entry(1))
+    late = rig.cache.draft(entry(2), PART)
+    assert late is not None
+    shutil.rmtree(rig.directory)
+    assert rig.cache.append(late, b"late"), "an open file takes what it is given"
+    assert not rig.cache.commit(late)
+    late.file.close()
+    assert rig.get(entry(1)) is None
+    assert rig.put(entry(1))
+    assert rig.get(entry(1)) == b"text"
+    shutil.rmtree(rig.directory)
+    assert rig.cache.clean() == 0
+    rig.reopen()
+    assert rig.put(entry(1))
+    assert rig.get(entry(1)) == b"text"
+
+
+def test_an_entry_that_passes_the_cap_makes_room_at_once(rig: Rig) -> None:
+    rig.put(entry(1), b"x" * 10_000)
+    stored = rig.files()[0].stat().st_size
+    rig.reopen(Limits(5 * stored, 0.85))
+    for uid in range(2, 8):
+        rig.put(entry(uid), b"x" * 10_000)
+        assert rig.cache.holds()[1] <= 5 * stored
+
+
+def test_what_is_evicted_is_counted_with_the_time_since_its_last_use(rig: Rig) -> None:
+    evicted = {limit: counted(CONTENT_CACHE_EVICTIONS.labels(limit)) for limit in ("size", "disk")}
+    ages = CONTENT_CACHE_EVICTED_AGE._sum
+    before = ages.get()
+    for uid in (1, 2):
+        rig.put(entry(uid))
+    rig.now += 100
+    rig.disk = (90, 10)
+    rig.cache.clean()
+    assert {limit: count() for limit, count in evicted.items()} == {"size": 0, "disk": 1}
+    assert ages.get() - before == 101
+
+
+def test_a_purge_of_everything_says_how_much_that_was(rig: Rig) -> None:
+    for uid in range(1, 301):
+        rig.put(entry(uid))
+    rig.put(entry(source=message(account_no=2)))
+    entries, octets = rig.cache.holds()
+    assert rig.cache.purge(2)[0] == 1
+    assert rig.cache.purge(None)[0] == entries - 1
+    assert octets > 0
+    assert rig.cache.holds() == (0, 0)
+    assert rig.put(entry(source=message(account_no=2))), "a purge is no farewell"
 
 
 def test_the_cache_is_closed_to_other_users(rig: Rig) -> None:

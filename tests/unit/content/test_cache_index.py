@@ -37,7 +37,7 @@ def test_an_entry_put_twice_counts_once(index: CacheIndex) -> None:
     index.put(name(1), owner(), 10, 1)
     index.put(name(1), owner(), 30, 2)
     assert index.total() == 30
-    assert index.oldest(1_000, 10) == [name(1)]
+    assert [use.name for use in index.oldest(1_000, 10)] == [name(1)]
     assert index.remove([name(1), name(2)]) == 30
     assert index.total() == 0
     assert index.owned((1,), 10) == []
@@ -47,9 +47,9 @@ def test_the_oldest_make_up_what_is_asked_for(index: CacheIndex) -> None:
     for number in range(10):
         index.put(name(number), owner(uid=number), 10, 100 - number)
     index.touch({name(9): 200, name(77): 200})
-    assert index.oldest(25, 100) == [name(8), name(7), name(6)]
-    assert index.oldest(1_000, 2) == [name(8), name(7)]
-    assert index.oldest(0, 100) == []
+    assert [use.name for use in index.oldest(25, 100)] == [name(8), name(7), name(6)]
+    assert [use.name for use in index.oldest(1_000, 2)] == [name(8), name(7)]
+    assert [use.name for use in index.oldest(0, 100)] == []
 
 
 def test_a_scope_holds_its_own_and_no_neighbours(index: CacheIndex) -> None:
@@ -90,7 +90,9 @@ def test_the_index_agrees_with_a_dictionary(
             index.remove([name(number)])
             known.pop(name(number), None)
     assert (index.count(), index.total()) == (len(known), sum(size for _, size in known.values()))
-    assert index.oldest(10_000, 100) == sorted(known, key=lambda key: (known[key][0], key))
+    assert [use.name for use in index.oldest(10_000, 100)] == sorted(
+        known, key=lambda key: (known[key][0], key)
+    )
     assert sorted(index.owned((1,), 100)) == sorted(known)
     index.close()
 

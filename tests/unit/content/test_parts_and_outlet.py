@@ -13,7 +13,7 @@ from mailsync_grpc.content.parts import (
     check_section,
     part_from_mime,
     part_of,
-    section_of_kind,
+    section_of,
 )
 from mailsync_grpc.content.values import ContentKind
 from mailsync_grpc.errors import InvalidFieldError
@@ -41,11 +41,11 @@ ENVELOPE = Envelope(
     ],
 )
 def test_a_kind_means_the_first_shown_part_of_it(kind: ContentKind, section: str) -> None:
-    assert section_of_kind(ENVELOPE, kind) == section
+    assert section_of(ENVELOPE, kind) == section
 
 
 def test_a_message_without_html_has_no_such_section() -> None:
-    assert section_of_kind(Envelope(text_parts=(text_part(),)), ContentKind.HTML) is None
+    assert section_of(Envelope(text_parts=(text_part(),)), ContentKind.HTML) is None
 
 
 def test_a_part_is_described_by_the_structure() -> None:

@@ -85,7 +85,7 @@ async def test_offset_counts_decoded_octets(rig: ReaderRig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "size"), [(1, 1 << 10), (0, CHUNK), (100_000, 100_000), (1 << 30, len(BIG))]
+    ("asked", "size"), [(1, 1 << 10), (0, CHUNK), (100_000, 100_000), (1 << 30, 1 << 20)]
 )
 async def test_chunk_sizes_are_kept_within_bounds(rig: ReaderRig, asked: int, size: int) -> None:
     assert len((await rig.get("2", chunk_size=asked)).chunks[0]) == size

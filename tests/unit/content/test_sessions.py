@@ -21,7 +21,7 @@ from mailsync_grpc.errors import (
 from mailsync_grpc.imap.budget import Limits, Mailbox, Use
 from mailsync_grpc.imap.ledger import UNMETERED, Lease, Ledger
 from mailsync_grpc.imap.listing import Selected
-from mailsync_grpc.imap.sessions import Reading, Sessions
+from mailsync_grpc.imap.sessions import Reading, Sessions, Wish
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage
 from mailsync_grpc.model.flags import NO_FLAGS
@@ -279,6 +279,41 @@ async def test_a_read_without_a_place_is_refused_while_all_are_in_use(
         await sessions.read(account(2), folder(), look_for)
     may_end.set()
     assert await reading
+
+
+async def test_reads_of_one_mailbox_wait_for_each_other_where_its_host_takes_one_connection(
+    sessions: Sessions, server: FakeServer
+) -> None:
+    server.limits = Limits(connections=1)
+    reads = [sessions.read(account(), folder(), look_for) for _ in range(6)]
+    assert await asyncio.gather(*reads) == ["1.2"] * 6
+    assert len(server.connections) == 1
+
+
+async def test_a_message_is_read_on_the_connection_that_read_it_last(sessions: Sessions) -> None:
+    def who(connection: Reading) -> Reading:
+        return connection
+
+    both = threading.Barrier(2, timeout=10)
+
+    def meet(connection: Reading) -> Reading:
+        both.wait()
+        return connection
+
+    first, second = await asyncio.gather(
+        *(sessions.read(account(), folder(), meet, Wish(uid)) for uid in (1, 2))
+    )
+    assert first is not second
+    for uid, own in ((1, first), (2, second), (2, second), (1, first)):
+        assert await sessions.read(account(), folder(), who, Wish(uid)) is own
+
+
+async def test_what_is_to_be_fresh_is_read_in_a_new_view(sessions: Sessions, server: FakeServer) -> None:
+    await sessions.read(account(), folder(), look_for)
+    server.uids.clear()
+    assert await sessions.read(account(), folder(), look_for) == "1.2", "as the old view shows it"
+    with pytest.raises(EnvelopeNotFoundError):
+        await sessions.read(account(), folder(), look_for, Wish(fresh=True))
 
 
 async def test_what_a_mailbox_received_in_a_day_ends_its_reads(

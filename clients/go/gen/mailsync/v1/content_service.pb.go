@@ -161,6 +161,7 @@ type DownloadContentRequest struct {
 	//
 	//	*DownloadContentRequest_Section
 	//	*DownloadContentRequest_Kind
+	//	*DownloadContentRequest_ContentId
 	What isDownloadContentRequest_What `protobuf_oneof:"what"`
 	// Undo the transfer encoding (RFC 2045, section 6) and turn text into UTF-8. No effect on HEADERS and RAW.
 	Decode bool `protobuf:"varint,4,opt,name=decode,proto3" json:"decode,omitempty"`
@@ -238,6 +239,15 @@ func (x *DownloadContentRequest) GetKind() ContentKind {
 	return ContentKind_CONTENT_KIND_UNSPECIFIED
 }
 
+func (x *DownloadContentRequest) GetContentId() string {
+	if x != nil {
+		if x, ok := x.What.(*DownloadContentRequest_ContentId); ok {
+			return x.ContentId
+		}
+	}
+	return ""
+}
+
 func (x *DownloadContentRequest) GetDecode() bool {
 	if x != nil {
 		return x.Decode
@@ -287,9 +297,16 @@ type DownloadContentRequest_Kind struct {
 	Kind ContentKind `protobuf:"varint,3,opt,name=kind,proto3,enum=mailsync.v1.ContentKind,oneof"`
 }
 
+type DownloadContentRequest_ContentId struct {
+	// A part by its Content-ID, as an HTML part's cid: links name it (RFC 2392), with or without angle brackets.
+	ContentId string `protobuf:"bytes,9,opt,name=content_id,json=contentId,proto3,oneof"`
+}
+
 func (*DownloadContentRequest_Section) isDownloadContentRequest_What() {}
 
 func (*DownloadContentRequest_Kind) isDownloadContentRequest_What() {}
+
+func (*DownloadContentRequest_ContentId) isDownloadContentRequest_What() {}
 
 // One piece of the answer of DownloadContent.
 type DownloadContentResponse struct {
@@ -590,11 +607,13 @@ var File_mailsync_grpc_v1_content_service_proto protoreflect.FileDescriptor
 
 const file_mailsync_grpc_v1_content_service_proto_rawDesc = "" +
 	"\n" +
-	"&mailsync_grpc/v1/content_service.proto\x12\vmailsync.v1\x1a\x1fgoogle/api/field_behavior.proto\"\x86\x02\n" +
+	"&mailsync_grpc/v1/content_service.proto\x12\vmailsync.v1\x1a\x1fgoogle/api/field_behavior.proto\"\xa7\x02\n" +
 	"\x16DownloadContentRequest\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name\x12\x1a\n" +
 	"\asection\x18\x02 \x01(\tH\x00R\asection\x12.\n" +
-	"\x04kind\x18\x03 \x01(\x0e2\x18.mailsync.v1.ContentKindH\x00R\x04kind\x12\x16\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x18.mailsync.v1.ContentKindH\x00R\x04kind\x12\x1f\n" +
+	"\n" +
+	"content_id\x18\t \x01(\tH\x00R\tcontentId\x12\x16\n" +
 	"\x06decode\x18\x04 \x01(\bR\x06decode\x12\x16\n" +
 	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x04R\x05limit\x12\x19\n" +
@@ -688,6 +707,7 @@ func file_mailsync_grpc_v1_content_service_proto_init() {
 	file_mailsync_grpc_v1_content_service_proto_msgTypes[0].OneofWrappers = []any{
 		(*DownloadContentRequest_Section)(nil),
 		(*DownloadContentRequest_Kind)(nil),
+		(*DownloadContentRequest_ContentId)(nil),
 	}
 	file_mailsync_grpc_v1_content_service_proto_msgTypes[1].OneofWrappers = []any{
 		(*DownloadContentResponse_Header)(nil),

@@ -30,8 +30,9 @@ const (
 //
 // Downloads message content; the mail server is not told that it was seen. Needs scope READ_CONTENT.
 type ContentServiceClient interface {
-	// Streams a header, chunks and a trailer; a stream without a trailer is incomplete. Errors: ENVELOPE_NOT_FOUND,
-	// PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
+	// Streams a header, chunks and a trailer; a stream without a trailer is incomplete. A message that the mirror leaves
+	// out (its folder's window) is found by the name with its UID where the mail server still has it. Errors:
+	// ENVELOPE_NOT_FOUND, PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
 	DownloadContent(ctx context.Context, in *DownloadContentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadContentResponse], error)
 }
 
@@ -68,8 +69,9 @@ type ContentService_DownloadContentClient = grpc.ServerStreamingClient[DownloadC
 //
 // Downloads message content; the mail server is not told that it was seen. Needs scope READ_CONTENT.
 type ContentServiceServer interface {
-	// Streams a header, chunks and a trailer; a stream without a trailer is incomplete. Errors: ENVELOPE_NOT_FOUND,
-	// PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
+	// Streams a header, chunks and a trailer; a stream without a trailer is incomplete. A message that the mirror leaves
+	// out (its folder's window) is found by the name with its UID where the mail server still has it. Errors:
+	// ENVELOPE_NOT_FOUND, PART_NOT_FOUND, UID_VALIDITY_CHANGED, CONTENT_CHANGED, IMAP_UNREACHABLE, IMAP_AUTH_FAILED.
 	DownloadContent(*DownloadContentRequest, grpc.ServerStreamingServer[DownloadContentResponse]) error
 	mustEmbedUnimplementedContentServiceServer()
 }

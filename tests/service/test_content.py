@@ -1,0 +1,131 @@
+"""DownloadContent and PurgeContentCache over gRPC: whose content it is decides before anything else is asked."""
+
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from mailsync_grpc.content.cache import Cache
+from mailsync_grpc.content.cleaning import Limits
+from mailsync_grpc.content.names import entry_of
+from mailsync_grpc.content.parts import Part
+from mailsync_grpc.content.values import MessageKey
+from mailsync_grpc.model.ids import encode_id, envelope_name, folder_name
+from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.v1 import content_service_pb2 as pb
+from mailsync_grpc.v1 import system_service_pb2 as system_pb
+from mailsync_grpc.vault import Vault
+from tests.support.api import KEY, Api, reason, serving, violations
+from tests.support.store import Mailbox, message_of
+
+TEXT = b"cached text"
+
+
+class Kept:
+    """Two accounts, `acme` and `other`, each with a message whose text is cached already."""
+
+    def __init__(self, api: Api, boxes: list[Mailbox]) -> None:
+        self.api = api
+        self.mine, self.others = boxes
+
+    def name(self, box: Mailbox, uid: int = 1) -> str:
+        return envelope_name(box.account.id, box.folder.id, box.folder.uid_validity, uid)
+
+    async def download(self, name: str, **what: Any) -> list[pb.DownloadContentResponse]:
+        request = pb.DownloadContentRequest(name=name, **what or {"kind": pb.CONTENT_KIND_TEXT})
+        return [piece async for piece in self.api.content.DownloadContent(request)]
+
+    async def refused(self, name: str, **what: Any) -> grpc.aio.AioRpcError:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await self.download(name, **what)
+        return raised.value
+
+    async def purge(self, account: str = "", request_id: str = "") -> int:
+        request = system_pb.PurgeContentCacheRequest(account=account, request_id=request_id)
+        dropped: system_pb.PurgeContentCacheResponse = await self.api.system.PurgeContentCache(request)
+        assert bool(dropped.size) == bool(dropped.entries)
+        return dropped.entries
+
+    async def stats(self) -> system_pb.CacheStats:
+        response: system_pb.GetStatsResponse = await self.api.system.GetStats(system_pb.GetStatsRequest())
+        return response.cache
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
+    store, vault = MemoryStore(), Vault(KEY)
+    boxes = [Mailbox.make(store, account) for account in ("acme", "other")]
+    cache = Cache(tmp_path / "content", vault.subkey("content cache"), Limits(1 << 20, 1.0))
+    for box in boxes:
+        box.add(message_of(1))
+        entry = entry_of(vault.subkey("content names"), MessageKey(box.account, box.folder, 1), "1")
+        draft = cache.draft(entry, Part("1", "text/plain"))
+        assert draft is not None
+        assert cache.append(draft, TEXT)
+        assert cache.commit(draft)
+        draft.file.close()
+    cache.close()
+    async with serving(store, tmp_path) as api:
+        yield Kept(api, boxes)
+
+
+async def test_cached_content_comes_without_the_mail_server(kept: Kept) -> None:
+    header, chunk, trailer = await kept.download(kept.name(kept.mine))
+    assert header.header.cached
+    assert (chunk.chunk, trailer.trailer.size) == (TEXT, len(TEXT))
+
+
+async def test_names_that_are_not_the_callers_are_refused_before_the_cache_is_asked(kept: Kept) -> None:
+    """Cached or not, there or not: the name alone decides, so that no time tells of another's content."""
+    before = await kept.stats()
+    mine, others = kept.mine, kept.others
+    for name, why in (
+        (kept.name(others).replace("accounts/other", "accounts/nobody"), "ACCOUNT_NOT_FOUND"),
+        (kept.name(others).replace("accounts/other", "accounts/acme"), "FOLDER_NOT_FOUND"),
+        (f"accounts/acme/envelopes/{encode_id(bytes(10))}", "ENVELOPE_NOT_FOUND"),
+        (f"{folder_name('acme', mine.folder.id)}/envelopes/78.1", "UID_VALIDITY_CHANGED"),
+    ):
+        assert reason(await kept.refused(name)) == why
+    after = await kept.stats()
+    assert (after.hits, after.misses) == (before.hits, before.misses)
+
+
+async def test_a_message_the_mirror_does_not_hold_is_not_served_without_its_server(kept: Kept) -> None:
+    """It may be gone, and nobody would have told us: the mail server is asked first, here one that is not there."""
+    error = await kept.refused(kept.name(kept.mine, uid=9))
+    assert reason(error) in {"IMAP_UNREACHABLE", "CREDENTIALS_NEEDED"}
+
+
+async def test_what_is_wanted_must_be_said(kept: Kept) -> None:
+    for what in ({"section": ""}, {"kind": pb.CONTENT_KIND_UNSPECIFIED}, {"content_id": ""}, {"offset": 1}):
+        assert violations(await kept.refused(kept.name(kept.mine), **what)).keys() == {"what"}
+
+
+async def test_a_part_is_found_by_its_content_id_or_not_at_all(kept: Kept) -> None:
+    assert reason(await kept.refused(kept.name(kept.mine), content_id="<none@here>")) == "PART_NOT_FOUND"
+
+
+async def test_a_purge_drops_what_is_kept_of_one_account_or_of_all(kept: Kept) -> None:
+    assert (await kept.stats()).entries == 2
+    assert await kept.purge("accounts/acme") == 1
+    assert await kept.purge("accounts/acme") == 0
+    assert (await kept.download(kept.name(kept.others)))[0].header.cached
+    assert await kept.purge() == 1
+    assert (await kept.stats()).entries == 0
+
+
+async def test_a_purge_names_an_account_that_is_there(kept: Kept) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as unknown:
+        await kept.purge("accounts/nobody")
+    assert reason(unknown.value) == "ACCOUNT_NOT_FOUND"
+    with pytest.raises(grpc.aio.AioRpcError) as malformed:
+        await kept.purge("nobody")
+    assert violations(malformed.value).keys() == {"account"}
+
+
+async def test_a_purge_may_be_repeated(kept: Kept) -> None:
+    request_id = str(uuid.uuid4())
+    assert [await kept.purge(request_id=request_id) for _ in range(2)] == [2, 0]

@@ -1,0 +1,119 @@
+"""What is cached goes when the log tells that its message, its folder's numbering or its account is gone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from mailsync_grpc.content.names import entry_of
+from mailsync_grpc.content.parts import Part
+from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.content.values import MessageKey
+from mailsync_grpc.model.changes import (
+    AccountRemoved,
+    EnvelopesRemoved,
+    FolderRemoved,
+    FolderReset,
+)
+from mailsync_grpc.model.folder import MirrorNo
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.services.content import ContentService
+from mailsync_grpc.services.content_forgetting import forget_gone
+from mailsync_grpc.store.base import Batch, Counter
+from tests.support.api import Api
+from tests.support.store import Mailbox, message_of
+
+OTHER = 1
+"""Entries of a mailbox that nothing happens to."""
+
+
+class Followed:
+    """A mailbox whose messages 1 to 5 are cached, beside another one's, and the task under test."""
+
+    def __init__(self, api: Api) -> None:
+        service = api.services.servicers["ContentService"][0]
+        assert isinstance(service, ContentService)
+        self.api, self.reader = api, service.reader
+        self.box, self.other = (Mailbox.make(api.store, account) for account in ("acme", "other"))
+        self.task: asyncio.Task[None] | None = None
+        for uid in range(1, 6):
+            self.box.add(message_of(uid))
+            keep(self.reader, self.box, uid)
+        keep(self.reader, self.other, 1)
+
+    def start(self) -> None:
+        self.task = asyncio.ensure_future(forget_gone(self.api.core, self.api.feed, self.reader))
+
+    async def stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.task
+
+    async def left(self, entries: int) -> None:
+        async with asyncio.timeout(10):
+            while (await self.reader.cached())[0] != entries + OTHER:  # noqa: ASYNC110 - files tell nobody
+                await asyncio.sleep(0.01)
+
+
+def keep(reader: ContentReader, box: Mailbox, uid: int) -> None:
+    cache = reader._cache
+    entry = entry_of(b"k" * 32, MessageKey(box.account, box.folder, uid), "1")
+    draft = cache.draft(entry, Part("1", "text/plain"))
+    assert draft is not None
+    assert cache.append(draft, b"text")
+    assert cache.commit(draft)
+    draft.file.close()
+
+
+@pytest.fixture
+async def followed(api: Api) -> AsyncIterator[Followed]:
+    made = Followed(api)
+    while api.feed.head < api.core.head():
+        await api.feed.wait(1)
+    made.start()
+    await asyncio.sleep(0.05)
+    yield made
+    await made.stop()
+
+
+async def test_messages_that_are_removed_take_their_content_along(followed: Followed) -> None:
+    box = followed.box
+    gone = EnvelopesRemoved(box.folder.key, UidSet.of([1, 2, 4]))
+    box.store.apply(Batch(box.account.key, (gone,)))
+    await followed.left(2)
+
+
+async def test_a_folder_that_is_renumbered_loses_what_was_kept_of_it(followed: Followed) -> None:
+    box, before = followed.box, followed.box.folder
+    mirror = MirrorNo(box.store.allocate(Counter.MIRROR))
+    after = replace(before, version=before.version + 1, mirror=mirror, uid_validity=78)
+    box.store.apply(Batch(box.account.key, (FolderReset(after, before.key),)))
+    await followed.left(0)
+
+
+async def test_a_folder_that_is_removed_loses_what_was_kept_of_it(followed: Followed) -> None:
+    box = followed.box
+    box.store.apply(Batch(box.account.key, (FolderRemoved(box.folder),)))
+    await followed.left(0)
+
+
+async def test_cache_account_purge(followed: Followed) -> None:
+    """Also when nobody was told but the log, as after a crash between the commit and the purge."""
+    box = followed.box
+    box.store.apply(Batch(box.account.key, (AccountRemoved(box.account.key),)))
+    await followed.left(0)
+
+
+async def test_what_went_while_nobody_followed_is_found_in_the_log(followed: Followed) -> None:
+    box = followed.box
+    async with asyncio.timeout(10):
+        while not await followed.reader.mark():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await followed.stop()
+    gone = EnvelopesRemoved(box.folder.key, UidSet.of([1, 2, 3, 4, 5]))
+    box.store.apply(Batch(box.account.key, (gone,)))
+    followed.start()
+    await followed.left(0)
