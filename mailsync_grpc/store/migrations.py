@@ -6,6 +6,7 @@ database that is new with a schema needs no step: it is made, empty, when the st
     1 → 2   FolderProgress: `history_end`, the highest UID of the first look, becomes `arriving`, the pending UIDs above
             it. New database `outside`. (Envelope ids of schema 1 are wholly random, so messages stored under it are not
             found as twins: they move as removed and added.)
+    2 → 3   New databases `intents` and `open_intents`; no row differs.
 """
 
 import json
@@ -38,7 +39,11 @@ def with_arriving(progress: bytes) -> bytes:
     return json.dumps([record], separators=(",", ":")).encode()
 
 
-MIGRATIONS: dict[int, Migration] = {1: _tell_arriving}
+def _nothing(_env: lmdb.Environment, _txn: "lmdb.Transaction[bytes]") -> None:
+    """Leave every row: the schema only has databases that the one before had not."""
+
+
+MIGRATIONS: dict[int, Migration] = {1: _tell_arriving, 2: _nothing}
 """From a schema to the next."""
 OLDEST = min(MIGRATIONS)
 """The oldest schema that can be migrated."""

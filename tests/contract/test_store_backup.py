@@ -84,7 +84,7 @@ def test_a_backup_of_no_store_says_so(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_backed_up_leaves_no_half_copy(filled: Path, tmp_path: Path) -> None:
-    with lmdb.open(str(filled / "store"), max_dbs=20) as env, env.begin(write=True) as txn:
+    with lmdb.open(str(filled / "store"), max_dbs=32) as env, env.begin(write=True) as txn:
         txn.put(keys.SCHEMA_KEY, keys.number.pack(keys.SCHEMA + 1), db=env.open_db(b"meta", txn=txn))
     with pytest.raises(StoreSchemaError, match="newer"):
         back_up(filled, tmp_path / "copy")

@@ -1,4 +1,4 @@
-"""Records (accounts, folders, their progress, sync runs, recorded answers) as JSON.
+"""Records (accounts, folders, their progress, sync runs, intents) as JSON.
 
 JSON is tolerant of age: a field that was added since takes its default, one that was dropped is passed over, so a new
 version reads what an old one wrote. Octets are base64.
@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 
 Record = TypeVar("Record")
@@ -38,3 +39,4 @@ ACCOUNTS = RecordCodec(Account)
 FOLDERS = RecordCodec(Folder)
 PROGRESS = RecordCodec(FolderProgress)
 RUNS = RecordCodec(SyncRun)
+INTENTS = RecordCodec(Intent)
