@@ -76,7 +76,8 @@ class Outcome:
 class Intent:
     """One change. `folder` holds the messages or is itself changed, `target` is where messages go.
 
-    Asked for: `uids` under `uid_validity`, those of them in `single` each to be answered for; flags to `add` and to
+    Asked for: `uids` under `uid_validity`, those of them in `single` each to be answered for
+    (`named` has the UID of each name that the caller gave, 0 for one that is not there); flags to `add` and to
     `remove`, where the mod-sequence is at most `unchanged_since`; for a folder its `path`, `special_use` and whether
     it is to be mirrored (`selected`); for an append the `spool` file of `size` octets, its flags in `add`, and its
     INTERNALDATE (`date`, seconds since 1970, None for the server's now).
@@ -96,6 +97,7 @@ class Intent:
     uid_validity: int = 0
     uids: UidSet = UidSet()
     single: UidSet = UidSet()
+    named: tuple[int, ...] = ()
     add: Flags = NO_FLAGS
     remove: Flags = NO_FLAGS
     unchanged_since: int = 0

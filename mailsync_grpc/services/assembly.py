@@ -16,10 +16,12 @@ from mailsync_grpc.services import registry
 from mailsync_grpc.services.accounts import AccountService
 from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.envelope_changes import EnvelopeChanges
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.export import ExportService
 from mailsync_grpc.services.folders import FolderService
+from mailsync_grpc.services.intents import Asking
 from mailsync_grpc.services.login import TryLogin
 from mailsync_grpc.services.on_demand import OnDemand
 from mailsync_grpc.services.paging import PageTokens
@@ -73,6 +75,7 @@ def assemble(
     page_tokens = PageTokens(core.vault)
     resume_tokens = ResumeTokens(core.vault, core.store.epoch)
     mutations = Mutations(core)
+    asking = Asking(core, mutations)
     snapshots = Slots(core.config.watch.max_snapshots)
     events = EventService(core, feed, page_tokens, resume_tokens, snapshots)
     forget: Callable[[AccountNo], Awaitable[None]] = reader.purge_account
@@ -86,6 +89,7 @@ def assemble(
             "EnvelopeService": (
                 EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),
                 ExportService(core, page_tokens, resume_tokens, snapshots),
+                EnvelopeChanges(core, asking),
             ),
             "ContentService": (ContentService(core, reader),),
             "EventService": (events,),

@@ -48,15 +48,14 @@ class Mutations:
         `work` is repeated when another writer was faster. Raises InvalidFieldError for a malformed request_id,
         RequestIdReusedError when it belongs to a different request.
         """
-        request_id = _request_id(request)
+        request_id = request_id_of(request)
         if not request_id:
             return await self._commit(work, "", None)
         scope = request.DESCRIPTOR.full_name
         # A repeat that overtakes its first call waits for it and finds its answer.
         lock = self._running.setdefault((scope, request_id), asyncio.Lock())
         async with lock:
-            # Keyed, since requests hold passwords: a copy of the store gives no means to try guesses.
-            fingerprint = hmac.digest(self._key, request_hash(request, "request_id"), "sha256")
+            fingerprint = self.fingerprint(request)
             known = await self._core.run(self._core.store.recorded_answer, scope, request_id)
             if known is not None:
                 if known.fingerprint != fingerprint:
@@ -65,6 +64,11 @@ class Mutations:
                     )
                 return answer.FromString(known.response)
             return await self._commit(work, request_id, RecordedAnswer(scope, request_id, fingerprint, b""))
+
+    def fingerprint(self, request: Message) -> bytes:
+        """Return what tells a request from any other, its request_id left out."""
+        # Keyed, since requests hold passwords: a copy of the store gives no means to try guesses.
+        return hmac.digest(self._key, request_hash(request, "request_id"), "sha256")
 
     async def _commit(
         self, work: Callable[[], Awaitable[Decision[R]]], request_id: str, record: RecordedAnswer | None
@@ -85,7 +89,8 @@ class Mutations:
         raise EtagMismatchError("others keep changing this resource; read it again and repeat the edit")
 
 
-def _request_id(request: Message) -> str:
+def request_id_of(request: Message) -> str:
+    """Return a request's request_id, empty without one. Raises InvalidFieldError for what is no UUID."""
     text: str = getattr(request, "request_id", "")
     if not text:
         return ""

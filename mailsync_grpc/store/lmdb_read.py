@@ -122,7 +122,9 @@ class Snapshot:
         if not self._is_live(account):
             return []
         found = [key for key, _ in self._items(self.dbs.open_intents, keys.number.pack(account))]
-        return [INTENTS.decode(keys.record_body(self.txn.get(key, b"", db=self.dbs.intents))) for key in found]
+        return [
+            INTENTS.decode(keys.record_body(self.txn.get(key, b"", db=self.dbs.intents))) for key in found
+        ]
 
     def accounts_with_intents(self) -> set[AccountNo]:
         """As `Store.accounts_with_intents`."""

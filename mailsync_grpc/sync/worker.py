@@ -77,15 +77,20 @@ class Worker:
         """Hand out turns until `stopping` is set, then wait for those that run."""
         seen = self.env.store.stats().log_head
         self._adopt_all()
-        follower = threading.Thread(target=self._follow_log, args=(seen,), name="follow-log", daemon=True)
-        follower.start()
+        followers = (
+            threading.Thread(target=self._follow_log, args=(seen,), name="follow-log", daemon=True),
+            threading.Thread(target=self._follow_intents, name="follow-intents", daemon=True),
+        )
+        for follower in followers:
+            follower.start()
         with ThreadPoolExecutor(self.threads, thread_name_prefix="turn") as pool:
             while not self.stopping.is_set():
                 self.beat()
                 job = self._next()
                 if job is not None:
                     pool.submit(self._turn, *job)
-        follower.join()
+        for follower in followers:
+            follower.join()
         for sync in self._syncs.values():
             sync.close()
         self._touch({})
@@ -154,6 +159,19 @@ class Worker:
                     self._touch(touched)
             except Exception as error:  # noqa: BLE001 - a worker that hears no commands is worse than a full store
                 log.warning("log_not_followed", error=type(error).__name__, frames=places(error))
+                self.stopping.wait(BEAT)
+
+    def _follow_intents(self) -> None:
+        """Make accounts due for which somebody asked for a change of the mail server, at once."""
+        seen = 0
+        while not self.stopping.is_set():
+            try:
+                put = self.env.store.wait_for_intents(seen, BEAT)
+                if put > seen:
+                    self._nudge(self.env.store.accounts_with_intents())
+                seen = put
+            except Exception as error:  # noqa: BLE001 - as in `_follow_log`
+                log.warning("intents_not_followed", error=type(error).__name__, frames=places(error))
                 self.stopping.wait(BEAT)
 
     def _obey(self, seen: Revision) -> Revision:
