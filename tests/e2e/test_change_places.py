@@ -1,44 +1,24 @@
 r"""Messages copied, moved and deleted on the mail server for a caller, on servers with extensions and without."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
 
-from mailsync_grpc.cli.demo.dovecot import DovecotServer
-from mailsync_grpc.cli.demo.dovecot_config import DovecotOptions
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from mailsync_grpc.v1 import errors_pb2, event_pb2
 from tests.support.agreement import assert_agreed
 from tests.support.api import reason, violations
 from tests.support.changing import SELDOM, Desk, desk, uids
-from tests.support.mail import Mailbox, letters
+from tests.support.mail import letters
 from tests.support.mirror import Mirror
 
 MESSAGES = 40
-NO_MOVE = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE NAMESPACE UIDPLUS UNSELECT"
 EXTENDED = pytest.param("mailbox", id="extended")
 PLAIN = pytest.param("mailbox_plain", id="plain")
 WITHOUT_MOVE = pytest.param("mailbox_without_move", id="without_move")
-
-
-@pytest.fixture(scope="session")
-def dovecot_without_move() -> Iterator[DovecotServer]:
-    """A Dovecot that announces UIDPLUS and neither MOVE nor CONDSTORE."""
-    with DovecotServer(
-        ("ann", *(f"m{number}" for number in range(40))), DovecotOptions(capability=NO_MOVE)
-    ) as server:
-        yield server
-
-
-@pytest.fixture
-def mailbox_without_move(dovecot_without_move: DovecotServer, request: pytest.FixtureRequest) -> Mailbox:
-    """An empty mailbox of a user that no other test of this module has."""
-    taken: list[str] = request.session.__dict__.setdefault("_mailboxes_without_move", [])
-    taken.append(f"m{len(taken)}")
-    return Mailbox(dovecot_without_move, taken[-1])
 
 
 @pytest.fixture(params=[EXTENDED, WITHOUT_MOVE, PLAIN])
