@@ -58,7 +58,7 @@ class Outcome:
     """What was done. `moved` are pairs of UIDs before and after, the latter 0 where it is not known.
 
     `error_reason` and `error_message` say why nothing was done at all, or that nobody knows; empty when messages were
-    told apart. `folder` is the folder that was made, `uid` the message that was. `uid_validity` is that of the folder
+    told apart. `uid` is the message that was made. `uid_validity` is that of the folder
     that messages went to.
     """
 
@@ -67,7 +67,6 @@ class Outcome:
     refused: tuple[Refused, ...] = ()
     uid_validity: int = 0
     uid: int = 0
-    folder: FolderNo = NO_FOLDER
     error_reason: str = ""
     error_message: str = ""
 
@@ -78,7 +77,7 @@ class Intent:
 
     Asked for: `uids` under `uid_validity`, those of them in `single` each to be answered for
     (`named` has the UID of each name that the caller gave, 0 for one that is not there); flags to `add` and to
-    `remove`, where the mod-sequence is at most `unchanged_since`; for a folder its `path`, `special_use` and whether
+    `remove`, where the mod-sequence is at most `unchanged_since`; for a folder its `path` (`raw_name` on the wire, once begun), `special_use` and whether
     it is to be mirrored (`selected`); for an append the `spool` file of `size` octets, its flags in `add`, and its
     INTERNALDATE (`date`, seconds since 1970, None for the server's now).
     `uid_next` and `target_validity` are the counters of the place where messages will appear, recorded when it was
@@ -102,6 +101,7 @@ class Intent:
     remove: Flags = NO_FLAGS
     unchanged_since: int = 0
     path: str = ""
+    raw_name: bytes = b""
     special_use: str = ""
     selected: bool = False
     spool: str = ""
@@ -115,6 +115,11 @@ class Intent:
     visible: int = 0
     create_time: int = 0
     end_time: int = 0
+
+    @property
+    def of_messages(self) -> bool:
+        """Whether it is about messages of a folder, and not about the folder itself."""
+        return self.kind < IntentKind.CREATE_FOLDER
 
     @property
     def ended(self) -> bool:

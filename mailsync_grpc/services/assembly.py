@@ -20,6 +20,7 @@ from mailsync_grpc.services.envelope_changes import EnvelopeChanges
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.export import ExportService
+from mailsync_grpc.services.folder_changes import FolderChanges
 from mailsync_grpc.services.folders import FolderService
 from mailsync_grpc.services.intents import Asking
 from mailsync_grpc.services.login import TryLogin
@@ -85,7 +86,10 @@ def assemble(
                 AccountService(core, mutations, page_tokens, resume_tokens, try_login, forget),
                 SyncRunService(core, mutations, page_tokens),
             ),
-            "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),
+            "FolderService": (
+                FolderService(core, mutations, page_tokens, resume_tokens),
+                FolderChanges(core, asking),
+            ),
             "EnvelopeService": (
                 EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),
                 ExportService(core, page_tokens, resume_tokens, snapshots),

@@ -43,6 +43,7 @@ from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.retry import Backoff
 from mailsync_grpc.sync.run_keeper import RunKeeper
 from mailsync_grpc.sync.scheduler import Lane, Plan
+from mailsync_grpc.sync.show_folders import show_folders
 from mailsync_grpc.sync.turn import Turn
 from mailsync_grpc.sync.visit import ElsewhereError, Visit
 
@@ -231,7 +232,7 @@ class AccountSync:
         settled = self._changed(account)
         connection = self._connected(account)
         connection.lease.check(Use.POLL)
-        self._list_when_due(connection, keeper)
+        self._list_when_due(connection, keeper, settled)
         # An interval that was made shorter counts at once.
         latest = self.env.clock() + retry.longest(account.settings.poll_interval)
         self.next_poll = min(self.next_poll, latest)
@@ -262,6 +263,10 @@ class AccountSync:
     def _changed(self, account: Account) -> tuple[Intent, ...]:
         """Make the changes of the mail server that callers asked for; return those that the mirror is to show."""
         intents = self._intents(account)
+        if intents.of_folders() and self.connection is not None:
+            # A folder that one session deletes breaks others that have it open.
+            self.connection.logout()
+            self.connection = None
         intents.carry_out(lambda: ChangingConnection(self._spare_connection(account)))
         return intents.settled()
 
@@ -282,10 +287,15 @@ class AccountSync:
             self.connection = self.env.connect(account)
         return self.connection
 
-    def _list_when_due(self, connection: Connection, keeper: RunKeeper) -> None:
-        if self.env.clock() >= self.next_listing or self._tree.missing or keeper.waiting:
+    def _list_when_due(self, connection: Connection, keeper: RunKeeper, settled: tuple[Intent, ...]) -> None:
+        of_folders = [intent for intent in settled if not intent.of_messages]
+        if of_folders:
+            show_folders(self._tree, connection, of_folders)
+        elif self.env.clock() >= self.next_listing or self._tree.missing or keeper.waiting:
             self._tree.refresh(connection)
-            self.next_listing = self.env.clock() + LISTING_INTERVAL
+        else:
+            return
+        self.next_listing = self.env.clock() + LISTING_INTERVAL
 
     @property
     def _tree(self) -> FolderTree:

@@ -110,9 +110,9 @@ def _brought(intent: Intent) -> UidSet:
 
 def _concerns(folder: Folder, intent: Intent) -> bool:
     """Whether the folder is the one that was changed, or, of a rename or a new branch, one with it."""
-    if intent.kind < IntentKind.CREATE_FOLDER:
+    if intent.of_messages:
         return False
     branch = folder.display_name == intent.path or folder.display_name.startswith(
         intent.path + folder.delimiter
     )
-    return folder.no in {intent.folder, intent.outcome.folder} or bool(intent.path and branch)
+    return folder.no == intent.folder or bool(intent.path and branch)

@@ -25,7 +25,9 @@ class FollowUp:
         """End the intents that are shown, and the others too unless `more` is fetched in the turns to come."""
         head = self.turn.env.store.wait_for_commit(Revision(0), 0.0)
         for intent in self.turn.settled:
-            shown = all(self._shows(number, intent) for number in (intent.folder, intent.target) if number)
+            # Changes of folders were shown before, by a listing.
+            places = (intent.folder, intent.target) if intent.of_messages else ()
+            shown = all(self._shows(number, intent) for number in places if number)
             if shown or not more or self.turn.env.now() - intent.create_time > PATIENCE:
                 self.intents.end([intent], head if shown else Revision(0))
 

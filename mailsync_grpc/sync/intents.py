@@ -17,12 +17,11 @@ from mailsync_grpc.errors import ImapError, MailsyncError
 from mailsync_grpc.imap.changing import ChangingConnection
 from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.ids import Revision
-from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
+from mailsync_grpc.model.intent import Intent, IntentState, Outcome
 from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Batch, Store
+from mailsync_grpc.sync.change_folders import FolderChange
 from mailsync_grpc.sync.change_messages import MessageChange
-
-OF_FOLDERS = frozenset(kind for kind in IntentKind if kind >= IntentKind.CREATE_FOLDER)
 
 UNSEEN = Revision(0)
 
@@ -67,6 +66,10 @@ class Intents:
             if not any(intent.state is IntentState.BEGUN for intent in self._due()):
                 raise
             self._over(connect())
+
+    def of_folders(self) -> bool:
+        """Whether folders are to be changed."""
+        return any(not intent.of_messages for intent in self._due())
 
     def settled(self) -> tuple[Intent, ...]:
         """Return the intents whose effect the mirror does not show yet, for all that is known."""
@@ -133,7 +136,8 @@ class Intents:
             raise
 
     def _work(self, connection: ChangingConnection, intent: Intent) -> Work:
-        return MessageChange(self.store, connection, intent)
+        kind = MessageChange if intent.of_messages else FolderChange
+        return kind(self.store, connection, intent)
 
     def _refuse(self, intent: Intent, error: MailsyncError) -> None:
         log.info("change_refused", account=self.account.id, kind=intent.kind.name, reason=error.reason)

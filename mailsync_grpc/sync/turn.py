@@ -102,7 +102,7 @@ class Turn:
 
     def touched(self, folder: Folder) -> bool:
         """Whether a settled change is about the folder."""
-        return any(folder.no in {intent.folder, intent.target} for intent in self.settled)
+        return any(one.of_messages and folder.no in {one.folder, one.target} for one in self.settled)
 
     def folder_failed(self, folder: Folder, error: MailsyncError) -> None:
         """Mark the folder and let it back off. Raises the error of a connection that is closed by now."""

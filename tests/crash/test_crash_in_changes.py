@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from mailsync_grpc.model.flags import Flags
-from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
+from mailsync_grpc.model.folder import Folder
+from mailsync_grpc.model.intent import NO_FOLDER, Intent, IntentKind, IntentState
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import Batch, Counter
 from tests.support.agreement import assert_agreed
@@ -58,6 +59,18 @@ class Office:
             intent = replace(intent, **fields)  # type: ignore[arg-type] # fields of Intent, by name
             mirror.store.apply(Batch(mirror.account.key, intents=(intent,)))
         return number
+
+    def folders(self) -> dict[str, Folder]:
+        """The stored folders by path."""
+        mirror = self.mirror()
+        with closing(mirror.store):
+            return {folder.display_name: folder for folder, _ in mirror.store.folders(mirror.account.no)}
+
+    def folder(self, path: str) -> Folder:
+        return self.folders()[path]
+
+    def paths(self) -> list[str]:
+        return sorted(self.folders())
 
     def carried_on(self, number: int) -> Intent:
         """Let another worker carry the change on; return it as it ended, with the mirror as it should be."""
@@ -168,3 +181,20 @@ def test_crash_everywhere_in_changes_at_random(office: Office) -> None:
         office.site.run_until_killed("sync", f"{point}:{rng.randint(1, 5)}")
         assert office.carried_on(number).outcome.done == CHOSEN
         assert len(office.mailbox.flags_by_uid("Sent")) == before + len(CHOSEN)
+
+
+@pytest.mark.parametrize("failpoint", ONCE)
+def test_crash_in_a_change_of_folders(office: Office, failpoint: str) -> None:
+    """Created, renamed with a folder below it, deleted: each once, whatever the worker lived to see."""
+    number = office.ask(IntentKind.CREATE_FOLDER, folder=NO_FOLDER, path="New/Below")
+    office.site.run_until_killed("sync", failpoint)
+    assert office.carried_on(number).outcome.error_reason == ""
+    made = office.folder("New/Below")
+    number = office.ask(IntentKind.RENAME_FOLDER, folder=office.folder("New").no, path="Renamed")
+    office.site.run_until_killed("sync", failpoint)
+    assert office.carried_on(number).outcome.error_reason == ""
+    assert office.folder("Renamed/Below").id == made.id
+    number = office.ask(IntentKind.DELETE_FOLDER, folder=made.no)
+    office.site.run_until_killed("sync", failpoint)
+    assert office.carried_on(number).outcome.error_reason == ""
+    assert office.paths() == ["Archive", "Drafts", "INBOX", "Junk", "Renamed", "Sent", "Trash"]
