@@ -63,9 +63,14 @@ class Channel:
                 with self.closing_on_breach():
                     _check_completion(line[len(tag) + 1 :].rstrip(b"\r\n"))
                     raise ImapProtocolError("the server completed a command whose literal it has not seen")
-        for piece in octets:
-            self.wire.send_octets(piece)
-        self.wire.send_octets(b"\r\n")
+        try:
+            for piece in octets:
+                self.wire.send_octets(piece)
+            self.wire.send_octets(b"\r\n")
+        except BaseException:
+            # The server waits for octets that will not come.
+            self.wire.shutdown()
+            raise
         return tag
 
     def gather(self, tags: list[bytes]) -> bytes:

@@ -17,6 +17,7 @@ from prometheus_client import start_http_server
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.content.reader import open_reader
+from mailsync_grpc.content.spool import Spool, open_spool
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.imap.budget import Process, Use
 from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
@@ -54,8 +55,9 @@ async def serve(config: Config) -> None:
         )
         stack.callback(store.close)
         _clear_metrics(config.data_dir)
-        supervisor = Supervisor(config)
-        served = await stack.enter_async_context(_api(config, store, open_vault(config), supervisor))
+        supervisor, vault = Supervisor(config), open_vault(config)
+        _clear_spool(store, open_spool(config, vault))
+        served = await stack.enter_async_context(_api(config, store, vault, supervisor))
         shown = _expose_metrics(config, store, supervisor, stack)
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)
@@ -118,6 +120,12 @@ def _clear_metrics(data_dir: Path) -> None:
     for directory in (data_dir / "run").glob("metrics.*"):
         if directory.name != mine:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _clear_spool(store: Store, spool: Spool) -> None:
+    """Remove messages that were to be appended and that no open intent names."""
+    accounts = store.accounts_with_intents()
+    spool.clean({intent.spool for account in accounts for intent in store.open_intents(account)})
 
 
 def _expose_metrics(config: Config, store: Store, supervisor: Supervisor, stack: AsyncExitStack) -> str:

@@ -10,10 +10,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.content.spool import open_spool
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
 from mailsync_grpc.services.accounts import AccountService
+from mailsync_grpc.services.append import AppendService
 from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.envelope_changes import EnvelopeChanges
@@ -94,6 +96,7 @@ def assemble(
                 EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),
                 ExportService(core, page_tokens, resume_tokens, snapshots),
                 EnvelopeChanges(core, asking),
+                AppendService(core, asking, open_spool(core.config, core.vault)),
             ),
             "ContentService": (ContentService(core, reader),),
             "EventService": (events,),

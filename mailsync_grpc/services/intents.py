@@ -24,7 +24,7 @@ from mailsync_grpc.errors import (
 )
 from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.ids import AccountNo
-from mailsync_grpc.model.intent import Intent, IntentState, Outcome
+from mailsync_grpc.model.intent import Intent, Outcome
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.requests import Mutations, request_id_of
 from mailsync_grpc.store import failpoints
@@ -45,6 +45,7 @@ _ERRORS: Final[dict[str, Callable[[str], MailsyncError]]] = {
         errors.ImapUnreachableError,
         errors.OutcomeUnknownError,
         errors.QuotaExceededError,
+        errors.StoreCorruptError,
         errors.UidValidityChangedError,
         errors.UnsafeArgumentError,
     )
@@ -68,16 +69,23 @@ class Asking:
 
         Raises what `decide` does, RequestInProgressError, RequestIdReusedError, and what refused the change as a whole.
         """
-        asked = await self._core.run_to_end(self._asked, request, request_id_of(request), decide)
+        return await self.ended(await self.ask(request, decide))
+
+    async def ask(self, request: Message, decide: Callable[[], Intent], more: bytes = b"") -> Intent:
+        """Return the intent of this request, asked for now or before; `more` belongs to what the request says."""
+        return await self._core.run_to_end(self._asked, request, request_id_of(request), decide, more)
+
+    async def ended(self, asked: Intent) -> Intent:
+        """Return the intent once it has ended. Raises what refused the change as a whole."""
         ended = asked if asked.ended else await self._ended(asked.account, asked.no)
         if ended.outcome.error_reason:
             raise _error(ended.outcome)
         return ended
 
-    def _asked(self, request: Message, request_id: str, decide: Callable[[], Intent]) -> Intent:
+    def _asked(self, request: Message, request_id: str, decide: Callable[[], Intent], more: bytes) -> Intent:
         scope = f"intent:{request.DESCRIPTOR.full_name}"
-        record = RecordedAnswer(scope, request_id, self._mutations.fingerprint(request), b"")
-        known = self._known(record) if request_id else None
+        record = RecordedAnswer(scope, request_id, self._mutations.fingerprint(request) + more, b"")
+        known = self._known(record, decide) if request_id else None
         if known is not None:
             return known
         try:
@@ -98,7 +106,7 @@ class Asking:
         failpoints.hit("after_intent")
         return intent
 
-    def _known(self, record: RecordedAnswer) -> Intent | None:
+    def _known(self, record: RecordedAnswer, decide: Callable[[], Intent]) -> Intent | None:
         """Return the ended intent of an earlier call, or the same asked for anew; None when there was no such call."""
         known = self._core.store.recorded_answer(record.scope, record.request_id)
         if known is None:
@@ -111,17 +119,16 @@ class Asking:
         intent = self._core.store.intent(AccountNo(account), number)
         if intent is None or not intent.ended:
             raise RequestInProgressError("an earlier call with this request_id is still at work; repeat it")
-        return intent if intent.sent or not intent.outcome.error_reason else self._again(intent)
+        return intent if intent.sent or not intent.outcome.error_reason else self._again(intent, decide())
 
-    def _again(self, intent: Intent) -> Intent:
-        """Ask anew for what was refused before anything was sent."""
+    def _again(self, intent: Intent, anew: Intent) -> Intent:
+        """Ask anew, as it is decided now, for what was refused before anything was sent."""
         again = replace(
-            intent,
+            anew,
+            no=intent.no,
             version=intent.version + 1,
-            state=IntentState.ASKED,
-            outcome=Outcome(),
+            request_id=intent.request_id,
             create_time=self._core.now_ms(),
-            end_time=0,
         )
         try:
             self._core.store.apply(Batch(intent.account, intents=(again,)))

@@ -44,7 +44,6 @@ SERVICES: Final[Mapping[str, ServiceDescriptor]] = MappingProxyType(
     }
 )
 
-_CHANGES = "changes on the mail server"
 _OAUTH = "logging in with OAuth 2"
 _TOKENS = "access tokens with scopes"
 
@@ -54,7 +53,6 @@ UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
         "AccountService.CompleteAuthorization": _OAUTH,
         "AccountService.DiscoverSettings": "finding the mail server of an address",
         "EnvelopeService.ListThreads": "conversations",
-        "EnvelopeService.AppendMessage": _CHANGES,
         "SystemService.CreateToken": _TOKENS,
         "SystemService.ListTokens": _TOKENS,
         "SystemService.RevokeToken": _TOKENS,

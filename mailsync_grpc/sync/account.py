@@ -258,7 +258,7 @@ class AccountSync:
             return replace(visit, relisted=True).run(due)
 
     def _intents(self, account: Account) -> Intents:
-        return Intents(self.env.store, account.key, self.env.now)
+        return Intents(self.env.store, account.key, self.env.now, self.env.spool)
 
     def _changed(self, account: Account) -> tuple[Intent, ...]:
         """Make the changes of the mail server that callers asked for; return those that the mirror is to show."""

@@ -17,11 +17,13 @@ from mailsync_grpc.errors import ImapError, MailsyncError
 from mailsync_grpc.imap.changing import ChangingConnection
 from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.ids import Revision
-from mailsync_grpc.model.intent import Intent, IntentState, Outcome
+from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
 from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Batch, Store
+from mailsync_grpc.sync.change_append import AppendChange
 from mailsync_grpc.sync.change_folders import FolderChange
 from mailsync_grpc.sync.change_messages import MessageChange
+from mailsync_grpc.sync.environment import Spool
 
 UNSEEN = Revision(0)
 
@@ -50,11 +52,14 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Intents:
-    """The intents of one account. `connect` opens a connection for them; `now` is milliseconds since 1970."""
+    """The intents of one account. `connect` opens a connection for them; `now` is milliseconds since 1970, `spool` has
+    the messages that are to be appended.
+    """
 
     store: Store
     account: AccountKey
     now: Callable[[], int]
+    spool: Spool
 
     def carry_out(self, connect: Callable[[], ChangingConnection]) -> None:
         """Carry out what is asked for or was begun. Raises ImapError, and what connecting raises, when that breaks off."""
@@ -136,6 +141,8 @@ class Intents:
             raise
 
     def _work(self, connection: ChangingConnection, intent: Intent) -> Work:
+        if intent.kind is IntentKind.APPEND:
+            return AppendChange(self.store, connection, intent, self.spool)
         kind = MessageChange if intent.of_messages else FolderChange
         return kind(self.store, connection, intent)
 
@@ -156,3 +163,5 @@ class Intents:
 
     def _put(self, intent: Intent) -> None:
         self.store.apply(Batch(self.account, intents=(intent,)))
+        if intent.spool and intent.state >= IntentState.SETTLED:
+            self.spool.remove(intent.spool)

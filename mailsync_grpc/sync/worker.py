@@ -30,9 +30,9 @@ from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.sync.account import AccountSync
-from mailsync_grpc.sync.environment import Environment
+from mailsync_grpc.sync.environment import Environment, Spool
 from mailsync_grpc.sync.scheduler import Lane, Plan, Scheduler
-from mailsync_grpc.vault import open_vault
+from mailsync_grpc.vault import Vault, open_vault
 
 BEAT = 1.0
 END_PATIENCE = 5.0
@@ -209,7 +209,10 @@ class Worker:
                 touched.update(looks)
 
 
-def run(config: Config, index: int, count: int, pipe: Pipe) -> None:
+OpenSpool = Callable[[Config, Vault], Spool]
+
+
+def run(config: Config, index: int, count: int, pipe: Pipe, open_spool: OpenSpool) -> None:
     """Be worker `index` of `count` until SIGTERM or until the parent's end of `pipe` closes (spawned, never forked)."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -218,7 +221,7 @@ def run(config: Config, index: int, count: int, pipe: Pipe) -> None:
     store = open_store(config.data_dir, exclusive=False, max_bytes=config.store.max_bytes)
     relax_collector()
     try:
-        environment = _environment(config, store, stopping)
+        environment = _environment(config, store, stopping, open_spool)
         Worker(environment, index, count, config.worker_threads, stopping, Beat(pipe)).run()
     finally:
         store.close()
@@ -231,17 +234,19 @@ def relax_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _environment(config: Config, store: Store, stopping: threading.Event) -> Environment:
+def _environment(
+    config: Config, store: Store, stopping: threading.Event, open_spool: OpenSpool
+) -> Environment:
+    vault = open_vault(config)
     return Environment(
         store=store,
-        connect=connector(
-            config.imap, with_password(open_vault(config)), ledger_of(config, Process.SYNC), Use.POLL
-        ),
+        connect=connector(config.imap, with_password(vault), ledger_of(config, Process.SYNC), Use.POLL),
         clock=time.monotonic,
         now=lambda: time.time_ns() // 1_000_000,
         random=os.urandom,
         draw=random.SystemRandom().random,
         stopping=stopping.is_set,
+        spool=open_spool(config, vault),
     )
 
 

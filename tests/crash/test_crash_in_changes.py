@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mailsync_grpc.content.spool import Spool
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.intent import NO_FOLDER, Intent, IntentKind, IntentState
@@ -19,12 +20,14 @@ from mailsync_grpc.store.base import Batch, Counter
 from tests.support.agreement import assert_agreed
 from tests.support.changing import SELDOM
 from tests.support.crash import Site
+from tests.support.crash_child import SPOOL_KEY
 from tests.support.mail import Mailbox, letters
 from tests.support.mirror import Mirror
 
 MESSAGES = 12
 CHOSEN = UidSet.parse("2,4:5,9")
 REQUEST = "8b9f6a9e-7d6c-4f35-9e0a-0a9a4d5a2f11"
+LETTER = b"From: ann@example.org\r\nMessage-ID: <new@example.org>\r\n\r\nhello\r\n"
 ONCE = ("change_begun", "change_sent", "change_answered", "change_settled")
 pytestmark = pytest.mark.timeout(120)
 
@@ -37,7 +40,27 @@ class Office:
     mailbox: Mailbox
 
     def mirror(self) -> Mirror:
-        return Mirror(self.mailbox, SELDOM, self.site.open())
+        mirror = Mirror(self.mailbox, SELDOM, self.site.open())
+        mirror.sync.env = replace(mirror.sync.env, spool=self.spool)
+        return mirror
+
+    @property
+    def spool(self) -> Spool:
+        return Spool(self.site.directory / "data" / "spool", SPOOL_KEY)
+
+    def ask_append(self, octets: bytes, message_id: str) -> int:
+        """Commit an intent to add a message to Sent, as the API does; return its number."""
+        draft = self.spool.create()
+        draft.add(octets)
+        draft.finish()
+        return self.ask(
+            IntentKind.APPEND,
+            "Sent",
+            folder=NO_FOLDER,
+            spool=draft.name,
+            size=len(octets),
+            message_id=message_id,
+        )
 
     def ask(self, kind: IntentKind, target: str = "", **fields: object) -> int:
         """Commit an intent about `CHOSEN` of INBOX, as the API does; return its number."""
@@ -198,3 +221,25 @@ def test_crash_in_a_change_of_folders(office: Office, failpoint: str) -> None:
     office.site.run_until_killed("sync", failpoint)
     assert office.carried_on(number).outcome.error_reason == ""
     assert office.paths() == ["Archive", "Drafts", "INBOX", "Junk", "Renamed", "Sent", "Trash"]
+
+
+@pytest.mark.parametrize("failpoint", ONCE)
+def test_crash_in_an_append(office: Office, failpoint: str) -> None:
+    office.mailbox.deliver([LETTER], "Sent")  # by another, and before
+    number = office.ask_append(LETTER, "new@example.org")
+    office.site.run_until_killed("sync", failpoint)
+    outcome = office.carried_on(number).outcome
+    assert (outcome.error_reason, outcome.uid) == ("", 2)
+    assert len(office.mailbox.flags_by_uid("Sent")) == 2
+    assert not list((office.site.directory / "data" / "spool").iterdir())
+
+
+@pytest.mark.parametrize("failpoint", ["change_begun", "change_answered"])
+def test_a_message_that_nothing_tells_from_others_is_not_sent_twice(office: Office, failpoint: str) -> None:
+    nameless = b"Subject: no Message-ID\r\n\r\nhello\r\n"
+    number = office.ask_append(nameless, "")
+    office.site.run_until_killed("sync", failpoint)
+    outcome = office.carried_on(number).outcome
+    # That none of its size has come is certain; that the one which came is it is not.
+    assert outcome.error_reason == ("" if failpoint == "change_begun" else "OUTCOME_UNKNOWN")
+    assert len(office.mailbox.flags_by_uid("Sent")) == 1

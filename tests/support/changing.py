@@ -7,10 +7,11 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mailsync_grpc.content.spool import open_spool
 from mailsync_grpc.model.account import SyncSettings
 from mailsync_grpc.sync.worker import Worker
 from mailsync_grpc.v1 import envelope_pb2, event_pb2
@@ -88,8 +89,10 @@ class Desk:
 @asynccontextmanager
 async def desk(mirror: Mirror, directory: Path) -> AsyncIterator[Desk]:
     """The API and a worker over a settled mirror while the block runs."""
-    async with serving(mirror.store, directory) as api, working(mirror):
-        yield Desk(mirror.mailbox, mirror, api)
+    async with serving(mirror.store, directory) as api:
+        mirror.sync.env = replace(mirror.sync.env, spool=open_spool(api.core.config, api.core.vault))
+        async with working(mirror):
+            yield Desk(mirror.mailbox, mirror, api)
 
 
 @asynccontextmanager
