@@ -15,6 +15,7 @@ from mailsync_grpc.model.uidset import UidSet
 
 _COPYUID = re.compile(r"OK \[COPYUID (\d{1,10}) ([0-9:,]+) ([0-9:,]+)\]", re.IGNORECASE)
 _APPENDUID = re.compile(r"OK \[APPENDUID (\d{1,10}) (\d{1,10})\]", re.IGNORECASE)
+_SPAN = re.compile(r"(\d{1,10})(?::(\d{1,10}))?")
 _MODIFIED = re.compile(r"(?:OK|NO) \[MODIFIED ([0-9:,]+)\]", re.IGNORECASE)
 
 
@@ -77,10 +78,10 @@ def _pairs(sources: str, targets: str, most: int) -> list[tuple[int, int]]:
 def _spans(uids: str) -> list[range]:
     spans = []
     for part in filter(None, uids.split(",")):
-        first, _, last = part.partition(":")
-        if not first.isdigit() or not (last or first).isdigit():
+        span = _SPAN.fullmatch(part)
+        if span is None:
             return []
-        low, high = sorted((int(first), int(last or first)))
+        low, high = sorted((int(span[1]), int(span[2] or span[1])))
         if not 0 < low <= high <= MAX_UID:
             return []
         spans.append(range(low, high + 1))

@@ -6,6 +6,7 @@ becomes UNREACHABLE and backs off with full jitter), the credentials' (AUTH_FAIL
 account is edited).
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -230,6 +231,9 @@ class AccountSync:
     def _work(self, account: Account, keeper: RunKeeper, lane: Lane) -> bool:
         """Do one turn's work; True when pending messages are left."""
         settled = self._changed(account)
+        if settled and self.connection is not None:
+            with suppress(ImapError):  # one that has idled may be dead; then another takes its place
+                self.connection.noop()
         connection = self._connected(account)
         connection.lease.check(Use.POLL)
         self._list_when_due(connection, keeper, settled)

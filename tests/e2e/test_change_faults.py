@@ -170,6 +170,14 @@ async def test_a_sync_that_fails_after_the_change_is_success_without_a_revision(
     assert office.mailbox.flags_by_uid()[1] == {"\\Seen"}
 
 
+async def test_a_connection_of_the_sync_that_died_meanwhile_costs_no_revision(office: Desk) -> None:
+    proxy(office).once(b"NOOP", closing(0))
+    first = await office.flag([1], add=SEEN)
+    second = await office.flag([2], add=SEEN)
+    assert 0 < first.visible_revision < second.visible_revision
+    assert office.mirror.same_as_server()
+
+
 async def test_no_command_that_changes_anything_is_sent_without_a_call(office: Desk) -> None:
     """And with one, only what it takes: nothing that expunges without saying what."""
     changing = rb"^(?!CAPABILITY|NOOP|LOGOUT|NAMESPACE|AUTHENTICATE|LOGIN|ID|ENABLE|UNSELECT|UID SEARCH|LIST|EXAMINE|STATUS|UID FETCH)"

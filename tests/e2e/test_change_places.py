@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from mailsync_grpc.model.window import SyncMode
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from mailsync_grpc.v1 import errors_pb2, event_pb2
 from tests.support.agreement import assert_agreed
@@ -80,6 +81,28 @@ async def test_moved_messages_keep_their_ids_and_are_told_as_moved_when_the_call
     }
     assert 0 < max(event.revision for event in moves) <= response.visible_revision
     assert told(office, before, "envelope_added") == told(office, before, "envelopes_removed") == []
+
+
+@able
+async def test_a_move_to_a_folder_that_is_not_mirrored_is_told_as_a_removal(office: Desk) -> None:
+    before, request_id = office.mirror.head, str(uuid.uuid4())
+    response = await office.move("1,2", "Archive", request_id=request_id)
+    assert len(response.succeeded) == 2
+    assert sorted(office.mailbox.flags_by_uid("Archive")) == [1, 2]
+    (removal,) = told(office, before, "envelopes_removed")
+    assert (uids(removal.envelopes_removed.uids), removal.request_id) == ([1, 2], request_id)
+    assert removal.revision <= response.visible_revision
+
+
+@able
+async def test_minimal_mode_is_changed_and_shown_alike(office: Desk) -> None:
+    office.mirror.set_mode(SyncMode.MINIMAL)
+    await office.flag("1", add={"seen": True})
+    response = await office.move("1,2", "Sent")
+    assert len(response.succeeded) == 2
+    assert response.visible_revision > 0
+    assert office.mirror.same_as_server()
+    assert office.mirror.same_as_server("Sent")
 
 
 @able

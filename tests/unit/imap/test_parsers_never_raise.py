@@ -20,6 +20,8 @@ from mailsync_grpc.imap.listing import (
     parse_words,
 )
 from mailsync_grpc.imap.metadata import parse_metadata
+from mailsync_grpc.imap.receive import Answer
+from mailsync_grpc.imap.told import parse_appended, parse_copied, parse_modified
 from mailsync_grpc.model.uidset import UidSet
 from tests.unit.imap.answers import answer
 
@@ -32,6 +34,8 @@ SAMPLES = [
     b'* LIST (\\Noselect) "/" "a&AOk-"\r\n* LIST () NIL {3}\r\nabc\r\n',
     b"* STATUS x (MESSAGES 1 UIDNEXT 2)\r\n* 3 EXISTS\r\n* OK [UIDVALIDITY 3] x\r\n",
     b'* SEARCH 1 2\r\n* ESEARCH (TAG "a") UID ALL 1:3\r\n* VANISHED 1:3\r\n* BYE x\r\n',
+    b"OK [COPYUID 7 1:2,4 10,12:13] done\r\n* OK [COPYUID 7 1 10] moved\r\n* OK [MODIFIED 7,9:10] failed\r\n",
+    b"OK [APPENDUID 7 10] done",
     b'* NAMESPACE (("" "/")) NIL NIL\r\n* CAPABILITY IMAP4rev1\r\n',
 ]
 PIECES = sorted({piece for sample in SAMPLES for piece in re.split(rb'([ ()"{}\r\n]+)', sample)})
@@ -46,6 +50,9 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "examine": parse_examine,
     "search": parse_search,
     "namespaces": parse_namespaces,
+    "copied": lambda data: parse_copied(Answer(data, data), UidSet.span(1, 1_000)),
+    "appended": lambda data: parse_appended(Answer(data, data)),
+    "modified": lambda data: parse_modified(Answer(data, data)).ranges,
     "words": lambda data: parse_words(data, "CAPABILITY"),
 }
 
