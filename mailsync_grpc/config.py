@@ -199,6 +199,13 @@ class ContentConfig(_Section):
     """Octets of a streamed chunk unless the caller asks for another size."""
 
 
+class AppendConfig(_Section):
+    """Messages that callers add to folders."""
+
+    max_bytes: int = Field(default=50 << 20, ge=1 << 10, le=2 << 30)
+    """Octets that one may have; it waits on disk until the mail server has it."""
+
+
 class WatchConfig(_Section):
     """Bounds of the event streams."""
 
@@ -260,6 +267,7 @@ class Config(BaseSettings):
     tls: TlsConfig = TlsConfig()
     store: StoreConfig = StoreConfig()
     content: ContentConfig = ContentConfig()
+    append: AppendConfig = AppendConfig()
     watch: WatchConfig = WatchConfig()
     quota: QuotaConfig = QuotaConfig()
 

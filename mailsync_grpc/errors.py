@@ -133,6 +133,34 @@ class EtagMismatchError(MailsyncError):
     reason = "ETAG_MISMATCH"
 
 
+class ModseqConflictError(MailsyncError):
+    """The message was changed on the server since the mod-sequence given; read it again and decide anew."""
+
+    reason = "MODSEQ_CONFLICT"
+
+
+class RequestInProgressError(MailsyncError):
+    """A call with the same request_id is still at work; repeat this one to have its answer."""
+
+    reason = "REQUEST_IN_PROGRESS"
+
+
+class OutcomeUnknownError(MailsyncError):
+    """The connection broke where it cannot be known whether the server made the change; look before you repeat it."""
+
+    reason = "OUTCOME_UNKNOWN"
+
+
+class FolderExistsError(MailsyncError):
+    """The mail server has a folder of this name."""
+
+    reason = "FOLDER_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"folder exists: {name}")
+        self.name = name
+
+
 class UidValidityChangedError(MailsyncError):
     """The folder was renumbered by its server (RFC 3501 section 2.3.1.1); list it again."""
 
@@ -319,9 +347,16 @@ class ImapProtocolError(ImapError):
 
 
 class ImapRefusedError(ImapError):
-    """The server answered NO or BAD to a well-formed command; the connection itself is sound."""
+    """The server answered NO or BAD to a well-formed command; the connection itself is sound.
+
+    `code` is the response code it gave (RFC 5530), empty without one.
+    """
 
     reason = "IMAP_REFUSED"
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class EndpointForbiddenError(ImapError):

@@ -13,6 +13,7 @@ from tests.support.mail import Mailbox
 
 _USERS = tuple(f"user{number:04}" for number in range(2000))
 _LOG_LINES = 40
+UIDPLUS_CAPABILITY = f"{PLAIN_CAPABILITY} UIDPLUS UNSELECT SPECIAL-USE LIST-EXTENDED"
 _next_user = count()
 
 # No deadlines: a shared machine's pauses are not failures of the code.
@@ -38,6 +39,13 @@ def dovecot_plain() -> Iterator[DovecotServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def dovecot_without_move() -> Iterator[DovecotServer]:
+    """A Dovecot that announces UIDPLUS and neither MOVE nor CONDSTORE."""
+    with DovecotServer(_USERS, DovecotOptions(capability=UIDPLUS_CAPABILITY)) as server:
+        yield server
+
+
 @pytest.fixture
 def mailbox(dovecot: DovecotServer) -> Mailbox:
     """An empty mailbox of a user that no other test has."""
@@ -48,6 +56,12 @@ def mailbox(dovecot: DovecotServer) -> Mailbox:
 def mailbox_plain(dovecot_plain: DovecotServer) -> Mailbox:
     """The same on the server without extensions."""
     return Mailbox(dovecot_plain, _USERS[next(_next_user)])
+
+
+@pytest.fixture
+def mailbox_without_move(dovecot_without_move: DovecotServer) -> Mailbox:
+    """The same on the server without MOVE."""
+    return Mailbox(dovecot_without_move, _USERS[next(_next_user)])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,9 @@ from mailsync_grpc.v1.folder_service_pb2 import GetFolderRequest
 
 _PAGE = 1000
 
-app = typer.Typer(help="One message's metadata.", no_args_is_help=True)
+app = typer.Typer(
+    help="Single messages: their metadata, and changes of them on the mail server.", no_args_is_help=True
+)
 
 
 @connected

@@ -10,8 +10,10 @@ from mailsync_grpc.cli import (
     backup,
     content,
     envelope,
+    envelope_change,
     events,
     folder,
+    folder_change,
     health,
     key,
     serve,
@@ -20,7 +22,7 @@ from mailsync_grpc.cli import (
 )
 from mailsync_grpc.cli.demo.command import demo
 
-_SERVICE, _MAIL, _CHANGES = "The service", "Mail", "What changes"
+_SERVICE, _MAIL, _CHANGES, _ON_SERVER = "The service", "Mail", "What changes", "On the mail server"
 
 app = typer.Typer(
     help="Mirrors the metadata of IMAP mailboxes and tells programs, over gRPC, what changed.",
@@ -39,6 +41,15 @@ app.add_typer(account.app, name="account", rich_help_panel=_MAIL)
 app.add_typer(folder.app, name="folder", rich_help_panel=_MAIL)
 app.command("envelopes", rich_help_panel=_MAIL)(envelope.envelopes)
 app.add_typer(envelope.app, name="envelope", rich_help_panel=_MAIL)
+folder.app.command("create", rich_help_panel=_ON_SERVER)(folder_change.create)
+folder.app.command("rename", rich_help_panel=_ON_SERVER)(folder_change.rename)
+folder.app.command("delete", rich_help_panel=_ON_SERVER)(folder_change.delete)
+folder.app.command("subscribe", rich_help_panel=_ON_SERVER)(folder_change.subscribe)
+folder.app.command("unsubscribe", rich_help_panel=_ON_SERVER)(folder_change.unsubscribe)
+envelope.app.command("flag", rich_help_panel=_ON_SERVER)(envelope_change.flag)
+envelope.app.command("move", rich_help_panel=_ON_SERVER)(envelope_change.move)
+envelope.app.command("copy", rich_help_panel=_ON_SERVER)(envelope_change.copy)
+envelope.app.command("delete", rich_help_panel=_ON_SERVER)(envelope_change.delete)
 app.add_typer(content.app, name="content", rich_help_panel=_MAIL)
 app.command("watch", rich_help_panel=_CHANGES)(watch.watch)
 app.add_typer(events.app, name="events", rich_help_panel=_CHANGES)

@@ -1,16 +1,25 @@
-r"""An authenticated connection: what is known of its server, what it has cost, and its end.
+r"""An authenticated connection: what is known of its server and its folders, what it has cost, and its end.
 
-What may be asked over it is its subclass's (`connection`). The capabilities count from the login on only, since what a
+What may be asked over it of messages is its subclass's (`connection`, `changing`). The capabilities count from the login on only, since what a
 server offers before may have been put there by somebody between (RFC 3501 section 6.2.1).
 """
 
+import contextlib
 from typing import Self
 
+from mailsync_grpc.errors import ImapRefusedError
 from mailsync_grpc.imap import commands
 from mailsync_grpc.imap.answer import untagged_text
 from mailsync_grpc.imap.channel import Channel
 from mailsync_grpc.imap.ledger import Lease
-from mailsync_grpc.imap.listing import parse_server, parse_words
+from mailsync_grpc.imap.listing import (
+    ListedFolder,
+    Namespaces,
+    parse_list,
+    parse_namespaces,
+    parse_server,
+    parse_words,
+)
 from mailsync_grpc.imap.wire import Wire
 
 
@@ -93,6 +102,17 @@ class AuthenticatedConnection:
         answer = self._channel.gather(self._channel.send(commands.introduction(self._capabilities)))
         self._enabled |= parse_words(answer, "ENABLED") or frozenset()
         self._server = parse_server(answer) or ""
+
+    def list_folders(self) -> list[ListedFolder]:
+        """Return all folders in the server's order, with special uses and subscriptions where the server tells them."""
+        return parse_list(self._channel.run(commands.list_all(self._capabilities)))
+
+    def namespaces(self) -> Namespaces | None:
+        """Return the server's namespaces (RFC 2342), None when it has no NAMESPACE or does not answer it."""
+        if "NAMESPACE" in self._capabilities:
+            with contextlib.suppress(ImapRefusedError):
+                return parse_namespaces(self._channel.run(b"NAMESPACE"))
+        return None
 
     def noop(self) -> None:
         """Let the server announce what changed; `exists` and `folder_dirty` then say."""

@@ -6,12 +6,12 @@ every answer (`announcements`), so `exists` and `dirty` always speak of the fold
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mailsync_grpc.errors import ImapError, ImapProtocolError, ImapRefusedError
 from mailsync_grpc.imap.announcements import announced
 from mailsync_grpc.imap.receive import Answer
-from mailsync_grpc.imap.refusal import farewell, first_line
+from mailsync_grpc.imap.refusal import farewell, first_line, response_code
 from mailsync_grpc.imap.wire import Wire
 from mailsync_grpc.model.uidset import UidSet
 
@@ -43,10 +43,35 @@ class Channel:
 
     def finish(self, tag: bytes) -> bytes:
         """Return the untagged answer to the command sent with `tag`, once it is complete and OK."""
+        return self.conclude(tag).untagged
+
+    def conclude(self, tag: bytes) -> Answer:
+        """Return the whole answer to the command sent with `tag`, once it is complete and OK."""
         answer = self._read(tag)
         with self.closing_on_breach():
             _check_completion(answer.completion)
-        return answer.untagged
+        return answer
+
+    def send_literal(self, command: bytes, octets: Iterable[bytes]) -> bytes:
+        """Send a command that ends with a literal's size and, when the server asks for them, its octets; return the tag.
+
+        Raises ImapRefusedError when the server does not want them.
+        """
+        tag = self.send([command])[0]
+        while not (line := self.wire.readline()).startswith(b"+"):
+            if line.startswith(tag + b" "):
+                with self.closing_on_breach():
+                    _check_completion(line[len(tag) + 1 :].rstrip(b"\r\n"))
+                    raise ImapProtocolError("the server completed a command whose literal it has not seen")
+        try:
+            for piece in octets:
+                self.wire.send_octets(piece)
+            self.wire.send_octets(b"\r\n")
+        except BaseException:
+            # The server waits for octets that will not come.
+            self.wire.shutdown()
+            raise
+        return tag
 
     def gather(self, tags: list[bytes]) -> bytes:
         """Return all untagged answers to the commands sent with `tags`, also where the server refuses one of them.
@@ -112,6 +137,6 @@ class PendingFetch:
 def _check_completion(completion: bytes) -> None:
     status, _, text = completion.decode("latin-1").partition(" ")
     if status.upper() in {"NO", "BAD"}:
-        raise ImapRefusedError(f"the server refused the command: {first_line(text)}")
+        raise ImapRefusedError(f"the server refused the command: {first_line(text)}", response_code(text))
     if status.upper() != "OK":
         raise ImapProtocolError("the server ended its answer with neither OK, NO nor BAD")

@@ -32,12 +32,8 @@ from mailsync_grpc.imap.folder_names import INBOX
 from mailsync_grpc.imap.ledger import UNMETERED, Lease
 from mailsync_grpc.imap.listing import (
     FolderStatus,
-    ListedFolder,
-    Namespaces,
     Selected,
     parse_examine,
-    parse_list,
-    parse_namespaces,
     parse_search,
     parse_status,
     parse_vanished,
@@ -63,10 +59,6 @@ class Connection(AuthenticatedConnection):
         self._open = b""
 
     # Folders.
-
-    def list_folders(self) -> list[ListedFolder]:
-        """Return all folders in the server's order, with special uses and subscriptions where the server tells them."""
-        return parse_list(self._channel.run(commands.list_all(self._capabilities)))
 
     def status(self, raw_names: list[bytes]) -> list[FolderStatus | None]:
         """Return the counters of each folder, about one round trip in all; None for one that the server refuses.
@@ -96,13 +88,6 @@ class Connection(AuthenticatedConnection):
             self._read_leave(self._channel.send([b"UNSELECT"])[0])
         else:
             self.examine(INBOX.encode())
-
-    def namespaces(self) -> Namespaces | None:
-        """Return the server's namespaces (RFC 2342), None when it has no NAMESPACE or does not answer it."""
-        if "NAMESPACE" in self._capabilities:
-            with contextlib.suppress(ImapRefusedError):
-                return parse_namespaces(self._channel.run(b"NAMESPACE"))
-        return None
 
     # Messages of the selected folder.
 

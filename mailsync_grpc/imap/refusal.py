@@ -58,7 +58,12 @@ def first_line(text: str, secret: str = "") -> str:
     return clean(line).strip()[:_MAX_REASON] or "no reason given"
 
 
-def _asks_for_patience(text: str) -> bool:
+def response_code(text: str) -> str:
+    """Return the name of the response code in what a server said (RFC 5530), in upper case; empty without one."""
     code = _CODE.search(text)
-    name = code[1].upper() if code else ""
+    return code[1].upper() if code else ""
+
+
+def _asks_for_patience(text: str) -> bool:
+    name = response_code(text)
     return name in _THROTTLED_CODES or (name not in _REFUSED_CODES and bool(_THROTTLED_WORDS.search(text)))

@@ -1,7 +1,7 @@
 r"""The guarded socket: an `imaplib.IMAP4` that reads in chunks, keeps deadlines and caps, and sends only what reads.
 
 `imaplib` keeps the protocol's state up to the login; every octet in either direction passes here. Outgoing lines are
-held against the allow-list of `commands`. Incoming octets go into one `ReceiveBuffer`, which serves both imaplib's
+held against the allow-list of `commands`, unless `changing` gives the wire another. Incoming octets go into one `ReceiveBuffer`, which serves both imaplib's
 line reader and whole answers read by tag. A command has a deadline that received octets extend only at a minimum
 rate, so that a server that drips cannot hold a thread. Before STARTTLS completes nothing may be buffered: what an
 attacker on the path injected in clear must not be taken for the server's word (CVE-2011-0411).
@@ -59,6 +59,7 @@ class Wire(imaplib.IMAP4):
         self._received = ReceiveBuffer(policy.max_line, policy.max_literal, policy.max_response)
         self._deadline = clock() + policy.connect_timeout
         self._in_sasl = False
+        self.check_line: Callable[[bytes], str] = commands.check_line
         self.closed = False
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -135,11 +136,16 @@ class Wire(imaplib.IMAP4):
 
     def send_lines(self, lines: list[bytes], patience: float | None = None) -> None:
         """Send complete command lines at once; their answers must come in `patience` seconds, else in the policy's."""
-        for name in [commands.check_line(line) for line in lines]:
+        for name in [self.check_line(line) for line in lines]:
             metrics.IMAP_COMMANDS.labels(command=name).inc()
         self.commands += len(lines)
         self._deadline = self._clock() + (patience or self._policy.command_deadline)
         self._write(b"".join(lines))
+
+    def send_octets(self, octets: bytes) -> None:
+        """Send what belongs to the command sent last; it has the more time for it, the larger it is."""
+        self._deadline += len(octets) / self._policy.min_bytes_per_second
+        self._write(octets)
 
     def read_answer(self, tag: bytes) -> Answer:
         """Return the answer to the command sent with `tag`."""

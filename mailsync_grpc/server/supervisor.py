@@ -18,6 +18,7 @@ import structlog
 
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config
+from mailsync_grpc.content.spool import open_spool
 from mailsync_grpc.server import exposition, logs
 from mailsync_grpc.sync import worker
 
@@ -150,4 +151,4 @@ class Supervisor:
 def work(config: Config, index: int, count: int, pipe: Connection) -> None:
     """Be a worker process."""
     logs.configure(config)
-    worker.run(config, index, count, pipe)
+    worker.run(config, index, count, pipe, open_spool)

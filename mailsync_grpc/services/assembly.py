@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from mailsync_grpc import metrics
 from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.content.spool import open_spool
 from mailsync_grpc.discovery.finder import Find
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
@@ -18,15 +19,19 @@ from mailsync_grpc.services import registry
 from mailsync_grpc.services.access_tokens import AccessTokenService
 from mailsync_grpc.services.account_lists import AccountListService
 from mailsync_grpc.services.accounts import AccountService
+from mailsync_grpc.services.append import AppendService
 from mailsync_grpc.services.authorizations import AuthorizationService
 from mailsync_grpc.services.content import ContentService, PurgeService
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.credentials import CredentialKeeper
 from mailsync_grpc.services.discovery import DiscoveryService
+from mailsync_grpc.services.envelope_changes import EnvelopeChanges
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.export import ExportService
+from mailsync_grpc.services.folder_changes import FolderChanges
 from mailsync_grpc.services.folders import FolderService
+from mailsync_grpc.services.intents import Asking
 from mailsync_grpc.services.login import TryLogin
 from mailsync_grpc.services.on_demand import OnDemand
 from mailsync_grpc.services.paging import PageTokens
@@ -94,6 +99,7 @@ def assemble(
     resume_tokens = ResumeTokens(core.vault, core.store.epoch)
     mutations = Mutations(core)
     keeper = CredentialKeeper(core)
+    asking = Asking(core, mutations)
     snapshots = Slots(core.config.watch.max_snapshots)
     events = EventService(core, feed, page_tokens, resume_tokens, snapshots)
     rates = Rates(lambda: Counts(feed.head, metrics.deliveries()))
@@ -107,10 +113,15 @@ def assemble(
                 SyncRunService(core, mutations, page_tokens),
                 DiscoveryService(find, oauth=frozenset(core.config.oauth.providers)),
             ),
-            "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),
+            "FolderService": (
+                FolderService(core, mutations, page_tokens, resume_tokens),
+                FolderChanges(core, asking),
+            ),
             "EnvelopeService": (
                 EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),
                 ExportService(core, page_tokens, resume_tokens, snapshots),
+                EnvelopeChanges(core, asking),
+                AppendService(core, asking, open_spool(core.config, core.vault)),
             ),
             "ContentService": (ContentService(core, reader),),
             "EventService": (events,),

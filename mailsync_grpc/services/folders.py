@@ -90,7 +90,7 @@ class FolderService:
 
         def decide() -> Decision[pb.UpdateFolderResponse]:
             account, folder, progress = find_folder(self.core, request.folder.name, "folder.name")
-            _check_etag(folder, request.folder.etag)
+            check_etag(folder, request.folder.etag)
             wanted = Selection.SELECTED if request.folder.selected else Selection.DESELECTED
             batch, changed = self._decide(account, {folder.id: wanted}, [(folder, progress)])
             entry = changed[0] if changed else (folder, progress)
@@ -186,7 +186,8 @@ def _chosen(folder: Folder, selection: Selection) -> Folder:
     return replace(folder, version=folder.version + 1, selection=selection)
 
 
-def _check_etag(folder: Folder, etag: str) -> None:
+def check_etag(folder: Folder, etag: str) -> None:
+    """Raise EtagMismatchError unless the folder still has this etag; an empty one is any."""
     if etag and not hmac.compare_digest(etag.encode(), folder_etag(folder).encode()):
         raise EtagMismatchError(
             f"{folder.name} was edited since it was read; read it again and repeat the edit"

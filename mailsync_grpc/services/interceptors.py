@@ -9,7 +9,7 @@ something the audit log tells what resources they named.
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -130,6 +130,22 @@ def _written(
     return write_all
 
 
+class _Opened:
+    """What a client streams; its first message, which says what the call is about, is kept for the audit."""
+
+    def __init__(self, messages: AsyncIterable[Any]) -> None:
+        self._messages = aiter(messages)
+        self.first: object = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await anext(self._messages)
+        self.first = self.first or message
+        return message
+
+
 def _guarded(
     inner: Callable[[Any, Context], Awaitable[Any]],
     method: Method,
@@ -143,6 +159,7 @@ def _guarded(
         code = grpc.StatusCode.CANCELLED  # what is left when no branch below ran to its end
         response: Any = None
         failure: status.Failure | None = None
+        request = _Opened(request) if hasattr(request, "__aiter__") else request
         try:
             with ExitStack() as held:
                 gate.enter(method, secret, held)
@@ -158,7 +175,8 @@ def _guarded(
         finally:
             _observe(method, code, time.perf_counter() - begin)
             if rights.call_of(method.path) in rights.CHANGING:
-                audit.write(_entry(method, request, response, code, context))
+                about = request.first if isinstance(request, _Opened) else request
+                audit.write(_entry(method, about, response, code, context))
         if failure is not None:
             await _abort(failure, context)
         return response

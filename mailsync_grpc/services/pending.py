@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.paging import request_hash
-from mailsync_grpc.services.requests import R, refuse_other, request_uuid
+from mailsync_grpc.services.requests import R, refuse_other, request_id_of
 from mailsync_grpc.store.base import KEPT_ANSWERS
 from mailsync_grpc.store.values import Authorization
 
@@ -76,7 +76,7 @@ class Repeats:
 
     def answer_to(self, request: Message, answer: type[R]) -> R | None:
         """Return the answer to this request before. Raises RequestIdReusedError when it was to a different one."""
-        request_id = request_uuid(request)
+        request_id = request_id_of(request)
         found = self._kept.take(_name(request, request_id)) if request_id else None
         if found is None:
             return None
@@ -86,7 +86,7 @@ class Repeats:
 
     def record(self, request: Message, response: R) -> R:
         """Keep the answer where the request has an id, and return it."""
-        if request_id := request_uuid(request):
+        if request_id := request_id_of(request):
             encoded = base64.b64encode(response.SerializeToString()).decode()
             content = {"fingerprint": _fingerprint(request), "response": encoded}
             until = self.core.now_ms() + KEPT_ANSWERS * 1_000

@@ -44,21 +44,9 @@ SERVICES: Final[Mapping[str, ServiceDescriptor]] = MappingProxyType(
     }
 )
 
-_CHANGES = "changes on the mail server"
-
 UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "FolderService.CreateFolder": _CHANGES,
-        "FolderService.RenameFolder": _CHANGES,
-        "FolderService.DeleteFolder": _CHANGES,
-        "FolderService.Subscribe": _CHANGES,
-        "FolderService.Unsubscribe": _CHANGES,
         "EnvelopeService.ListThreads": "conversations",
-        "EnvelopeService.ModifyFlags": _CHANGES,
-        "EnvelopeService.MoveEnvelopes": _CHANGES,
-        "EnvelopeService.CopyEnvelopes": _CHANGES,
-        "EnvelopeService.DeleteEnvelopes": _CHANGES,
-        "EnvelopeService.AppendMessage": _CHANGES,
     }
 )
 """Calls of the contract that are not built yet, `Service.Method`, and what is missing."""

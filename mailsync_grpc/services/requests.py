@@ -53,20 +53,24 @@ class Mutations:
         `work` is repeated when another writer was faster. Raises InvalidFieldError for a malformed request_id,
         RequestIdReusedError when it belongs to a different request.
         """
-        request_id = request_uuid(request)
+        request_id = request_id_of(request)
         if not request_id:
             return await self._commit(work, "", None)
         scope = f"{current().name} {request.DESCRIPTOR.full_name}"
         # A repeat that overtakes its first call waits for it and finds its answer.
         lock = self._running.setdefault((scope, request_id), asyncio.Lock())
         async with lock:
-            # Keyed, since requests hold passwords: a copy of the store gives no means to try guesses.
-            fingerprint = hmac.digest(self._key, request_hash(request, "request_id"), "sha256")
+            fingerprint = self.fingerprint(request)
             known = await self._core.run(self._core.store.recorded_answer, scope, request_id)
             if known is not None:
                 refuse_other(known.fingerprint, fingerprint)
                 return answer.FromString(known.response)
             return await self._commit(work, request_id, RecordedAnswer(scope, request_id, fingerprint, b""))
+
+    def fingerprint(self, request: Message) -> bytes:
+        """Return what tells a request from any other, its request_id left out."""
+        # Keyed, since requests hold passwords: a copy of the store gives no means to try guesses.
+        return hmac.digest(self._key, request_hash(request, "request_id"), "sha256")
 
     async def _commit(
         self, work: Callable[[], Awaitable[Decision[R]]], request_id: str, record: RecordedAnswer | None
@@ -101,7 +105,7 @@ def refuse_other(known: bytes | str, given: bytes | str) -> None:
         )
 
 
-def request_uuid(request: Message) -> str:
+def request_id_of(request: Message) -> str:
     """Return a request's id in its usual form, empty for none. Raises InvalidFieldError."""
     text: str = getattr(request, "request_id", "")
     if not text:

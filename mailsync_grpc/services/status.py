@@ -37,7 +37,11 @@ _CODES: Final[dict[type[MailsyncError], grpc.StatusCode]] = {
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.AuthorizationNotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.AccountExistsError: grpc.StatusCode.ALREADY_EXISTS,
+    errors.FolderExistsError: grpc.StatusCode.ALREADY_EXISTS,
     errors.EtagMismatchError: grpc.StatusCode.ABORTED,
+    errors.ModseqConflictError: grpc.StatusCode.ABORTED,
+    errors.RequestInProgressError: grpc.StatusCode.ABORTED,
+    errors.OutcomeUnknownError: grpc.StatusCode.ABORTED,
     errors.UidValidityChangedError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.CredentialsNeededError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.AccountPausedError: grpc.StatusCode.FAILED_PRECONDITION,
@@ -124,6 +128,8 @@ def _details(error: MailsyncError) -> list[Message]:
         details.append(ResourceInfo(resource_type=error.what, resource_name=error.name[:_MAX_MESSAGE]))
     if isinstance(error, errors.AccountExistsError):
         details.append(ResourceInfo(resource_type="account", resource_name=error.name))
+    if isinstance(error, errors.FolderExistsError):
+        details.append(ResourceInfo(resource_type="folder", resource_name=error.name[:_MAX_MESSAGE]))
     retry = _lookup(RETRY_SECONDS, error)
     if isinstance(error, errors.BudgetSpentError | errors.RateExceededError):
         retry = math.ceil(error.retry_after)

@@ -4,7 +4,7 @@ Writing is one call: `apply(batch)` makes every change of a batch, its events, i
 visible together or not at all, and returns when they are durable. No transaction crosses the protocol, so an engine
 may gather batches of many threads into one commit (LMDB) or send each as one round trip (PostgreSQL).
 
-Records that two processes may edit (Account, Folder, SyncRun, SealedTokens) carry a `version`. A change brings the next version and
+Records that two processes may edit (Account, Folder, SyncRun, Intent, SealedTokens) carry a `version`. A change brings the next version and
 is refused with `ConflictError` when the stored one is not its predecessor; a record that does not exist counts as 0.
 Every batch is refused with `AccountNotFoundError` when its account is unknown or being deleted, except the batch that
 creates it.
@@ -24,6 +24,7 @@ from mailsync_grpc.model.changes import Change, KnownEnvelope
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.values import (
@@ -41,7 +42,7 @@ from mailsync_grpc.store.values import (
 )
 
 KEPT_RUNS = 100  # sync runs of each account, short of those that have not ended
-KEPT_ANSWERS = 86_400  # seconds, recorded answers
+KEPT_ANSWERS = 86_400  # seconds, recorded answers, and intents once they have ended
 KEPT_LOG = 3_600  # seconds, events whatever the size of the log, short of a full store
 
 
@@ -56,6 +57,7 @@ class Counter(IntEnum):
     FOLDER = 2
     MIRROR = 3
     SYNC_RUN = 4
+    INTENT = 5
 
 
 class RecordedAnswer(NamedTuple):
@@ -77,7 +79,8 @@ class Batch:
     `progress` replaces the progress of folders, of the very mirrors named; it makes no event. `outside` likewise
     replaces the UIDs that a folder's window leaves out. `run_progress` replaces run records without an event (for counts
     that advance with every batch). `tokens` replaces what the account's login renews, without an event, since nobody
-    who lists accounts sees it. `request_id` marks the events as an API call's doing.
+    who lists accounts sees it. `intents` are put likewise. `request_id` marks the events as an API call's doing; where
+    `causes` are given, one for each change, they do so instead.
     """
 
     account: AccountKey
@@ -86,7 +89,9 @@ class Batch:
     outside: tuple[tuple[FolderKey, UidSet], ...] = ()
     run_progress: tuple[SyncRun, ...] = ()
     tokens: SealedTokens | None = None
+    intents: tuple[Intent, ...] = ()
     request_id: str = ""
+    causes: tuple[str, ...] = ()
     answer: RecordedAnswer | None = None
 
 
@@ -271,6 +276,25 @@ class Store(Protocol):
 
     def run(self, account: AccountNo, run: int) -> SyncRun | None:
         """Return one sync run."""
+        ...
+
+    def intent(self, account: AccountNo, intent: int) -> Intent | None:
+        """Return one intent, kept until 24 h after its end at least."""
+        ...
+
+    def open_intents(self, account: AccountNo) -> list[Intent]:
+        """Return the intents of an account that have not ended, in the order they were asked for."""
+        ...
+
+    def accounts_with_intents(self) -> set[AccountNo]:
+        """Return the accounts that have intents which have not ended."""
+        ...
+
+    def wait_for_intents(self, after: int, timeout: float) -> int:
+        """Return how often intents were put as soon as it is more than `after`, else after `timeout` seconds.
+
+        Sees every process's, as `wait_for_commit` does.
+        """
         ...
 
     def recorded_answer(self, scope: str, request_id: str) -> RecordedAnswer | None:

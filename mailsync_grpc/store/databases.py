@@ -33,6 +33,8 @@ class Databases(NamedTuple):
     flags: "lmdb._Database"
     outside: "lmdb._Database"
     runs: "lmdb._Database"
+    intents: "lmdb._Database"
+    open_intents: "lmdb._Database"
     log: "lmdb._Database"
     answers: "lmdb._Database"
     answer_times: "lmdb._Database"

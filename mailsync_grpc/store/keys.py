@@ -3,9 +3,9 @@
 Numbers are fixed-width and big-endian, so that LMDB's byte order is their order and all rows of an account, of a
 mirror, stand together. One named database holds one kind of row:
 
-    meta          schema | epoch | term | log | access | closed | counter + number
+    meta          schema | epoch | term | log | access | closed | intents | counter + number
                   what the store is, how many servers have opened it, the log's bounds, the version of what callers
-                  may see, whether there has ever been an access token, the counters
+                  may see, whether there has ever been an access token, how often intents were put, the counters
     accounts      account                  -> record head, JSON
     account_ids   id                       -> account
     folders       account folder           -> record head, JSON
@@ -18,6 +18,8 @@ mirror, stand together. One named database holds one kind of row:
     flags         account mirror hash      -> flags segment
     outside       account mirror           -> UID ranges that the window leaves out
     runs          account run              -> record head, JSON
+    intents       account intent           -> record head, JSON
+    open_intents  account intent           -> nothing; those that have not ended
     log           revision                 -> log head, event
     answers       digest                   -> answer head, fingerprint, response
     answer_times  time account digest      -> nothing
@@ -41,7 +43,7 @@ from mailsync_grpc.store.values import NO_TOKENS, Authorization, EnvelopeRow, Lo
 
 SCHEMA = 3
 
-SCHEMA_KEY, EPOCH_KEY, TERM_KEY, LOG_KEY = b"schema", b"epoch", b"term", b"log"
+SCHEMA_KEY, EPOCH_KEY, TERM_KEY, LOG_KEY, INTENTS_KEY = b"schema", b"epoch", b"term", b"log", b"intents"
 ACCESS_KEY, CLOSED_KEY = b"access", b"closed"
 _COUNTER = b"counter"
 
@@ -116,6 +118,16 @@ def counter_key(counter: int) -> bytes:
 def run_key(account: int, run: int) -> bytes:
     """Key of a sync run."""
     return _account_wide.pack(account, run)
+
+
+def intent_key(account: int, intent: int) -> bytes:
+    """Key of an intent."""
+    return _account_wide.pack(account, intent)
+
+
+def key_account(key: bytes) -> AccountNo:
+    """Return whose row a key that begins with an account's number is."""
+    return AccountNo(number.unpack_from(key)[0])
 
 
 def pack_mirror(folder: int, *, former: bool = False) -> bytes:

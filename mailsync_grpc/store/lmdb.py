@@ -8,7 +8,7 @@ by themselves every half second, so a lost hint costs no more than that.
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from mailsync_grpc.model.changes import KnownEnvelope
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store import failpoints
@@ -173,15 +174,22 @@ class LmdbStore:
 
     def wait_for_commit(self, after: Revision, timeout: float) -> Revision:
         """As `Store.wait_for_commit`."""
+        return Revision(self._wait(lambda snapshot: snapshot.bounds().head, after, timeout))
+
+    def wait_for_intents(self, after: int, timeout: float) -> int:
+        """As `Store.wait_for_intents`."""
+        return self._wait(Snapshot.intents_put, after, timeout)
+
+    def _wait(self, read: Callable[[Snapshot], int], after: int, timeout: float) -> int:
         deadline = time.monotonic() + timeout
         with self._commits:
-            while (head := self._head()) <= after and (left := deadline - time.monotonic()) > 0:
+            while (found := self._read(read)) <= after and (left := deadline - time.monotonic()) > 0:
                 self._commits.wait(min(left, _LOOK_INTERVAL))
-        return head
+        return found
 
-    def _head(self) -> Revision:
+    def _read(self, read: Callable[[Snapshot], int]) -> int:
         with self._snapshot() as snapshot:
-            return Revision(snapshot.bounds().head)
+            return read(snapshot)
 
     # Reading the mirror
 
@@ -281,6 +289,21 @@ class LmdbStore:
         """As `Store.run`."""
         with self._snapshot() as snapshot:
             return snapshot.run(account, run)
+
+    def intent(self, account: AccountNo, intent: int) -> Intent | None:
+        """As `Store.intent`."""
+        with self._snapshot() as snapshot:
+            return snapshot.intent(account, intent)
+
+    def open_intents(self, account: AccountNo) -> list[Intent]:
+        """As `Store.open_intents`."""
+        with self._snapshot() as snapshot:
+            return snapshot.open_intents(account)
+
+    def accounts_with_intents(self) -> set[AccountNo]:
+        """As `Store.accounts_with_intents`."""
+        with self._snapshot() as snapshot:
+            return snapshot.accounts_with_intents()
 
     def recorded_answer(self, scope: str, request_id: str) -> RecordedAnswer | None:
         """As `Store.recorded_answer`."""

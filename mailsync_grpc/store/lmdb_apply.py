@@ -31,13 +31,15 @@ from mailsync_grpc.model.changes import (
 )
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress
 from mailsync_grpc.model.ids import FolderNo, Revision, account_name
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.store import keys
 from mailsync_grpc.store.base import KEPT_RUNS, Applied
 from mailsync_grpc.store.codec.event import commit_time_field, stamp
-from mailsync_grpc.store.codec.records import PROGRESS, RUNS
+from mailsync_grpc.store.codec.records import INTENTS, PROGRESS, RUNS
 from mailsync_grpc.store.lmdb_access import advance_access
 from mailsync_grpc.store.lmdb_answers import put_answer, remove_answers
+from mailsync_grpc.store.lmdb_intents import put_intent
 from mailsync_grpc.store.lmdb_rows import MoveRow, PutRows, RowWriter
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, check_version
 from mailsync_grpc.store.values import LogRecord, SealedTokens
@@ -57,12 +59,13 @@ class CompiledBatch(NamedTuple):
     progress: list[tuple[FolderKey, bytes]]
     outside: list[tuple[FolderKey, bytes]]
     runs: list[tuple[SyncRun, bytes]]
+    intents: list[tuple[Intent, bytes]]
 
     @property
     def octets(self) -> int:
         """Roughly what the batch adds to the files."""
         rows = sum(len(value) for step in self.steps if isinstance(step, PutRows) for _, value in step.rows)
-        outside = sum(len(record) for _, record in self.outside)
+        outside = sum(len(record) for _, record in (*self.outside, *self.intents))
         return rows + outside + sum(len(change.event) for change in self.prepared.changes)
 
 
@@ -81,6 +84,7 @@ def compile_batch(prepared: PreparedBatch) -> CompiledBatch:
         [(folder, PROGRESS.encode(record)) for folder, record in batch.progress],
         [(folder, keys.pack_uids(uids)) for folder, uids in batch.outside],
         [(run, RUNS.encode(run)) for run in batch.run_progress],
+        [(intent, INTENTS.encode(intent)) for intent in batch.intents],
     )
 
 
@@ -162,6 +166,8 @@ class _Application:
             self._put_run(run, record)
         if tokens := compiled.prepared.batch.tokens:
             self._put_tokens(tokens)
+        for intent, record in compiled.intents:
+            put_intent(self._unit, intent, record)
 
     def _change(self, prepared: PreparedChange) -> None:
         match prepared.change:

@@ -45,7 +45,8 @@ def _purge_tomb(unit: WriteUnit, tomb: bytes, limit: int) -> int:
 def _purge_account(unit: WriteUnit, tomb: bytes, limit: int) -> int:
     dbs = unit.dbs
     for db in (
-        dbs.envelopes, dbs.places, dbs.blocks, dbs.flags, dbs.outside, dbs.progress, dbs.mirrors, dbs.folder_ids, dbs.folders, dbs.runs
+        dbs.envelopes, dbs.places, dbs.blocks, dbs.flags, dbs.outside, dbs.progress, dbs.mirrors, dbs.folder_ids, dbs.folders, dbs.runs, dbs.intents,
+        dbs.open_intents,
     ):  # fmt: skip
         limit -= _delete_prefix(unit, db, tomb[: keys.PREFIX], limit)
     return limit

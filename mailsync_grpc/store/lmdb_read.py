@@ -13,11 +13,12 @@ from mailsync_grpc.errors import RevisionCompactedError, RevisionInFutureError
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.store import keys
 from mailsync_grpc.store.base import RecordedAnswer
 from mailsync_grpc.store.codec.envelope import decode_evidence
-from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, PROGRESS, RUNS
+from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, INTENTS, PROGRESS, RUNS
 from mailsync_grpc.store.databases import Databases
 from mailsync_grpc.store.lmdb_answers import is_fresh
 from mailsync_grpc.store.values import EnvelopePlace, LogRecord, LogSlice, SealedTokens, Twin
@@ -114,6 +115,30 @@ class Snapshot:
         """As `Store.run`."""
         stored = self.txn.get(keys.run_key(account, run), db=self.dbs.runs)
         return RUNS.decode(keys.record_body(stored)) if stored and self._is_live(account) else None
+
+    def intent(self, account: AccountNo, intent: int) -> Intent | None:
+        """As `Store.intent`."""
+        stored = self.txn.get(keys.intent_key(account, intent), db=self.dbs.intents)
+        return INTENTS.decode(keys.record_body(stored)) if stored and self._is_live(account) else None
+
+    def open_intents(self, account: AccountNo) -> list[Intent]:
+        """As `Store.open_intents`."""
+        if not self._is_live(account):
+            return []
+        found = [key for key, _ in self._items(self.dbs.open_intents, keys.number.pack(account))]
+        return [
+            INTENTS.decode(keys.record_body(self.txn.get(key, b"", db=self.dbs.intents))) for key in found
+        ]
+
+    def accounts_with_intents(self) -> set[AccountNo]:
+        """As `Store.accounts_with_intents`."""
+        owners = {keys.key_account(key) for key, _ in self._items(self.dbs.open_intents, b"")}
+        return {owner for owner in owners if self._is_live(owner)}
+
+    def intents_put(self) -> int:
+        """Return how often intents were put."""
+        stored = self.txn.get(keys.INTENTS_KEY, db=self.dbs.meta)
+        return int(keys.wide.unpack(stored)[0]) if stored else 0
 
     def locate(self, account: AccountNo, envelope_id: bytes) -> EnvelopePlace | None:
         """As `Store.locate`."""

@@ -17,6 +17,7 @@ from mailsync_grpc.model.changes import KnownEnvelope
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision, account_name
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import Applied, Batch, Clock, Counter, RecordedAnswer
@@ -60,6 +61,7 @@ class MemoryStore:
         self.access = MemoryAccess(self._lock, self._answers, clock)
         self._log = MemoryLog()
         self._removed: set[AccountNo] = set()
+        self._intents_put = 0
         self._garbage: deque[Iterator[None]] = deque()
 
     @property
@@ -86,7 +88,8 @@ class MemoryStore:
             state = self._state_for(prepared)
             if batch.answer:
                 self._answers.require_none(batch.answer, self._clock())
-            state.apply(prepared)
+            state.apply(prepared, int(self._clock() * 1_000))
+            self._intents_put += len(batch.intents)
             first = Revision(self._log.head + 1)
             self._log.append(batch.account.no, prepared.changes, self._clock())
             self._commit(prepared, state)
@@ -282,6 +285,30 @@ class MemoryStore:
     def run(self, account: AccountNo, run: int) -> SyncRun | None:
         """As `Store.run`."""
         return next((found for found in self.runs(account) if found.no == run), None)
+
+    def intent(self, account: AccountNo, intent: int) -> Intent | None:
+        """As `Store.intent`."""
+        with self._lock:
+            state = self._accounts.get(account)
+            return state.intents.get(intent) if state else None
+
+    def open_intents(self, account: AccountNo) -> list[Intent]:
+        """As `Store.open_intents`."""
+        with self._lock:
+            state = self._accounts.get(account)
+            found = sorted(state.intents.items()) if state else []
+        return [intent for _, intent in found if not intent.ended]
+
+    def accounts_with_intents(self) -> set[AccountNo]:
+        """As `Store.accounts_with_intents`."""
+        with self._lock:
+            return {account for account in self._accounts if self.open_intents(account)}
+
+    def wait_for_intents(self, after: int, timeout: float) -> int:
+        """As `Store.wait_for_intents`."""
+        with self._committed:
+            self._committed.wait_for(lambda: self._intents_put > after, timeout)
+            return self._intents_put
 
     def recorded_answer(self, scope: str, request_id: str) -> RecordedAnswer | None:
         """As `Store.recorded_answer`."""

@@ -30,9 +30,10 @@ from mailsync_grpc.model.changes import (
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import FolderNo
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import KEPT_RUNS, ConflictError
+from mailsync_grpc.store.base import KEPT_ANSWERS, KEPT_RUNS, ConflictError
 from mailsync_grpc.store.codec.envelope import decode_evidence, decode_flags
 from mailsync_grpc.store.memory_mirror import Mirror
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, PreparedRow, check_version
@@ -49,6 +50,7 @@ class AccountState:
     mirrors: dict[MirrorNo, Mirror] = field(default_factory=dict)
     places: dict[bytes, tuple[MirrorNo, int]] = field(default_factory=dict)
     runs: dict[int, SyncRun] = field(default_factory=dict)
+    intents: dict[int, Intent] = field(default_factory=dict)
     dropped: list[Mirror] = field(default_factory=list)
     tokens: SealedTokens = NO_TOKENS
 
@@ -61,12 +63,13 @@ class AccountState:
             {number: mirror.fork() for number, mirror in self.mirrors.items()},
             dict(self.places),
             dict(self.runs),
+            dict(self.intents),
             list(self.dropped),
             self.tokens,
         )
 
-    def apply(self, prepared: PreparedBatch) -> None:
-        """Make every change of the batch. Raises ConflictError, FolderNotFoundError; then this copy is spoilt."""
+    def apply(self, prepared: PreparedBatch, now: int) -> None:
+        """Make every change of the batch; `now` is in milliseconds. Raises ConflictError, FolderNotFoundError; then this copy is spoilt."""
         for change in prepared.changes:
             self._change(change)
         for folder, progress in prepared.batch.progress:
@@ -79,6 +82,8 @@ class AccountState:
         if tokens := prepared.batch.tokens:
             check_version(self.tokens.version, tokens.version, "the login")
             self.tokens = tokens
+        for intent in prepared.batch.intents:
+            self._put_intent(intent, now)
 
     def _change(self, prepared: PreparedChange) -> None:
         match prepared.change:
@@ -208,6 +213,16 @@ class AccountState:
             for number in sorted(self.runs)[:-KEPT_RUNS]:
                 if self.runs[number].state.ended:
                     del self.runs[number]
+
+    def _put_intent(self, intent: Intent, now: int) -> None:
+        before = self.intents.get(intent.no)
+        check_version(before.version if before else 0, intent.version, f"intent {intent.no}")
+        self.intents[intent.no] = intent
+        for number in sorted(self.intents) if before is None else ():
+            oldest = self.intents[number]
+            if not oldest.ended or oldest.end_time > now - KEPT_ANSWERS * 1_000:
+                break
+            del self.intents[number]
 
     def twins(self, marks: Sequence[bytes]) -> Iterator[Twin]:
         """Yield as `Store.twins` returns."""

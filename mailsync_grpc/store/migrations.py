@@ -6,8 +6,8 @@ database that is new with a schema needs no step: it is made, empty, when the st
     1 → 2   FolderProgress: `history_end`, the highest UID of the first look, becomes `arriving`, the pending UIDs above
             it. New database `outside`. (Envelope ids of schema 1 are wholly random, so messages stored under it are not
             found as twins: they move as removed and added.)
-    2 → 3   New databases `tokens`, `authorizations` and `access_tokens`, new keys in `meta`; an account's record tells its
-            kind of credentials, which before was always a password.
+    2 → 3   New databases `tokens`, `authorizations`, `access_tokens`, `intents` and `open_intents`, new keys in `meta`; an
+            account's record tells its kind of credentials, which before was always a password.
 """
 
 import json

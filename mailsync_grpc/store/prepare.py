@@ -109,13 +109,21 @@ def prepare(batch: Batch, progress_of: ProgressLookup) -> PreparedBatch:
     _require(ACCOUNT_ID.fullmatch(batch.account.id) is not None, "account id")
     for run in batch.run_progress:
         _require(run.account == batch.account, "run of another account")
+    for intent in batch.intents:
+        _require(intent.account == batch.account, "intent of another account")
+    _require(len(batch.causes) in {0, len(batch.changes)}, "causes of some changes only")
     removes = any(isinstance(change, AccountRemoved) for change in batch.changes)
-    alone = len(batch.changes) == 1 and not batch.progress and not batch.outside and not batch.tokens
+    beside = batch.progress or batch.outside or batch.tokens or batch.intents
+    alone = len(batch.changes) == 1 and not beside
     _require(not removes or alone, "changes of a removed account")
     for folder, _ in (*batch.progress, *batch.outside):
         _require(folder.account == batch.account, "progress of another account")
     given = dict(batch.progress)
-    changes = tuple(_prepare_change(change, batch, given, progress_of) for change in batch.changes)
+    causes = batch.causes or (batch.request_id,) * len(batch.changes)
+    changes = tuple(
+        _prepare_change(change, Origin(batch.account.id, b"", cause), batch, given, progress_of)
+        for change, cause in zip(batch.changes, causes, strict=True)
+    )
     return PreparedBatch(batch, changes)
 
 
@@ -125,7 +133,11 @@ def _require(holds: bool, what: str) -> None:
 
 
 def _prepare_change(
-    change: Change, batch: Batch, given: dict[FolderKey, FolderProgress], progress_of: ProgressLookup
+    change: Change,
+    origin: Origin,
+    batch: Batch,
+    given: dict[FolderKey, FolderProgress],
+    progress_of: ProgressLookup,
 ) -> PreparedChange:
     account, folder_no, folder_id = _addressee(change)
     _require(account == batch.account, "change of another account")
@@ -136,7 +148,7 @@ def _prepare_change(
         envelope = join_envelope(change.folder, rows[0].row)
     elif isinstance(change, FolderChanged):
         progress = given.get(change.folder.key) or progress_of(change.folder.key)
-    event = encode_change(change, Origin(batch.account.id, folder_id, batch.request_id), envelope, progress)
+    event = encode_change(change, origin._replace(folder_id=folder_id), envelope, progress)
     flags = encode_flags(change.after) if isinstance(change, FlagsChanged) else b""
     return PreparedChange(
         change, kind_of(change), folder_no, other_folder, event, rows, _record(change), flags

@@ -6,6 +6,7 @@ becomes UNREACHABLE and backs off with full jitter), the credentials' (AUTH_FAIL
 account is edited).
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -13,30 +14,38 @@ import structlog
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import (
     AccountNotFoundError,
+    AccountPausedError,
     BudgetSpentError,
+    ConnectionsSpentError,
     CredentialsNeededError,
     FolderNotFoundError,
     ImapAuthError,
     ImapError,
     ImapExpiredError,
+    ImapUnreachableError,
     StoreFullError,
 )
 from mailsync_grpc.imap.budget import Use
+from mailsync_grpc.imap.changing import ChangingConnection
 from mailsync_grpc.imap.connecting import endpoint_of
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account, AccountState
 from mailsync_grpc.model.changes import AccountChanged
 from mailsync_grpc.model.folder import MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.store.base import Batch, ConflictError
 from mailsync_grpc.sync import retry
 from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.folders import FolderTree
+from mailsync_grpc.sync.follow_up import FollowUp
+from mailsync_grpc.sync.intents import Intents
 from mailsync_grpc.sync.moves import Transit
 from mailsync_grpc.sync.notes import FolderNotes
 from mailsync_grpc.sync.retry import Backoff
 from mailsync_grpc.sync.run_keeper import RunKeeper
 from mailsync_grpc.sync.scheduler import Lane, Plan
+from mailsync_grpc.sync.show_folders import show_folders
 from mailsync_grpc.sync.turn import Turn
 from mailsync_grpc.sync.visit import ElsewhereError, Visit
 
@@ -57,6 +66,7 @@ class AccountSync:
     """What a worker knows of one account between two turns; all of it can be lost.
 
     `failed` tells that the account's record says so: when it says ACTIVE again, an API call asked to try at once.
+    `trouble` is what the account failed with last.
     """
 
     env: Environment
@@ -66,6 +76,7 @@ class AccountSync:
     next_poll: float = 0.0
     next_listing: float = 0.0
     failed: bool = False
+    trouble: ImapError | None = None
     backoff: Backoff = field(default_factory=Backoff)
     notes: dict[MirrorNo, FolderNotes] = field(default_factory=dict)
     as_of: dict[FolderNo, int] = field(default_factory=dict)
@@ -95,12 +106,15 @@ class AccountSync:
 
     def _turn(self, account: Account, nudged: bool, lane: Lane) -> Plan:
         if account.paused:
+            self._intents(account).break_off(AccountPausedError(f"{account.name} is paused; resume it first"))
             self.close()
             self.as_of.clear()
             return Plan(self.env.clock() + IDLE)
         self._follow_edits(account)
         keeper = self._keeper(account, nudged)
-        if self.backoff.waits(self.env.clock()) and not (keeper.requested and self.backoff.failures < 2):
+        asked = keeper.requested or self.env.store.open_intents(self.no)
+        if self.backoff.waits(self.env.clock()) and not (asked and self.backoff.failures < 2):
+            self._intents(account).break_off(self.trouble or ImapUnreachableError("the mail server is away"))
             return Plan(self.backoff.until)
         return self._guarded(account, keeper, lane)
 
@@ -147,10 +161,12 @@ class AccountSync:
             more = self._work(account, keeper, lane)
             self._settle_state(account, AccountState.ACTIVE)
         except CredentialsNeededError as error:
+            self._intents(account).break_off(error)
             keeper.fail(error)
             self._settle_state(account, AccountState.CREDENTIALS_NEEDED, error.reason, str(error))
             return Plan(self.env.clock() + CREDENTIALS_DELAY)
         except BudgetSpentError as error:
+            self._intents(account).break_off(error)
             log.info("account_waits", account=account.name, detail=str(error))
             return Plan(self.env.clock() + retry.jittered(error.retry_after, self.env.draw))
         except ImapExpiredError as error:
@@ -176,6 +192,8 @@ class AccountSync:
 
     def _failed(self, account: Account, keeper: RunKeeper, error: ImapError) -> Plan:
         self.close()
+        self.trouble = error
+        self._intents(account).break_off(error)
         metrics.SYNC_ERRORS.labels(reason=error.reason).inc()
         delay = retry.auth_delay if isinstance(error, ImapAuthError) else retry.network_delay
         self.backoff.fail(self.env.clock(), delay, self.env.draw)
@@ -214,9 +232,13 @@ class AccountSync:
 
     def _work(self, account: Account, keeper: RunKeeper, lane: Lane) -> bool:
         """Do one turn's work; True when pending messages are left."""
+        settled = self._changed(account)
+        if settled and self.connection is not None:
+            with suppress(ImapError):  # one that has idled may be dead; then another takes its place
+                self.connection.noop()
         connection = self._connected(account)
         connection.lease.check(Use.POLL)
-        self._list_when_due(connection, keeper)
+        self._list_when_due(connection, keeper, settled)
         # An interval that was made shorter counts at once.
         latest = self.env.clock() + retry.longest(account.settings.poll_interval)
         self.next_poll = min(self.next_poll, latest)
@@ -226,14 +248,43 @@ class AccountSync:
         visit = Visit(
             Turn(
                 *(self.env, account, connection, keeper, self.notes, self.as_of, self.transit, self._tree),
-                *(self.next_poll, lane),
+                *(self.next_poll, lane, settled),
             )
         )
+        follow_up = FollowUp(visit.turn, self._intents(account), dict(self.transit.looked))
+        more = self._visited(visit, due)
+        follow_up.conclude(more)
+        return more
+
+    def _visited(self, visit: Visit, due: bool) -> bool:
         try:
             return visit.run(due)
         except ElsewhereError:
-            self._tree.refresh(connection)
+            self._tree.refresh(visit.turn.connection)
             return replace(visit, relisted=True).run(due)
+
+    def _intents(self, account: Account) -> Intents:
+        return Intents(self.env.store, account.key, self.env.now, self.env.spool)
+
+    def _changed(self, account: Account) -> tuple[Intent, ...]:
+        """Make the changes of the mail server that callers asked for; return those that the mirror is to show."""
+        intents = self._intents(account)
+        if intents.of_folders() and self.connection is not None:
+            # A folder that one session deletes breaks others that have it open.
+            self.connection.logout()
+            self.connection = None
+        intents.carry_out(lambda: ChangingConnection(self._spare_connection(account)))
+        return intents.settled()
+
+    def _spare_connection(self, account: Account) -> Connection:
+        """Return a connection of its own, in the place of the sync's where the server puts up with one only."""
+        try:
+            return self.env.connect(account)
+        except ConnectionsSpentError:
+            if self.connection is None:
+                raise
+            self.close()
+            return self.env.connect(account)
 
     def _connected(self, account: Account) -> Connection:
         if any(notes.distrusts(self.connection, self.env.clock()) for notes in self.notes.values()):
@@ -242,10 +293,15 @@ class AccountSync:
             self.connection = self.env.connect(account)
         return self.connection
 
-    def _list_when_due(self, connection: Connection, keeper: RunKeeper) -> None:
-        if self.env.clock() >= self.next_listing or self._tree.missing or keeper.waiting:
+    def _list_when_due(self, connection: Connection, keeper: RunKeeper, settled: tuple[Intent, ...]) -> None:
+        of_folders = [intent for intent in settled if not intent.of_messages]
+        if of_folders:
+            show_folders(self._tree, connection, of_folders)
+        elif self.env.clock() >= self.next_listing or self._tree.missing or keeper.waiting:
             self._tree.refresh(connection)
-            self.next_listing = self.env.clock() + LISTING_INTERVAL
+        else:
+            return
+        self.next_listing = self.env.clock() + LISTING_INTERVAL
 
     @property
     def _tree(self) -> FolderTree:

@@ -23,11 +23,13 @@ from mailsync_grpc.model.envelope import Envelope, FetchedMessage
 from mailsync_grpc.model.evidence import envelope_id
 from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress
 from mailsync_grpc.model.ids import ID_BYTES, RandomBytes
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.model.window import SyncMode
 from mailsync_grpc.store.base import Batch, ConflictError, Store
 from mailsync_grpc.sync import bounce
+from mailsync_grpc.sync.causes import attributed
 from mailsync_grpc.sync.counting import count
 from mailsync_grpc.sync.moves import Transit
 from mailsync_grpc.sync.notes import FolderNotes
@@ -54,7 +56,8 @@ class Committer:
     the folder each commit also writes the run's counts. `mode` labels the metrics; `changed` tells whether any event was committed;
     `listing` is the last list of flags, kept where it says all that is stored of a message. `left_out` are messages that
     were fetched since the last commit and found to be older than the window takes; the next commit moves them outside.
-    `transit` is what is on its way between the account's folders.
+    `transit` is what is on its way between the account's folders. `settled` are changes of the mail server that callers
+    asked for: events that they caused carry their request_id.
     """
 
     store: Store
@@ -72,6 +75,7 @@ class Committer:
     changed: bool = False
     listing: FlagListing | None = None
     left_out: UidSet = UidSet()
+    settled: tuple[Intent, ...] = ()
     _outside: UidSet | None = None
 
     @property
@@ -122,6 +126,13 @@ class Committer:
         """Return UID and flags of the messages in `span`, `n:*`."""
         with self.timed("fetch"):
             listing = self.connection.fetch_flags(span)
+        self._keep(listing)
+        return listing
+
+    def list_named(self, uids: UidSet) -> FlagListing:
+        """Return UID and flags of those of `uids` that are there."""
+        with self.timed("fetch"):
+            listing = self.connection.fetch_flags(uids)
         self._keep(listing)
         return listing
 
@@ -226,11 +237,13 @@ class Committer:
         outside: UidSet | None,
     ) -> SyncRun | None:
         pending = len(places[0][1].pending)
+        told = attributed(changes, self.settled)
         while True:
             run = self.run.advanced(folder, arrived, pending, self.now()) if self.run else None
             batch = Batch(
                 self.account.key,
-                tuple(changes),
+                told.changes,
+                causes=told.causes,
                 progress=places,
                 outside=((folder.key, outside),) if outside is not None else (),
                 run_progress=(run,) if run else (),

@@ -31,7 +31,10 @@ class Fetching:
 
     def __post_init__(self) -> None:
         """A poll takes one batch with it, so that a new account shows its newest mail at once, and no whole slice."""
-        room = BACKFILL_SLICE if self.turn.lane is Lane.BACKFILL else 0.0
+        patient = (
+            self.turn.lane is Lane.BACKFILL or self.turn.settled
+        )  # a caller waits for what it has changed
+        room = BACKFILL_SLICE if patient else 0.0
         self.end = min(self.turn.env.clock() + room, self.turn.next_poll)
 
     def run(self) -> bool:

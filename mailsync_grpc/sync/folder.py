@@ -62,8 +62,8 @@ class FolderSync:
     may_reset: Callable[[int], bool]
     expected: int | None = None
 
-    def look(self, full: bool) -> Look:
-        """Look at the folder, in full when asked for or never done, and commit what differs.
+    def look(self, full: bool, touched: UidSet = UidSet()) -> Look:
+        """Look at the folder, in full when asked for or never done, and at what was `touched`, and commit what differs.
 
         Raises the errors of the connection and of the store, and RenumberedError; what was committed before stays.
         """
@@ -76,6 +76,8 @@ class FolderSync:
         taken = Look.WHOLE if full else self._incremental(told, hints)
         if taken is Look.WHOLE:
             self._whole()
+        elif touched:
+            self._touched(touched)
         WindowKeeper(state).settle()
         if taken in COMPLETE and hints != (state.progress.modseq, state.progress.uid_next):
             state.commit([], **hints._asdict())
@@ -140,6 +142,13 @@ class FolderSync:
         gone = diff.among(vanished - listed, self._blocks(vanished))
         self._apply(replace(found, missing=gone), listing)
         return True
+
+    def _touched(self, uids: UidSet) -> None:
+        """Compare messages that are known to have changed, wherever in the folder they are."""
+        listing = self.state.list_named(uids)
+        found = diff.compare(listing.uids, listing.hashes, self._blocks(uids), diff.NOT_JUDGED)
+        gone = diff.among(uids - UidSet.of(listing.uids), self._blocks(uids))
+        self._apply(replace(found, missing=gone), listing)
 
     def _newest(self) -> None:
         state = self.state

@@ -5,7 +5,7 @@ complete listing does not show it either. What was remembered is lost with the p
 listing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -18,8 +18,10 @@ from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.changes import Change, FolderChanged, FolderChangeKind, FolderRemoved
 from mailsync_grpc.model.folder import Folder, MirrorNo
 from mailsync_grpc.model.ids import ID_BYTES, FolderNo, RandomBytes
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.store.base import Batch, Counter, Store
 from mailsync_grpc.sync import tree
+from mailsync_grpc.sync.causes import attributed
 from mailsync_grpc.sync.naming import known_as
 from mailsync_grpc.sync.recognition import Recognition
 
@@ -45,8 +47,8 @@ class FolderTree:
         """Begin without any experience of the server."""
         self.recognition = Recognition(self.store)
 
-    def refresh(self, connection: Connection) -> None:
-        """List the folders once and commit what differs in one batch.
+    def refresh(self, connection: Connection, settled: Sequence[Intent] = ()) -> None:
+        """List the folders once and commit what differs in one batch; `settled` are callers' changes of them.
 
         Raises ImapProtocolError for a listing without INBOX, which every account has (RFC 3501 section 5.1).
         """
@@ -62,7 +64,7 @@ class FolderTree:
         ]
         numbers = self._numbers(sum(one.folder is None for one in seen))
         delta = tree.reconcile(self.account, seen, lambda: next(numbers))
-        self._commit(delta, {folder.no: folder for folder in stored}, places.missing)
+        self._commit(delta, {folder.no: folder for folder in stored}, places.missing, settled)
         self.shown = {name: status.uid_validity for name, status in statuses.items()}
 
     def vouches(self, folder: Folder, relisted: bool, uid_validity: int) -> bool:
@@ -74,14 +76,19 @@ class FolderTree:
         return shown == uid_validity if shown else relisted
 
     def _commit(
-        self, delta: tree.TreeDelta, before: dict[FolderNo, Folder], missing: tuple[Folder, ...]
+        self,
+        delta: tree.TreeDelta,
+        before: dict[FolderNo, Folder],
+        missing: tuple[Folder, ...],
+        settled: Sequence[Intent],
     ) -> None:
         changes: list[Change] = [FolderChanged(folder, FolderChangeKind.CREATED) for folder in delta.created]
         for folder in delta.updated:
             changes += self._updated(before[folder.no], folder)
         changes += self._removals(missing)
         if changes:
-            self.store.apply(Batch(self.account, tuple(changes)))
+            told = attributed(changes, settled)
+            self.store.apply(Batch(self.account, told.changes, causes=told.causes))
         self.missing = frozenset(folder.no for folder in missing)
 
     def _numbers(self, count: int) -> Iterator[tree.NewNumbers]:

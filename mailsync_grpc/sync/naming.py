@@ -9,8 +9,9 @@ in other users' and shared namespaces are not the account's own: listed, never s
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mailsync_grpc.imap.folder_names import INBOX, decode_name
+from mailsync_grpc.imap.folder_names import INBOX, decode_name, encode_name
 from mailsync_grpc.imap.listing import ListedFolder, Namespaces
+from mailsync_grpc.model.folder import Folder
 
 NO_NAMESPACES = Namespaces((), (), ())
 
@@ -30,6 +31,17 @@ def known_as(listed: Sequence[ListedFolder], namespaces: Namespaces | None) -> l
     taken = {_top(entry.raw_name, entry) for entry in listed if not _inside(entry.raw_name, prefix)}
     taken.add(INBOX.encode())
     return [Naming(entry, _path(entry, prefix, taken), _own(entry.raw_name, spaces)) for entry in listed]
+
+
+def new_name(path: str, folders: Sequence[Folder], namespaces: Namespaces | None) -> bytes:
+    """Return the name on the wire of a folder that is to be at `path`: below its parent, or where new folders are made."""
+    parents = [one for one in folders if one.delimiter and path.startswith(one.display_name + one.delimiter)]
+    if parents:
+        parent = max(parents, key=lambda folder: len(folder.path))
+        rest = path[len(parent.display_name) + len(parent.delimiter) :]
+        return parent.raw_name + parent.delimiter.encode() + encode_name(rest)
+    raw = encode_name(path)
+    return raw if raw.upper() == INBOX.encode() else _prefix((namespaces or NO_NAMESPACES).personal) + raw
 
 
 def _prefix(personal: Iterable[tuple[bytes, str | None]]) -> bytes:

@@ -15,6 +15,7 @@ from mailsync_grpc.errors import ImapProtocolError
 from mailsync_grpc.model.changes import EnvelopesRemoved
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.sync import brake
+from mailsync_grpc.sync.causes import taken_from
 from mailsync_grpc.sync.commit import Committer, chunks
 
 KNOWN_LIMIT = 100
@@ -56,6 +57,9 @@ class Removals:
 
     def _believed(self, missing: UidSet, unshown: UidSet, shortfall: int) -> UidSet:
         state = self.state
+        # What a caller asked us to remove is no riddle.
+        ours = unshown & taken_from(state.folder.no, state.settled)
+        missing, unshown, shortfall = missing - ours, unshown - ours, shortfall - len(ours)
         sight = brake.Sight(missing, unshown, shortfall, state.clock(), state.connection)
         verdict = brake.judge(state.notes.suspicion, sight, state.progress.stored)
         state.notes.suspicion = verdict.suspicion
@@ -68,7 +72,7 @@ class Removals:
                 missing=len(missing),
                 stored=state.progress.stored,
             )
-        return verdict.gone
+        return verdict.gone | ours
 
     def take_back(self, listed: Iterable[int]) -> None:
         """Keep those leaving messages that are listed after all."""

@@ -22,6 +22,7 @@ from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind
 from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import FolderNo
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.store.base import Batch
 from mailsync_grpc.sync import plan, retry
 from mailsync_grpc.sync.commit import Committer
@@ -42,7 +43,10 @@ Selected = tuple[Folder, FolderProgress]
 
 @dataclass(slots=True)
 class Turn:
-    """`notes`, `as_of`, `transit` and `tree` are the account's and outlive the turn; the next poll is due at `next_poll`."""
+    """`notes`, `as_of`, `transit` and `tree` are the account's and outlive the turn; the next poll is due at `next_poll`.
+
+    `settled` are changes of the mail server that callers asked for and that the mirror is to show now.
+    """
 
     env: Environment
     account: Account
@@ -54,6 +58,7 @@ class Turn:
     tree: FolderTree
     next_poll: float
     lane: Lane
+    settled: tuple[Intent, ...] = ()
 
     def selected(self) -> list[Selected]:
         """Return the folders that are synced and there, with their progress as it is now, in the order to go by."""
@@ -92,7 +97,12 @@ class Turn:
             self.env.random,
             self.keeper.covering(folder),
             self.transit,
+            settled=self.settled,
         )
+
+    def touched(self, folder: Folder) -> bool:
+        """Whether a settled change is about the folder."""
+        return any(one.of_messages and folder.no in {one.folder, one.target} for one in self.settled)
 
     def folder_failed(self, folder: Folder, error: MailsyncError) -> None:
         """Mark the folder and let it back off. Raises the error of a connection that is closed by now."""

@@ -17,6 +17,7 @@ from mailsync_grpc.imap.budget import Use
 from mailsync_grpc.model.folder import Folder, FolderProgress
 from mailsync_grpc.model.ids import FolderNo
 from mailsync_grpc.sync import glance, moves, plan
+from mailsync_grpc.sync.causes import touched_in
 from mailsync_grpc.sync.commit import Committer, RenumberedError
 from mailsync_grpc.sync.fetching import Fetching
 from mailsync_grpc.sync.folder import FolderSync
@@ -90,6 +91,7 @@ class Visit:
     def _quiet(self, folder: Folder, progress: FolderProgress) -> bool:
         wanted = (
             self.turn.keeper.wants(folder)
+            or self.turn.touched(folder)
             or self.turn.notes_of(folder).suspicion
             or untried(progress, self.turn.account.settings)
             or self._full_due(folder, progress)
@@ -97,7 +99,7 @@ class Visit:
         return not wanted and glance.worthwhile(folder, progress)
 
     def _wanted(self, folder: Folder, progress: FolderProgress, due: bool) -> bool:
-        if self.turn.keeper.wants(folder):
+        if self.turn.keeper.wants(folder) or self.turn.touched(folder):
             return True
         notes, now = self.turn.notes_of(folder), self.turn.env.clock()
         own = notes.look_due is not None and notes.look_due <= now
@@ -131,7 +133,8 @@ class Visit:
         notes = self.turn.notes_of(folder)
         asked = self.turn.keeper.wants(folder) and self.turn.keeper.full
         full = notes.suspicion is not None or asked or self._full_due(folder, progress)
-        taken = FolderSync(state, partial(self.turn.tree.vouches, folder, self.relisted)).look(full)
+        sync = FolderSync(state, partial(self.turn.tree.vouches, folder, self.relisted))
+        taken = sync.look(full, touched_in(folder.no, self.turn.settled))
         look_for_repairs(state, whole=taken is plan.Look.WHOLE)
         if state.progress.verified_at != progress.verified_at:
             notes.verified = Verified(state.progress.verified_at, self.turn.env.clock())

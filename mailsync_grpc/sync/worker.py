@@ -30,10 +30,10 @@ from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.sync.account import AccountSync
-from mailsync_grpc.sync.environment import Environment
+from mailsync_grpc.sync.environment import Environment, Spool
 from mailsync_grpc.sync.logins import logins
 from mailsync_grpc.sync.scheduler import Lane, Plan, Scheduler
-from mailsync_grpc.vault import open_vault
+from mailsync_grpc.vault import Vault, open_vault
 
 BEAT = 1.0
 END_PATIENCE = 5.0
@@ -78,15 +78,20 @@ class Worker:
         """Hand out turns until `stopping` is set, then wait for those that run."""
         seen = self.env.store.stats().log_head
         self._adopt_all()
-        follower = threading.Thread(target=self._follow_log, args=(seen,), name="follow-log", daemon=True)
-        follower.start()
+        followers = (
+            threading.Thread(target=self._follow_log, args=(seen,), name="follow-log", daemon=True),
+            threading.Thread(target=self._follow_intents, name="follow-intents", daemon=True),
+        )
+        for follower in followers:
+            follower.start()
         with ThreadPoolExecutor(self.threads, thread_name_prefix="turn") as pool:
             while not self.stopping.is_set():
                 self.beat()
                 job = self._next()
                 if job is not None:
                     pool.submit(self._turn, *job)
-        follower.join()
+        for follower in followers:
+            follower.join()
         for sync in self._syncs.values():
             sync.close()
         self._touch({})
@@ -157,6 +162,19 @@ class Worker:
                 log.warning("log_not_followed", error=type(error).__name__, frames=places(error))
                 self.stopping.wait(BEAT)
 
+    def _follow_intents(self) -> None:
+        """Make accounts due for which somebody asked for a change of the mail server, at once."""
+        seen = 0
+        while not self.stopping.is_set():
+            try:
+                put = self.env.store.wait_for_intents(seen, BEAT)
+                if put > seen:
+                    self._nudge(self.env.store.accounts_with_intents())
+                seen = put
+            except Exception as error:  # noqa: BLE001 - as in `_follow_log`
+                log.warning("intents_not_followed", error=type(error).__name__, frames=places(error))
+                self.stopping.wait(BEAT)
+
     def _obey(self, seen: Revision) -> Revision:
         try:
             while records := self.env.store.log(seen, LOG_READ, LOG_READ_BYTES).records:
@@ -192,7 +210,10 @@ class Worker:
                 touched.update(looks)
 
 
-def run(config: Config, index: int, count: int, pipe: Pipe) -> None:
+OpenSpool = Callable[[Config, Vault], Spool]
+
+
+def run(config: Config, index: int, count: int, pipe: Pipe, open_spool: OpenSpool) -> None:
     """Be worker `index` of `count` until SIGTERM or until the parent's end of `pipe` closes (spawned, never forked)."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -201,7 +222,7 @@ def run(config: Config, index: int, count: int, pipe: Pipe) -> None:
     store = open_store(config.data_dir, exclusive=False, max_bytes=config.store.max_bytes)
     relax_collector()
     try:
-        environment = _environment(config, store, stopping)
+        environment = _environment(config, store, stopping, open_spool)
         Worker(environment, index, count, config.worker_threads, stopping, Beat(pipe)).run()
     finally:
         store.close()
@@ -214,7 +235,9 @@ def relax_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _environment(config: Config, store: Store, stopping: threading.Event) -> Environment:
+def _environment(
+    config: Config, store: Store, stopping: threading.Event, open_spool: OpenSpool
+) -> Environment:
     vault, books = open_vault(config), ledger_of(config, Process.SYNC)
     return Environment(
         store=store,
@@ -224,6 +247,7 @@ def _environment(config: Config, store: Store, stopping: threading.Event) -> Env
         random=os.urandom,
         draw=random.SystemRandom().random,
         stopping=stopping.is_set,
+        spool=open_spool(config, vault),
     )
 
 

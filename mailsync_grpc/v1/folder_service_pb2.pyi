@@ -313,6 +313,9 @@ class CreateFolderResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FOLDER_FIELD_NUMBER: _builtins.int
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     @_builtins.property
     def folder(self) -> _folder_pb2.Folder:
         """The new folder."""
@@ -321,10 +324,11 @@ class CreateFolderResponse(_message.Message):
         self,
         *,
         folder: _folder_pb2.Folder | None = ...,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -371,6 +375,9 @@ class RenameFolderResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FOLDER_FIELD_NUMBER: _builtins.int
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     @_builtins.property
     def folder(self) -> _folder_pb2.Folder:
         """The folder as it is now."""
@@ -379,10 +386,11 @@ class RenameFolderResponse(_message.Message):
         self,
         *,
         folder: _folder_pb2.Folder | None = ...,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -424,12 +432,17 @@ class DeleteFolderResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     def __init__(
         self,
+        *,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -468,6 +481,9 @@ class SubscribeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FOLDER_FIELD_NUMBER: _builtins.int
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     @_builtins.property
     def folder(self) -> _folder_pb2.Folder:
         """The folder as it is now."""
@@ -476,10 +492,11 @@ class SubscribeResponse(_message.Message):
         self,
         *,
         folder: _folder_pb2.Folder | None = ...,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -518,6 +535,9 @@ class UnsubscribeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FOLDER_FIELD_NUMBER: _builtins.int
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     @_builtins.property
     def folder(self) -> _folder_pb2.Folder:
         """The folder as it is now."""
@@ -526,10 +546,11 @@ class UnsubscribeResponse(_message.Message):
         self,
         *,
         folder: _folder_pb2.Folder | None = ...,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

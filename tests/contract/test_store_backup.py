@@ -6,8 +6,10 @@ import lmdb
 import pytest
 
 from mailsync_grpc.errors import ConfigError, StoreCorruptError, StoreSchemaError
+from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
 from mailsync_grpc.store import keys
 from mailsync_grpc.store.backup import back_up
+from mailsync_grpc.store.base import Batch, Counter
 from mailsync_grpc.store.lmdb import open_store
 from tests.support.cli import mailsync
 from tests.support.replay import Replayer, listed
@@ -84,7 +86,7 @@ def test_a_backup_of_no_store_says_so(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_backed_up_leaves_no_half_copy(filled: Path, tmp_path: Path) -> None:
-    with lmdb.open(str(filled / "store"), max_dbs=20) as env, env.begin(write=True) as txn:
+    with lmdb.open(str(filled / "store"), max_dbs=32) as env, env.begin(write=True) as txn:
         txn.put(keys.SCHEMA_KEY, keys.number.pack(keys.SCHEMA + 1), db=env.open_db(b"meta", txn=txn))
     with pytest.raises(StoreSchemaError, match="newer"):
         back_up(filled, tmp_path / "copy")
@@ -103,3 +105,24 @@ def test_a_backup_that_was_killed_is_no_store(filled: Path, tmp_path: Path) -> N
     again = mailsync("backup", str(tmp_path / "copy"), environment={"MAILSYNC_DATA_DIR": str(filled)})
     assert again.returncode == 2
     assert "is not empty; name a new directory" in again.stderr
+
+
+def test_what_callers_have_asked_for_and_not_got_is_left_to_the_original(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    """A store made of the backup must not make the change a second time, perhaps much later."""
+    store = open_store(data_dir, exclusive=True)
+    mailbox = Mailbox.make(store)
+    kinds = (IntentState.ASKED, IntentState.ENDED)
+    intents = tuple(
+        Intent(mailbox.account.key, store.allocate(Counter.INTENT), 1, IntentKind.EXPUNGE, state=state)
+        for state in kinds
+    )
+    store.apply(Batch(mailbox.account.key, intents=intents))
+    store.close()
+    back_up(data_dir, tmp_path / "copy")
+    copy = open_store(tmp_path / "copy", exclusive=True)
+    assert copy.open_intents(mailbox.account.no) == []
+    assert copy.accounts_with_intents() == set()
+    assert [copy.intent(mailbox.account.no, one.no) for one in intents] == [None, intents[1]]
+    copy.close()

@@ -107,7 +107,7 @@ def overwrite(path: Path) -> None:
 
 
 def empty(path: Path) -> None:
-    with lmdb.open(str(path.parent), max_dbs=20) as env, env.begin(write=True) as txn:
+    with lmdb.open(str(path.parent), max_dbs=32) as env, env.begin(write=True) as txn:
         txn.drop(env.open_db(b"meta", txn=txn), delete=False)
 
 

@@ -44,7 +44,7 @@ V2_PROGRESS = FolderProgress(
 
 def edited(data_dir: Path, schema: int, progress: dict[str, object]) -> None:
     """Make the store what a version of that schema would have written."""
-    with lmdb.open(str(data_dir / "store"), max_dbs=20) as env, env.begin(write=True) as txn:
+    with lmdb.open(str(data_dir / "store"), max_dbs=32) as env, env.begin(write=True) as txn:
         handle = env.open_db(b"progress", txn=txn)
         for key in list(txn.cursor(handle).iternext(values=False)):
             txn.put(key, json.dumps([progress]).encode(), db=handle)
@@ -65,7 +65,7 @@ def version_1(tmp_path: Path) -> Path:
 
 def found(data_dir: Path) -> tuple[int, list[bytes], bool]:
     """The schema, the progress records and whether there is a database `outside`, as they are in the files."""
-    with lmdb.open(str(data_dir / "store"), max_dbs=20) as env, env.begin() as txn:
+    with lmdb.open(str(data_dir / "store"), max_dbs=32) as env, env.begin() as txn:
         schema = txn.get(keys.SCHEMA_KEY, b"", db=env.open_db(b"meta", txn=txn))
         progress = [value for _, value in txn.cursor(env.open_db(b"progress", txn=txn))]
         return keys.number.unpack(schema)[0], progress, txn.get(b"outside") is not None

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from mailsync_grpc.cli.demo.loopback import PASSWORD
+from mailsync_grpc.content.spool import Spool
 from mailsync_grpc.imap.auth import Password
 from mailsync_grpc.imap.connecting import endpoint_of
 from mailsync_grpc.imap.connection import Connection, connect
@@ -25,6 +26,7 @@ from mailsync_grpc.sync.environment import Environment
 from tests.support.mirror import POLICY
 
 PURGED_ROWS = 3
+SPOOL_KEY = bytes(range(32))
 
 
 def hurry() -> None:
@@ -57,7 +59,7 @@ def connected(account: Account) -> Connection:
     return connect(endpoint_of(account), POLICY, Password(account.username, PASSWORD))
 
 
-def sync_for_ever(store: Store) -> None:
+def sync_for_ever(store: Store, directory: Path) -> None:
     stopping = threading.Event()
     environment = Environment(
         store=store,
@@ -67,6 +69,7 @@ def sync_for_ever(store: Store) -> None:
         random=os.urandom,
         draw=random.random,
         stopping=stopping.is_set,
+        spool=Spool(directory / "spool", SPOOL_KEY),
     )
     worker.Worker(environment, 0, 1, 4, stopping).run()
 
@@ -78,7 +81,7 @@ def main(what: str, directory: str, acknowledgements: str) -> None:
     threading.Thread(target=acknowledge_for_ever, args=(store, Path(acknowledgements)), daemon=True).start()
     if what == "sync":
         threading.Thread(target=purge_for_ever, args=(store,), daemon=True).start()
-        sync_for_ever(store)
+        sync_for_ever(store, Path(directory))
     else:
         purge_for_ever(store)
 

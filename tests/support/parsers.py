@@ -31,9 +31,10 @@ from mailsync_grpc.imap.listing import (
 from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.imap.minimal import parse_minimal
 from mailsync_grpc.imap.oauth import granted
-from mailsync_grpc.imap.receive import ReceiveBuffer
+from mailsync_grpc.imap.receive import Answer, ReceiveBuffer
 from mailsync_grpc.imap.refusal import farewell
 from mailsync_grpc.imap.report import auto_submitted, whole_report
+from mailsync_grpc.imap.told import parse_appended, parse_copied, parse_modified
 from mailsync_grpc.model.report import Report, ReportKind, ReportPart, ReportParts
 from mailsync_grpc.model.uidset import UidSet
 from tests.support import reports
@@ -141,6 +142,10 @@ _OPENED = (
     b'* NAMESPACE (("" "/")("x." ".")) (("~" "/")) NIL\r\n* CAPABILITY IMAP4rev1 A=B\r\n',
     b'* ID ("name" "Dovecot" "version" "2.3")\r\n* ENABLED QRESYNC\r\n',
 )
+_TOLD = (
+    b"OK [COPYUID 7 1:2,4 10,12:13] done\r\n* OK [COPYUID 7 1 10] moved\r\n* OK [MODIFIED 7,9:10] failed\r\n",
+    b"OK [APPENDUID 7 10] done",
+)
 _REPORTS = tuple(reports.raw(name) for name in reports.NAMES)
 _NAMES = (b"INBOX/&ZeVnLIqe-&-a", b"Entw&APw-rfe", b"caf\xc3\xa9", b"&&-&AA-&2D0-")
 _HEADERS = (
@@ -183,6 +188,9 @@ TARGETS: dict[str, Target] = {
     "vanished": Target(parse_vanished, _OPENED),
     "namespaces": Target(parse_namespaces, _OPENED),
     "server": Target(parse_server, _OPENED),
+    "copied": Target(lambda data: parse_copied(Answer(data, data), UidSet.span(1, 1_000)), _TOLD),
+    "appended": Target(lambda data: parse_appended(Answer(data, data)), _TOLD),
+    "modified": Target(lambda data: parse_modified(Answer(data, data)).ranges, _TOLD),
     "words": Target(lambda data: parse_words(data, "CAPABILITY"), _OPENED),
     "received": Target(_received, _WIRE + _METADATA),
     "farewell": Target(partial(_text, farewell), _OPENED),

@@ -175,6 +175,12 @@ def decode_summary(basic: bytes) -> tuple[str, str]:
     return message.message_id, message.subject
 
 
+def decode_print(basic: bytes) -> tuple[str, int]:
+    """Return Message-ID and size from a basic segment."""
+    message = envelope_pb2.Envelope.FromString(basic)
+    return message.message_id, message.size
+
+
 def decode_evidence(basic: bytes) -> Evidence | None:
     """Return from a basic segment what identifies the message wherever it is, None when nothing does."""
     message = envelope_pb2.Envelope.FromString(basic)

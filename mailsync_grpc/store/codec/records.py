@@ -1,4 +1,4 @@
-"""Records (accounts, folders, their progress, sync runs, access tokens) as JSON.
+"""Records (accounts, folders, their progress, sync runs, intents, access tokens) as JSON.
 
 JSON is tolerant of age: a field that was added since takes its default, one that was dropped is passed over, so a new
 version reads what an old one wrote. Octets are base64.
@@ -11,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter
 from mailsync_grpc.model.access import AccessToken
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.folder import Folder, FolderProgress
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 
 Record = TypeVar("Record")
@@ -40,3 +41,4 @@ FOLDERS = RecordCodec(Folder)
 PROGRESS = RecordCodec(FolderProgress)
 RUNS = RecordCodec(SyncRun)
 TOKENS = RecordCodec(AccessToken)
+INTENTS = RecordCodec(Intent)

@@ -1294,9 +1294,11 @@ type ModifyFlagsResponse struct {
 	// UIDs of the messages that now have the flags asked for.
 	Succeeded []*UidRange `protobuf:"bytes,1,rep,name=succeeded,proto3" json:"succeeded,omitempty"`
 	// The others, and why.
-	Failures      []*EnvelopeFailure `protobuf:"bytes,2,rep,name=failures,proto3" json:"failures,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Failures []*EnvelopeFailure `protobuf:"bytes,2,rep,name=failures,proto3" json:"failures,omitempty"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,3,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ModifyFlagsResponse) Reset() {
@@ -1341,6 +1343,13 @@ func (x *ModifyFlagsResponse) GetFailures() []*EnvelopeFailure {
 		return x.Failures
 	}
 	return nil
+}
+
+func (x *ModifyFlagsResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
+	}
+	return 0
 }
 
 // Request of MoveEnvelopes.
@@ -1415,9 +1424,11 @@ type MoveEnvelopesResponse struct {
 	// UIDVALIDITY of the destination; 0 where the server does not tell.
 	DestinationUidValidity uint32 `protobuf:"varint,2,opt,name=destination_uid_validity,json=destinationUidValidity,proto3" json:"destination_uid_validity,omitempty"`
 	// The others, and why.
-	Failures      []*EnvelopeFailure `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Failures []*EnvelopeFailure `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,4,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *MoveEnvelopesResponse) Reset() {
@@ -1469,6 +1480,13 @@ func (x *MoveEnvelopesResponse) GetFailures() []*EnvelopeFailure {
 		return x.Failures
 	}
 	return nil
+}
+
+func (x *MoveEnvelopesResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
+	}
+	return 0
 }
 
 // Request of CopyEnvelopes.
@@ -1543,9 +1561,11 @@ type CopyEnvelopesResponse struct {
 	// UIDVALIDITY of the destination; 0 where the server does not tell.
 	DestinationUidValidity uint32 `protobuf:"varint,2,opt,name=destination_uid_validity,json=destinationUidValidity,proto3" json:"destination_uid_validity,omitempty"`
 	// The others, and why.
-	Failures      []*EnvelopeFailure `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Failures []*EnvelopeFailure `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,4,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CopyEnvelopesResponse) Reset() {
@@ -1597,6 +1617,13 @@ func (x *CopyEnvelopesResponse) GetFailures() []*EnvelopeFailure {
 		return x.Failures
 	}
 	return nil
+}
+
+func (x *CopyEnvelopesResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
+	}
+	return 0
 }
 
 // Request of DeleteEnvelopes.
@@ -1669,9 +1696,11 @@ type DeleteEnvelopesResponse struct {
 	// UIDs of the messages that are gone from the folder.
 	Succeeded []*UidRange `protobuf:"bytes,1,rep,name=succeeded,proto3" json:"succeeded,omitempty"`
 	// The others, and why.
-	Failures      []*EnvelopeFailure `protobuf:"bytes,2,rep,name=failures,proto3" json:"failures,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Failures []*EnvelopeFailure `protobuf:"bytes,2,rep,name=failures,proto3" json:"failures,omitempty"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,3,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *DeleteEnvelopesResponse) Reset() {
@@ -1716,6 +1745,13 @@ func (x *DeleteEnvelopesResponse) GetFailures() []*EnvelopeFailure {
 		return x.Failures
 	}
 	return nil
+}
+
+func (x *DeleteEnvelopesResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
+	}
+	return 0
 }
 
 // One piece of the request of AppendMessage: the header first, then chunks.
@@ -1895,9 +1931,11 @@ type AppendMessageResponse struct {
 	// UIDVALIDITY of the folder (APPENDUID, RFC 4315 section 3); 0 when not known.
 	UidValidity uint32 `protobuf:"varint,2,opt,name=uid_validity,json=uidValidity,proto3" json:"uid_validity,omitempty"`
 	// UID of the new message (APPENDUID, RFC 4315 section 3); 0 when not known.
-	Uid           uint32 `protobuf:"varint,3,opt,name=uid,proto3" json:"uid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Uid uint32 `protobuf:"varint,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,4,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *AppendMessageResponse) Reset() {
@@ -1947,6 +1985,13 @@ func (x *AppendMessageResponse) GetUidValidity() uint32 {
 func (x *AppendMessageResponse) GetUid() uint32 {
 	if x != nil {
 		return x.Uid
+	}
+	return 0
+}
+
+func (x *AppendMessageResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
 	}
 	return 0
 }
@@ -2050,36 +2095,40 @@ const file_mailsync_grpc_v1_envelope_service_proto_rawDesc = "" +
 	"\x06remove\x18\x03 \x01(\v2\x12.mailsync.v1.FlagsR\x06remove\x12'\n" +
 	"\x0funchanged_since\x18\x04 \x01(\x04R\x0eunchangedSince\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"\x84\x01\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"\xaf\x01\n" +
 	"\x13ModifyFlagsResponse\x123\n" +
 	"\tsucceeded\x18\x01 \x03(\v2\x15.mailsync.v1.UidRangeR\tsucceeded\x128\n" +
-	"\bfailures\x18\x02 \x03(\v2\x1c.mailsync.v1.EnvelopeFailureR\bfailures\"\xa1\x01\n" +
+	"\bfailures\x18\x02 \x03(\v2\x1c.mailsync.v1.EnvelopeFailureR\bfailures\x12)\n" +
+	"\x10visible_revision\x18\x03 \x01(\x04R\x0fvisibleRevision\"\xa1\x01\n" +
 	"\x14MoveEnvelopesRequest\x12B\n" +
 	"\tselection\x18\x01 \x01(\v2\x1e.mailsync.v1.EnvelopeSelectionB\x04\xe2A\x01\x02R\tselection\x12&\n" +
 	"\vdestination\x18\x02 \x01(\tB\x04\xe2A\x01\x02R\vdestination\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tR\trequestId\"\xc2\x01\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"\xed\x01\n" +
 	"\x15MoveEnvelopesResponse\x125\n" +
 	"\tsucceeded\x18\x01 \x03(\v2\x17.mailsync.v1.UidMappingR\tsucceeded\x128\n" +
 	"\x18destination_uid_validity\x18\x02 \x01(\rR\x16destinationUidValidity\x128\n" +
-	"\bfailures\x18\x03 \x03(\v2\x1c.mailsync.v1.EnvelopeFailureR\bfailures\"\xa1\x01\n" +
+	"\bfailures\x18\x03 \x03(\v2\x1c.mailsync.v1.EnvelopeFailureR\bfailures\x12)\n" +
+	"\x10visible_revision\x18\x04 \x01(\x04R\x0fvisibleRevision\"\xa1\x01\n" +
 	"\x14CopyEnvelopesRequest\x12B\n" +
 	"\tselection\x18\x01 \x01(\v2\x1e.mailsync.v1.EnvelopeSelectionB\x04\xe2A\x01\x02R\tselection\x12&\n" +
 	"\vdestination\x18\x02 \x01(\tB\x04\xe2A\x01\x02R\vdestination\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tR\trequestId\"\xc2\x01\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"\xed\x01\n" +
 	"\x15CopyEnvelopesResponse\x125\n" +
 	"\tsucceeded\x18\x01 \x03(\v2\x17.mailsync.v1.UidMappingR\tsucceeded\x128\n" +
 	"\x18destination_uid_validity\x18\x02 \x01(\rR\x16destinationUidValidity\x128\n" +
-	"\bfailures\x18\x03 \x03(\v2\x1c.mailsync.v1.EnvelopeFailureR\bfailures\"\xae\x01\n" +
+	"\bfailures\x18\x03 \x03(\v2\x1c.mailsync.v1.EnvelopeFailureR\bfailures\x12)\n" +
+	"\x10visible_revision\x18\x04 \x01(\x04R\x0fvisibleRevision\"\xae\x01\n" +
 	"\x16DeleteEnvelopesRequest\x12B\n" +
 	"\tselection\x18\x01 \x01(\v2\x1e.mailsync.v1.EnvelopeSelectionB\x04\xe2A\x01\x02R\tselection\x121\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x17.mailsync.v1.DeleteModeB\x04\xe2A\x01\x02R\x04mode\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tR\trequestId\"\x88\x01\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"\xb3\x01\n" +
 	"\x17DeleteEnvelopesResponse\x123\n" +
 	"\tsucceeded\x18\x01 \x03(\v2\x15.mailsync.v1.UidRangeR\tsucceeded\x128\n" +
-	"\bfailures\x18\x02 \x03(\v2\x1c.mailsync.v1.EnvelopeFailureR\bfailures\"l\n" +
+	"\bfailures\x18\x02 \x03(\v2\x1c.mailsync.v1.EnvelopeFailureR\bfailures\x12)\n" +
+	"\x10visible_revision\x18\x03 \x01(\x04R\x0fvisibleRevision\"l\n" +
 	"\x14AppendMessageRequest\x123\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.mailsync.v1.AppendHeaderH\x00R\x06header\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\a\n" +
@@ -2090,11 +2139,12 @@ const file_mailsync_grpc_v1_envelope_service_proto_rawDesc = "" +
 	"\x05flags\x18\x03 \x01(\v2\x12.mailsync.v1.FlagsR\x05flags\x12?\n" +
 	"\rinternal_date\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\finternalDate\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"`\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"\x8b\x01\n" +
 	"\x15AppendMessageResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fuid_validity\x18\x02 \x01(\rR\vuidValidity\x12\x10\n" +
-	"\x03uid\x18\x03 \x01(\rR\x03uid*\xa3\x01\n" +
+	"\x03uid\x18\x03 \x01(\rR\x03uid\x12)\n" +
+	"\x10visible_revision\x18\x04 \x01(\x04R\x0fvisibleRevision*\xa3\x01\n" +
 	"\rEnvelopeOrder\x12\x1e\n" +
 	"\x1aENVELOPE_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ENVELOPE_ORDER_UID_DESC\x10\x01\x12\x1a\n" +

@@ -605,9 +605,11 @@ func (x *CreateFolderRequest) GetRequestId() string {
 type CreateFolderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The new folder.
-	Folder        *Folder `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Folder *Folder `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,2,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CreateFolderResponse) Reset() {
@@ -645,6 +647,13 @@ func (x *CreateFolderResponse) GetFolder() *Folder {
 		return x.Folder
 	}
 	return nil
+}
+
+func (x *CreateFolderResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
+	}
+	return 0
 }
 
 // Request of RenameFolder.
@@ -724,9 +733,11 @@ func (x *RenameFolderRequest) GetRequestId() string {
 type RenameFolderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The folder as it is now.
-	Folder        *Folder `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Folder *Folder `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,2,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RenameFolderResponse) Reset() {
@@ -764,6 +775,13 @@ func (x *RenameFolderResponse) GetFolder() *Folder {
 		return x.Folder
 	}
 	return nil
+}
+
+func (x *RenameFolderResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
+	}
+	return 0
 }
 
 // Request of DeleteFolder.
@@ -832,9 +850,11 @@ func (x *DeleteFolderRequest) GetRequestId() string {
 
 // Response of DeleteFolder.
 type DeleteFolderResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,1,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *DeleteFolderResponse) Reset() {
@@ -865,6 +885,13 @@ func (x *DeleteFolderResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DeleteFolderResponse.ProtoReflect.Descriptor instead.
 func (*DeleteFolderResponse) Descriptor() ([]byte, []int) {
 	return file_mailsync_grpc_v1_folder_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeleteFolderResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
+	}
+	return 0
 }
 
 // Request of Subscribe.
@@ -926,9 +953,11 @@ func (x *SubscribeRequest) GetRequestId() string {
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The folder as it is now.
-	Folder        *Folder `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Folder *Folder `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,2,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SubscribeResponse) Reset() {
@@ -966,6 +995,13 @@ func (x *SubscribeResponse) GetFolder() *Folder {
 		return x.Folder
 	}
 	return nil
+}
+
+func (x *SubscribeResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
+	}
+	return 0
 }
 
 // Request of Unsubscribe.
@@ -1027,9 +1063,11 @@ func (x *UnsubscribeRequest) GetRequestId() string {
 type UnsubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The folder as it is now.
-	Folder        *Folder `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Folder *Folder `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"`
+	// Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will.
+	VisibleRevision uint64 `protobuf:"varint,2,opt,name=visible_revision,json=visibleRevision,proto3" json:"visible_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *UnsubscribeResponse) Reset() {
@@ -1067,6 +1105,13 @@ func (x *UnsubscribeResponse) GetFolder() *Folder {
 		return x.Folder
 	}
 	return nil
+}
+
+func (x *UnsubscribeResponse) GetVisibleRevision() uint64 {
+	if x != nil {
+		return x.VisibleRevision
+	}
+	return 0
 }
 
 var File_mailsync_grpc_v1_folder_service_proto protoreflect.FileDescriptor
@@ -1115,35 +1160,40 @@ const file_mailsync_grpc_v1_folder_service_proto_rawDesc = "" +
 	"specialUse\x12\x1a\n" +
 	"\bselected\x18\x04 \x01(\bR\bselected\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"C\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"n\n" +
 	"\x14CreateFolderResponse\x12+\n" +
-	"\x06folder\x18\x01 \x01(\v2\x13.mailsync.v1.FolderR\x06folder\"\x83\x01\n" +
+	"\x06folder\x18\x01 \x01(\v2\x13.mailsync.v1.FolderR\x06folder\x12)\n" +
+	"\x10visible_revision\x18\x02 \x01(\x04R\x0fvisibleRevision\"\x83\x01\n" +
 	"\x13RenameFolderRequest\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name\x12\x1f\n" +
 	"\bnew_path\x18\x02 \x01(\tB\x04\xe2A\x01\x02R\anewPath\x12\x12\n" +
 	"\x04etag\x18\x03 \x01(\tR\x04etag\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\"C\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"n\n" +
 	"\x14RenameFolderResponse\x12+\n" +
-	"\x06folder\x18\x01 \x01(\v2\x13.mailsync.v1.FolderR\x06folder\"b\n" +
+	"\x06folder\x18\x01 \x01(\v2\x13.mailsync.v1.FolderR\x06folder\x12)\n" +
+	"\x10visible_revision\x18\x02 \x01(\x04R\x0fvisibleRevision\"b\n" +
 	"\x13DeleteFolderRequest\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tR\trequestId\"\x16\n" +
-	"\x14DeleteFolderResponse\"K\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"A\n" +
+	"\x14DeleteFolderResponse\x12)\n" +
+	"\x10visible_revision\x18\x01 \x01(\x04R\x0fvisibleRevision\"K\n" +
 	"\x10SubscribeRequest\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId\"@\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\"k\n" +
 	"\x11SubscribeResponse\x12+\n" +
-	"\x06folder\x18\x01 \x01(\v2\x13.mailsync.v1.FolderR\x06folder\"M\n" +
+	"\x06folder\x18\x01 \x01(\v2\x13.mailsync.v1.FolderR\x06folder\x12)\n" +
+	"\x10visible_revision\x18\x02 \x01(\x04R\x0fvisibleRevision\"M\n" +
 	"\x12UnsubscribeRequest\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId\"B\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\"m\n" +
 	"\x13UnsubscribeResponse\x12+\n" +
-	"\x06folder\x18\x01 \x01(\v2\x13.mailsync.v1.FolderR\x06folder2\xf7\x05\n" +
+	"\x06folder\x18\x01 \x01(\v2\x13.mailsync.v1.FolderR\x06folder\x12)\n" +
+	"\x10visible_revision\x18\x02 \x01(\x04R\x0fvisibleRevision2\xf7\x05\n" +
 	"\rFolderService\x12P\n" +
 	"\vListFolders\x12\x1f.mailsync.v1.ListFoldersRequest\x1a .mailsync.v1.ListFoldersResponse\x12J\n" +
 	"\tGetFolder\x12\x1d.mailsync.v1.GetFolderRequest\x1a\x1e.mailsync.v1.GetFolderResponse\x12S\n" +

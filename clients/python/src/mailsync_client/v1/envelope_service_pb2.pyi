@@ -666,6 +666,9 @@ class ModifyFlagsResponse(_message.Message):
 
     SUCCEEDED_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     @_builtins.property
     def succeeded(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.UidRange]:
         """UIDs of the messages that now have the flags asked for."""
@@ -679,10 +682,11 @@ class ModifyFlagsResponse(_message.Message):
         *,
         succeeded: _abc.Iterable[_envelope_pb2.UidRange] | None = ...,
         failures: _abc.Iterable[Global___EnvelopeFailure] | None = ...,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "succeeded", b"succeeded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "succeeded", b"succeeded", "visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -729,8 +733,11 @@ class MoveEnvelopesResponse(_message.Message):
     SUCCEEDED_FIELD_NUMBER: _builtins.int
     DESTINATION_UID_VALIDITY_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
     destination_uid_validity: _builtins.int
     """UIDVALIDITY of the destination; 0 where the server does not tell."""
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     @_builtins.property
     def succeeded(self) -> _containers.RepeatedCompositeFieldContainer[Global___UidMapping]:
         """The messages that were moved, with their UIDs before and after."""
@@ -745,10 +752,11 @@ class MoveEnvelopesResponse(_message.Message):
         succeeded: _abc.Iterable[Global___UidMapping] | None = ...,
         destination_uid_validity: _builtins.int = ...,
         failures: _abc.Iterable[Global___EnvelopeFailure] | None = ...,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_uid_validity", b"destination_uid_validity", "failures", b"failures", "succeeded", b"succeeded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_uid_validity", b"destination_uid_validity", "failures", b"failures", "succeeded", b"succeeded", "visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -795,8 +803,11 @@ class CopyEnvelopesResponse(_message.Message):
     SUCCEEDED_FIELD_NUMBER: _builtins.int
     DESTINATION_UID_VALIDITY_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
     destination_uid_validity: _builtins.int
     """UIDVALIDITY of the destination; 0 where the server does not tell."""
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     @_builtins.property
     def succeeded(self) -> _containers.RepeatedCompositeFieldContainer[Global___UidMapping]:
         """The messages that were copied, with the UIDs of original and copy."""
@@ -811,10 +822,11 @@ class CopyEnvelopesResponse(_message.Message):
         succeeded: _abc.Iterable[Global___UidMapping] | None = ...,
         destination_uid_validity: _builtins.int = ...,
         failures: _abc.Iterable[Global___EnvelopeFailure] | None = ...,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_uid_validity", b"destination_uid_validity", "failures", b"failures", "succeeded", b"succeeded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_uid_validity", b"destination_uid_validity", "failures", b"failures", "succeeded", b"succeeded", "visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -860,6 +872,9 @@ class DeleteEnvelopesResponse(_message.Message):
 
     SUCCEEDED_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     @_builtins.property
     def succeeded(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.UidRange]:
         """UIDs of the messages that are gone from the folder."""
@@ -873,10 +888,11 @@ class DeleteEnvelopesResponse(_message.Message):
         *,
         succeeded: _abc.Iterable[_envelope_pb2.UidRange] | None = ...,
         failures: _abc.Iterable[Global___EnvelopeFailure] | None = ...,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "succeeded", b"succeeded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "succeeded", b"succeeded", "visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -963,22 +979,26 @@ class AppendMessageResponse(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     UID_VALIDITY_FIELD_NUMBER: _builtins.int
     UID_FIELD_NUMBER: _builtins.int
+    VISIBLE_REVISION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The new envelope's name; empty where the server does not tell its UID and it could not be found by evidence."""
     uid_validity: _builtins.int
     """UIDVALIDITY of the folder (APPENDUID, RFC 4315 section 3); 0 when not known."""
     uid: _builtins.int
     """UID of the new message (APPENDUID, RFC 4315 section 3); 0 when not known."""
+    visible_revision: _builtins.int
+    """Revision from which on the mirror shows what was done; 0 when the sync that follows it at once failed, and a later one will."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         uid_validity: _builtins.int = ...,
         uid: _builtins.int = ...,
+        visible_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "uid", b"uid", "uid_validity", b"uid_validity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "uid", b"uid", "uid_validity", b"uid_validity", "visible_revision", b"visible_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,88 @@
+r"""What a server says of a change in response codes: COPYUID and APPENDUID (RFC 4315), MODIFIED (RFC 7162).
+
+The codes stand in the tagged completion; for a MOVE, COPYUID comes before in an untagged OK (RFC 6851 section 4.3).
+One that makes no sense is none: then it is not known where a message went, which is not to say that it did not.
+"""
+
+import re
+from itertools import chain
+from typing import NamedTuple
+
+from mailsync_grpc.imap.answer import split_answer
+from mailsync_grpc.imap.fetch import MAX_UID
+from mailsync_grpc.imap.receive import Answer
+from mailsync_grpc.model.uidset import UidSet
+
+_COPYUID = re.compile(r"OK \[COPYUID (\d{1,10}) ([0-9:,]+) ([0-9:,]+)\]", re.IGNORECASE)
+_APPENDUID = re.compile(r"OK \[APPENDUID (\d{1,10}) (\d{1,10})\]", re.IGNORECASE)
+_SPAN = re.compile(r"(\d{1,10})(?::(\d{1,10}))?")
+_MODIFIED = re.compile(r"(?:OK|NO) \[MODIFIED ([0-9:,]+)\]", re.IGNORECASE)
+
+
+class Copied(NamedTuple):
+    """Pairs of UIDs before and after, under the target's UIDVALIDITY; nothing and 0 where the server does not tell."""
+
+    pairs: tuple[tuple[int, int], ...] = ()
+    uid_validity: int = 0
+
+
+class Appended(NamedTuple):
+    """Where a message is; zeros where the server does not tell."""
+
+    uid_validity: int = 0
+    uid: int = 0
+
+
+def parse_copied(answer: Answer, asked: UidSet) -> Copied:
+    """Return where those of `asked` went that the answer to COPY or MOVE tells of."""
+    pairs: list[tuple[int, int]] = []
+    validity = 0
+    for text in _told(answer):
+        if found := _COPYUID.match(text):
+            validity = int(found[1])
+            pairs += _pairs(found[2], found[3], len(asked))
+    return Copied(tuple((old, new) for old, new in pairs if old in asked), validity)
+
+
+def parse_appended(answer: Answer) -> Appended:
+    """Return where the answer to APPEND says that the message is."""
+    found = _APPENDUID.match(answer.completion.decode("latin-1"))
+    if found is None or not 0 < int(found[2]) <= MAX_UID:
+        return Appended()
+    return Appended(int(found[1]), int(found[2]))
+
+
+def parse_modified(answer: Answer) -> UidSet:
+    """Return the messages that a conditional STORE left alone."""
+    found = [match[1] for text in _told(answer) if (match := _MODIFIED.match(text))]
+    try:
+        return UidSet.parse(",".join(found))
+    except ValueError:
+        return UidSet()
+
+
+def _told(answer: Answer) -> list[str]:
+    untagged = [line[2:] for line in split_answer(answer.untagged).lines if line.startswith("* ")]
+    return [*untagged, answer.completion.decode("latin-1")]
+
+
+def _pairs(sources: str, targets: str, most: int) -> list[tuple[int, int]]:
+    """Return two lists of UIDs as pairs in the order they are written; none when they do not fit each other."""
+    old, new = _spans(sources), _spans(targets)
+    sizes = [sum(len(span) for span in spans) for spans in (old, new)]
+    if sizes[0] != sizes[1] or sizes[0] > most:
+        return []
+    return list(zip(chain.from_iterable(old), chain.from_iterable(new), strict=True))
+
+
+def _spans(uids: str) -> list[range]:
+    spans = []
+    for part in filter(None, uids.split(",")):
+        span = _SPAN.fullmatch(part)
+        if span is None:
+            return []
+        low, high = sorted((int(span[1]), int(span[2] or span[1])))
+        if not 0 < low <= high <= MAX_UID:
+            return []
+        spans.append(range(low, high + 1))
+    return spans

@@ -1,0 +1,187 @@
+"""Asking for changes of the mail server: an intent committed once, carried out by a sync worker, awaited here.
+
+The row is durable before anybody acts on it, so a caller that leaves, or a server that dies, loses no change and repeats
+none. The commit of the row also records where it is under the call's request_id: a repeat within 24 h gets the answer
+that the row holds, or REQUEST_IN_PROGRESS while there is none. One that was refused before anything was sent is asked
+for anew by a repeat. One task waits for all callers, in short reads of the store, as long as there are any.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from dataclasses import replace
+from struct import Struct
+from typing import Final
+
+from google.protobuf.message import Message
+
+from mailsync_grpc import errors
+from mailsync_grpc.errors import (
+    AccountNotFoundError,
+    MailsyncError,
+    RequestIdReusedError,
+    RequestInProgressError,
+)
+from mailsync_grpc.model.account import AccountKey
+from mailsync_grpc.model.ids import AccountNo, account_name
+from mailsync_grpc.model.intent import Intent, Outcome
+from mailsync_grpc.services.callers import current
+from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.requests import Mutations, request_id_of
+from mailsync_grpc.store import failpoints
+from mailsync_grpc.store.base import Batch, ConflictError, Counter, RecordedAnswer
+
+_PLACE: Final = Struct(">IQ")  # account and number of the intent that answers a request
+_WAIT: Final = 0.5  # seconds; bounds how long a thread outlives the last caller
+_ERRORS: Final[dict[str, Callable[[str], MailsyncError]]] = {
+    kind.reason: kind
+    for kind in (
+        errors.AccountPausedError,
+        errors.CredentialsNeededError,
+        errors.FolderNotSelectableError,
+        errors.ImapAuthError,
+        errors.ImapProtocolError,
+        errors.ImapRefusedError,
+        errors.ImapTlsError,
+        errors.ImapUnreachableError,
+        errors.OutcomeUnknownError,
+        errors.QuotaExceededError,
+        errors.StoreCorruptError,
+        errors.UidValidityChangedError,
+        errors.UnsafeArgumentError,
+    )
+}
+_NAMING: Final[dict[str, Callable[[str], MailsyncError]]] = {
+    kind.reason: kind for kind in (errors.FolderExistsError, errors.FolderNotFoundError)
+}
+
+
+class Asking:
+    """Asks for changes and waits until they ended. `decide` of a call returns the intent, without its number."""
+
+    def __init__(self, core: Core, mutations: Mutations) -> None:
+        self._core = core
+        self._mutations = mutations
+        self._waiting: dict[tuple[AccountKey, int], set[asyncio.Future[Intent]]] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    async def once(self, request: Message, decide: Callable[[], Intent]) -> Intent:
+        """Return the intent of this request once it has ended, with an outcome that tells messages apart.
+
+        Raises what `decide` does, RequestInProgressError, RequestIdReusedError, and what refused the change as a whole.
+        """
+        return await self.ended(await self.ask(request, decide))
+
+    async def ask(self, request: Message, decide: Callable[[], Intent], more: bytes = b"") -> Intent:
+        """Return the intent of this request, asked for now or before; `more` belongs to what the request says."""
+        return await self._core.run_to_end(self._asked, request, request_id_of(request), decide, more)
+
+    async def ended(self, asked: Intent) -> Intent:
+        """Return the intent once it has ended. Raises what refused the change as a whole."""
+        ended = asked if asked.ended else await self._ended(asked.account, asked.no)
+        if ended.outcome.error_reason:
+            raise _error(ended.outcome)
+        return ended
+
+    def _asked(self, request: Message, request_id: str, decide: Callable[[], Intent], more: bytes) -> Intent:
+        scope = f"intent:{current().name} {request.DESCRIPTOR.full_name}"
+        record = RecordedAnswer(scope, request_id, self._mutations.fingerprint(request) + more, b"")
+        known = self._known(record, decide) if request_id else None
+        if known is not None:
+            return known
+        try:
+            return self._put(decide(), record if request_id else None)
+        except ConflictError:
+            raise RequestInProgressError(
+                "a call with this request_id was a moment earlier; repeat it"
+            ) from None
+
+    def _put(self, intent: Intent, record: RecordedAnswer | None) -> Intent:
+        number = self._core.store.allocate(Counter.INTENT)
+        request_id = record.request_id if record else ""
+        intent = replace(intent, no=number, version=1, request_id=request_id, create_time=self._core.now_ms())
+        if record is not None:
+            record = record._replace(response=_PLACE.pack(intent.account.no, number))
+        failpoints.hit("before_intent")
+        self._core.store.apply(Batch(intent.account, intents=(intent,), answer=record))
+        failpoints.hit("after_intent")
+        return intent
+
+    def _known(self, record: RecordedAnswer, decide: Callable[[], Intent]) -> Intent | None:
+        """Return the ended intent of an earlier call, or the same asked for anew; None when there was no such call."""
+        known = self._core.store.recorded_answer(record.scope, record.request_id)
+        if known is None:
+            return None
+        if not hmac.compare_digest(known.fingerprint, record.fingerprint):
+            raise RequestIdReusedError(
+                "this request_id was used within 24 h for a different request; make a new UUID"
+            )
+        account, number = _PLACE.unpack(known.response)
+        intent = self._core.store.intent(AccountNo(account), number)
+        if intent is None or not intent.ended:
+            raise RequestInProgressError("an earlier call with this request_id is still at work; repeat it")
+        return intent if intent.sent or not intent.outcome.error_reason else self._again(intent, decide())
+
+    def _again(self, intent: Intent, anew: Intent) -> Intent:
+        """Ask anew, as it is decided now, for what was refused before anything was sent."""
+        again = replace(
+            anew,
+            no=intent.no,
+            version=intent.version + 1,
+            request_id=intent.request_id,
+            create_time=self._core.now_ms(),
+        )
+        try:
+            self._core.store.apply(Batch(intent.account, intents=(again,)))
+        except ConflictError:
+            raise RequestInProgressError("another repeat of this call was faster; repeat it") from None
+        return again
+
+    # Waiting
+
+    async def _ended(self, account: AccountKey, number: int) -> Intent:
+        key = (account, number)
+        future: asyncio.Future[Intent] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, set()).add(future)
+        try:
+            await self._look(key)
+            if self._watch is None or self._watch.done():
+                self._watch = asyncio.create_task(self._look_on())
+            return await future
+        finally:
+            self._waiting[key].discard(future)
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+    async def _look_on(self) -> None:
+        seen = 0
+        try:
+            while self._waiting:
+                put = await self._core.run(self._core.store.wait_for_intents, seen, _WAIT)
+                if put > seen:
+                    for key in list(self._waiting):
+                        await self._look(key)
+                seen = put
+        except Exception as error:  # noqa: BLE001 - each caller raises it
+            for future in [one for waiting in self._waiting.values() for one in waiting if not one.done()]:
+                future.set_exception(error)
+
+    async def _look(self, key: tuple[AccountKey, int]) -> None:
+        """Tell who waits for an intent, if it has ended or its account is gone."""
+        account, number = key
+        intent = await self._core.run(self._core.store.intent, account.no, number)
+        for future in list(self._waiting.get(key, ())):
+            if future.done():
+                continue
+            if intent is None:
+                future.set_exception(AccountNotFoundError(account_name(account.id)))
+            elif intent.ended:
+                future.set_result(intent)
+
+
+def _error(outcome: Outcome) -> MailsyncError:
+    """Return the error that an intent ended with."""
+    reason, message = outcome.error_reason, outcome.error_message
+    if reason in _NAMING:
+        return _NAMING[reason](message.partition(": ")[2])
+    return _ERRORS.get(reason, errors.OutcomeUnknownError)(message)

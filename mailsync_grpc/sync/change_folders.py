@@ -1,0 +1,128 @@
+r"""Folders created, renamed, deleted and subscribed to on the mail server, and what became of it after a crash.
+
+`begin` lists the folders and refuses what the listing contradicts: a name that is taken, a folder that is gone or whose
+name is another mailbox's. After a crash the listing tells what was done, since it said before that it was not: a folder
+that was to be created is there, one that was to go is not. A subscription is simply repeated.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mailsync_grpc.errors import (
+    FolderExistsError,
+    FolderNotFoundError,
+    ImapRefusedError,
+    MailsyncError,
+    OutcomeUnknownError,
+    UidValidityChangedError,
+)
+from mailsync_grpc.imap.changing import ChangingConnection, Pending
+from mailsync_grpc.imap.listing import ListedFolder
+from mailsync_grpc.model.folder import Folder
+from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
+from mailsync_grpc.store.base import Store
+from mailsync_grpc.sync.naming import new_name
+from mailsync_grpc.sync.sending import sent
+
+_CREATING = (IntentKind.CREATE_FOLDER, IntentKind.RENAME_FOLDER)
+_UNKNOWN = "the connection broke, and the listing does not show whether the server made the change"
+Listing = Mapping[bytes, ListedFolder]
+
+
+@dataclass(slots=True)
+class FolderChange:
+    """One intent about a folder, over one connection."""
+
+    store: Store
+    connection: ChangingConnection
+    intent: Intent
+
+    def begin(self) -> Intent:
+        """Return the intent as it is to be recorded before the first command. Raises what refuses it."""
+        intent, listed = self.intent, self._listing()
+        if intent.special_use and "CREATE-SPECIAL-USE" not in self.connection.capabilities:
+            raise ImapRefusedError("the server takes no special use for a new folder (RFC 6154 section 3)")
+        if intent.kind is not IntentKind.CREATE_FOLDER:
+            self._require_same(listed)
+        if intent.kind in _CREATING:
+            raw_name = self._new_name()
+            if raw_name in listed:
+                raise FolderExistsError(intent.path)
+            intent = replace(intent, raw_name=raw_name)
+        return replace(intent, version=intent.version + 1, state=IntentState.BEGUN, sent=True)
+
+    def perform(self, resumed: bool) -> Outcome:
+        """Send the change unless the listing shows that it was made."""
+        if resumed:
+            made = self._made(self._listing())
+            if made is None:
+                return _failed(OutcomeUnknownError(_UNKNOWN))
+            if made:
+                return Outcome()
+        try:
+            sent(self._send())
+        except ImapRefusedError as error:
+            exists = error.code == "ALREADYEXISTS"
+            return _failed(FolderExistsError(self.intent.path) if exists else error)
+        return Outcome()
+
+    def known(self) -> Outcome:
+        """Return nothing: a folder's change is made as a whole."""
+        return self.intent.outcome
+
+    def give_up(self, error: MailsyncError) -> Outcome:
+        """Return that nobody knows."""
+        return _failed(OutcomeUnknownError(f"{_UNKNOWN}: {error}"))
+
+    def _listing(self) -> Listing:
+        return {entry.raw_name: entry for entry in self.connection.list_folders()}
+
+    def _folder(self) -> Folder:
+        found = self.store.folder_by_no(self.intent.account.no, self.intent.folder)
+        if found is None:
+            raise FolderNotFoundError(f"number {self.intent.folder} of {self.intent.account.id}")
+        return found[0]
+
+    def _require_same(self, listed: Listing) -> None:
+        """Raise unless the folder's name is there and still its own mailbox's."""
+        folder = self._folder()
+        entry = listed.get(folder.raw_name)
+        if entry is None:
+            raise FolderNotFoundError(folder.name)
+        if folder.uid_validity and entry.selectable:
+            status = self.connection.status(folder.raw_name)
+            if status is not None and status.uid_validity != folder.uid_validity:
+                raise UidValidityChangedError(f"{folder.name} is another mailbox now; list the folders again")
+
+    def _new_name(self) -> bytes:
+        folders = [folder for folder, _ in self.store.folders(self.intent.account.no)]
+        return new_name(self.intent.path, folders, self.connection.namespaces())
+
+    def _made(self, listed: Listing) -> bool | None:
+        """Whether the listing shows that the change was made, None when it shows neither before nor after."""
+        intent = self.intent
+        match intent.kind:
+            case IntentKind.CREATE_FOLDER:
+                return intent.raw_name in listed
+            case IntentKind.RENAME_FOLDER:
+                old, new = self._folder().raw_name in listed, intent.raw_name in listed
+                return new if old != new else None
+            case IntentKind.DELETE_FOLDER:
+                entry = listed.get(self._folder().raw_name)
+                return entry is None or not entry.selectable
+        return False
+
+    def _send(self) -> Pending[None]:
+        intent, connection = self.intent, self.connection
+        match intent.kind:
+            case IntentKind.CREATE_FOLDER:
+                return connection.create(intent.raw_name, intent.special_use)
+            case IntentKind.RENAME_FOLDER:
+                return connection.rename(self._folder().raw_name, intent.raw_name)
+            case IntentKind.DELETE_FOLDER:
+                return connection.delete(self._folder().raw_name)
+        return connection.subscribe(self._folder().raw_name, on=intent.kind is IntentKind.SUBSCRIBE)
+
+
+def _failed(error: MailsyncError) -> Outcome:
+    return Outcome(error_reason=error.reason, error_message=str(error))

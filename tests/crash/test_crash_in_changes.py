@@ -1,0 +1,245 @@
+r"""Killed at any point of a caller's change, a worker finds out what was done: nothing is done twice, and nothing is lost.
+
+Each test kills a worker at one of the points between the commit that begins a change and the one that settles it, at each of the
+commands that it sends, then has another worker carry on.
+"""
+
+import random
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from mailsync_grpc.content.spool import Spool
+from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.folder import Folder
+from mailsync_grpc.model.intent import NO_FOLDER, Intent, IntentKind, IntentState
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.store.base import Batch, Counter
+from tests.support.agreement import assert_agreed
+from tests.support.changing import SELDOM
+from tests.support.crash import Site
+from tests.support.crash_child import SPOOL_KEY
+from tests.support.mail import Mailbox, letters
+from tests.support.mirror import Mirror
+
+MESSAGES = 12
+CHOSEN = UidSet.parse("2,4:5,9")
+REQUEST = "8b9f6a9e-7d6c-4f35-9e0a-0a9a4d5a2f11"
+LETTER = b"From: ann@example.org\r\nMessage-ID: <new@example.org>\r\n\r\nhello\r\n"
+ONCE = ("change_begun", "change_sent", "change_answered", "change_settled")
+pytestmark = pytest.mark.timeout(120)
+
+
+@dataclass(slots=True)
+class Office:
+    """A store with a mirror of a mailbox, no process running, in which changes are asked for."""
+
+    site: Site
+    mailbox: Mailbox
+
+    def mirror(self) -> Mirror:
+        mirror = Mirror(self.mailbox, SELDOM, self.site.open())
+        mirror.sync.env = replace(mirror.sync.env, spool=self.spool)
+        return mirror
+
+    @property
+    def spool(self) -> Spool:
+        return Spool(self.site.directory / "data" / "spool", SPOOL_KEY)
+
+    def ask_append(self, octets: bytes, message_id: str) -> int:
+        """Commit an intent to add a message to Sent, as the API does; return its number."""
+        draft = self.spool.create()
+        draft.add(octets)
+        draft.finish()
+        return self.ask(
+            IntentKind.APPEND,
+            "Sent",
+            folder=NO_FOLDER,
+            spool=draft.name,
+            size=len(octets),
+            message_id=message_id,
+        )
+
+    def ask(self, kind: IntentKind, target: str = "", **fields: object) -> int:
+        """Commit an intent about `CHOSEN` of INBOX, as the API does; return its number."""
+        mirror = self.mirror()
+        with closing(mirror.store):
+            inbox, number = mirror.folder()[0], mirror.store.allocate(Counter.INTENT)
+            intent = Intent(
+                mirror.account.key,
+                number,
+                1,
+                kind,
+                request_id=REQUEST,
+                folder=inbox.no,
+                uid_validity=inbox.uid_validity,
+                uids=CHOSEN,
+            )
+            if target:
+                intent = replace(intent, target=mirror.folder(target)[0].no)
+            intent = replace(intent, **fields)  # type: ignore[arg-type] # fields of Intent, by name
+            mirror.store.apply(Batch(mirror.account.key, intents=(intent,)))
+        return number
+
+    def folders(self) -> dict[str, Folder]:
+        """The stored folders by path."""
+        mirror = self.mirror()
+        with closing(mirror.store):
+            return {folder.display_name: folder for folder, _ in mirror.store.folders(mirror.account.no)}
+
+    def folder(self, path: str) -> Folder:
+        return self.folders()[path]
+
+    def paths(self) -> list[str]:
+        return sorted(self.folders())
+
+    def carried_on(self, number: int) -> Intent:
+        """Let another worker carry the change on; return it as it ended, with the mirror as it should be."""
+        mirror = self.mirror()
+        with closing(mirror.store), closing(mirror.sync):
+            mirror.settle()
+            intent = mirror.store.intent(mirror.account.no, number)
+            assert intent is not None
+            assert intent.state is IntentState.ENDED
+            assert intent.visible > 0
+            assert_agreed(mirror)
+            return intent
+
+
+@pytest.fixture
+def office(tmp_path: Path, mailbox: Mailbox) -> Office:
+    return opened(tmp_path, mailbox)
+
+
+def opened(tmp_path: Path, mailbox: Mailbox) -> Office:
+    mailbox.deliver(letters(MESSAGES))
+    office = Office(Site(tmp_path), mailbox)
+    mirror = office.mirror()
+    with closing(mirror.store), closing(mirror.sync):
+        mirror.settle()
+    return office
+
+
+def left() -> list[int]:
+    return [uid for uid in range(1, MESSAGES + 1) if uid not in CHOSEN]
+
+
+@pytest.mark.parametrize("failpoint", [*ONCE, "change_sent:2", "change_answered:2"])
+def test_crash_in_changed_flags(office: Office, failpoint: str) -> None:
+    number = office.ask(IntentKind.MODIFY_FLAGS, add=Flags.of(["\\Seen"]), remove=Flags.of(["\\Flagged"]))
+    office.site.run_until_killed("sync", failpoint)
+    assert office.carried_on(number).outcome.done == CHOSEN
+    assert office.mailbox.flags_by_uid() == {
+        uid: frozenset({"\\Seen"} if uid in CHOSEN else ()) for uid in range(1, MESSAGES + 1)
+    }
+
+
+@pytest.mark.parametrize("failpoint", ONCE)
+def test_crash_in_a_conditional_change_is_no_conflict_with_ourselves(office: Office, failpoint: str) -> None:
+    office.mailbox.store("1", "+FLAGS.SILENT (earlier)")
+    mirror = office.mirror()
+    with closing(mirror.store), closing(mirror.sync):
+        mirror.poll()
+        modseq = mirror.folder()[1].modseq
+    number = office.ask(IntentKind.MODIFY_FLAGS, add=Flags.of(["\\Seen"]), unchanged_since=modseq)
+    office.site.run_until_killed("sync", failpoint)
+    assert office.carried_on(number).outcome.done == CHOSEN
+
+
+@pytest.mark.parametrize("failpoint", ONCE)
+def test_crash_in_a_copy(office: Office, failpoint: str) -> None:
+    office.mailbox.deliver(letters(3), "Sent")  # of which two look like what is copied
+    number = office.ask(IntentKind.COPY, "Sent")
+    office.site.run_until_killed("sync", failpoint)
+    outcome = office.carried_on(number).outcome
+    assert outcome.done == CHOSEN
+    assert outcome.moved == tuple(zip(CHOSEN, range(4, 8), strict=True))
+    assert len(office.mailbox.flags_by_uid("Sent")) == 3 + len(CHOSEN)
+    assert len(office.mailbox.flags_by_uid()) == MESSAGES
+
+
+@pytest.mark.parametrize("failpoint", ONCE)
+def test_crash_in_a_move(office: Office, failpoint: str) -> None:
+    check_move(office, failpoint)
+
+
+@pytest.mark.parametrize("command", [1, 2, 3], ids=["copy", "store", "expunge"])
+@pytest.mark.parametrize("failpoint", ["change_sent", "change_answered"])
+def test_crash_in_a_move_made_of_a_copy_and_a_removal(
+    tmp_path: Path, mailbox_without_move: Mailbox, failpoint: str, command: int
+) -> None:
+    check_move(opened(tmp_path, mailbox_without_move), f"{failpoint}:{command}")
+
+
+def check_move(office: Office, failpoint: str) -> None:
+    number = office.ask(IntentKind.MOVE, "Sent")
+    office.site.run_until_killed("sync", failpoint)
+    outcome = office.carried_on(number).outcome
+    assert outcome.done == CHOSEN
+    assert outcome.moved == tuple(zip(CHOSEN, range(1, 5), strict=True))
+    assert sorted(office.mailbox.flags_by_uid("Sent")) == [1, 2, 3, 4]
+    assert sorted(office.mailbox.flags_by_uid()) == left()
+
+
+@pytest.mark.parametrize("failpoint", [*ONCE, "change_sent:2", "change_answered:2"])
+def test_crash_in_a_deletion(office: Office, failpoint: str) -> None:
+    office.mailbox.store("1,3", r"+FLAGS.SILENT (\Deleted)")
+    number = office.ask(IntentKind.EXPUNGE)
+    office.site.run_until_killed("sync", failpoint)
+    assert office.carried_on(number).outcome.done == CHOSEN
+    held = office.mailbox.flags_by_uid()
+    assert sorted(held) == left()
+    assert [uid for uid, flags in held.items() if "\\Deleted" in flags] == [1, 3]
+
+
+def test_crash_everywhere_in_changes_at_random(office: Office) -> None:
+    """SIGKILL at commits of the store, the sync's that follows a change among them."""
+    rng = random.Random(office.mailbox.user)
+    for _ in range(3):
+        number = office.ask(IntentKind.COPY, "Sent")
+        before = len(office.mailbox.flags_by_uid("Sent"))
+        point = rng.choice(("before_commit", "after_commit"))
+        office.site.run_until_killed("sync", f"{point}:{rng.randint(1, 5)}")
+        assert office.carried_on(number).outcome.done == CHOSEN
+        assert len(office.mailbox.flags_by_uid("Sent")) == before + len(CHOSEN)
+
+
+@pytest.mark.parametrize("failpoint", ONCE)
+def test_crash_in_a_change_of_folders(office: Office, failpoint: str) -> None:
+    """Created, renamed with a folder below it, deleted: each once, whatever the worker lived to see."""
+    number = office.ask(IntentKind.CREATE_FOLDER, folder=NO_FOLDER, path="New/Below")
+    office.site.run_until_killed("sync", failpoint)
+    assert office.carried_on(number).outcome.error_reason == ""
+    made = office.folder("New/Below")
+    number = office.ask(IntentKind.RENAME_FOLDER, folder=office.folder("New").no, path="Renamed")
+    office.site.run_until_killed("sync", failpoint)
+    assert office.carried_on(number).outcome.error_reason == ""
+    assert office.folder("Renamed/Below").id == made.id
+    number = office.ask(IntentKind.DELETE_FOLDER, folder=made.no)
+    office.site.run_until_killed("sync", failpoint)
+    assert office.carried_on(number).outcome.error_reason == ""
+    assert office.paths() == ["Archive", "Drafts", "INBOX", "Junk", "Renamed", "Sent", "Trash"]
+
+
+@pytest.mark.parametrize("failpoint", ONCE)
+def test_crash_in_an_append(office: Office, failpoint: str) -> None:
+    office.mailbox.deliver([LETTER], "Sent")  # by another, and before
+    number = office.ask_append(LETTER, "new@example.org")
+    office.site.run_until_killed("sync", failpoint)
+    outcome = office.carried_on(number).outcome
+    assert (outcome.error_reason, outcome.uid) == ("", 2)
+    assert len(office.mailbox.flags_by_uid("Sent")) == 2
+    assert not list((office.site.directory / "data" / "spool").iterdir())
+
+
+@pytest.mark.parametrize("failpoint", ["change_begun", "change_answered"])
+def test_a_message_that_nothing_tells_from_others_is_not_sent_twice(office: Office, failpoint: str) -> None:
+    nameless = b"Subject: no Message-ID\r\n\r\nhello\r\n"
+    number = office.ask_append(nameless, "")
+    office.site.run_until_killed("sync", failpoint)
+    outcome = office.carried_on(number).outcome
+    # That none of its size has come is certain; that the one which came is it is not.
+    assert outcome.error_reason == ("" if failpoint == "change_begun" else "OUTCOME_UNKNOWN")
+    assert len(office.mailbox.flags_by_uid("Sent")) == 1

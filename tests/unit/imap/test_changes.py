@@ -1,0 +1,182 @@
+r"""What may be sent to change a mailbox, what may not, and what is made of the server's word about it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError, UnsafeArgumentError
+from mailsync_grpc.imap import changes
+from mailsync_grpc.imap.changing import ChangingConnection
+from mailsync_grpc.imap.receive import Answer
+from mailsync_grpc.imap.told import Appended, Copied, parse_appended, parse_copied, parse_modified
+from mailsync_grpc.model.uidset import UidSet
+from tests.unit.imap.scripted import EXAMINED, ScriptedServer, offering
+
+ASKED = UidSet.parse("1:5")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            b"EXPUNGE",
+            b"CLOSE",
+            b"UID EXPUNGE",
+            b"UID EXPUNGE 1:*",
+            b"STORE 1 +FLAGS.SILENT (a)",
+            b"COPY 1 x",
+        ),
+        *(b"UID STORE 1 FLAGS.SILENT (a)", b"UID STORE 1 +FLAGS (a)", b"UID STORE 1:* +FLAGS.SILENT (a)"),
+        *(b"UID STORE 1 +FLAGS.SILENT (a) x", b'UID COPY 1 "x" y', b'UID COPY 1 "x" "y"', b"UID COPY 1 x"),
+        *(b'CREATE "x" (USE (Archive))', b'RENAME "x"', b'DELETE "x" "y"', b'SELECT "x" (CONDSTORE)'),
+        *(
+            b'APPEND "x" () {3+}',
+            b'APPEND "x" (\\Seen) "\\"" {3}',
+            b'SETACL "x" y z',
+            b"IDLE",
+            b'SELECT "x\\y"',
+        ),
+        *(b"UID FETCH 1 (BODY[])", b'UID STORE 1 +FLAGS.SILENT (a")', b'UID MOVE 1 "x"\r\nx EXPUNGE'),
+    ],
+)
+def test_wire_read_only_but_for_explicit_changes(command: bytes) -> None:
+    with ScriptedServer({}) as server, server.connect() as connection:
+        changing = ChangingConnection(connection)
+        with pytest.raises(UnsafeArgumentError):
+            changing._channel.run(command)
+        changing.noop()
+    assert not server.sent(command)
+
+
+def test_a_reading_connection_refuses_every_change_that_a_changing_one_sends() -> None:
+    lines = [
+        changes.select(b"a"),
+        changes.uid_store("1:3,5", "+", ["\\Seen", "$x"], 7),
+        changes.uid_copy("1", b'a "b" \\c'),
+        changes.uid_move("1", b"a"),
+        changes.uid_expunge("1:3"),
+        changes.create(b"a", "\\Archive"),
+        changes.rename(b"a", b"b"),
+        changes.delete(b"a"),
+        changes.subscribe(b"a", on=True),
+        changes.subscribe(b"a", on=False),
+        changes.append(b"a", ["\\Draft"], 1_500_000_000, 3),
+    ]
+    with ScriptedServer({}) as server, server.connect() as connection:
+        for line in lines:
+            with pytest.raises(UnsafeArgumentError):
+                connection._channel.run(line)
+        connection.noop()
+    for line in lines:
+        assert changes.check_line(b"M1 " + line + b"\r\n") in line.decode("latin-1")
+
+
+@pytest.mark.parametrize("unsafe", ["\r\n", "\n", "\r", "\x00"])
+def test_crlf_injection_in_changes(unsafe: str) -> None:
+    name = f"x{unsafe}y EXPUNGE"
+    attacks: list[Callable[[], object]] = [
+        lambda: changes.select(name.encode()),
+        lambda: changes.uid_copy("1", name.encode()),
+        lambda: changes.create(name.encode()),
+        lambda: changes.rename(b"a", name.encode()),
+        lambda: changes.uid_store("1", "+", [name]),
+        lambda: changes.append(b"a", [name], None, 1),
+        lambda: changes.create(b"a", f"\\A{unsafe}"),
+    ]
+    for attack in attacks:
+        with pytest.raises(UnsafeArgumentError):
+            attack()
+
+
+@pytest.mark.parametrize("flag", ["\\Seen", "$Forwarded", "123", "NIL", "\\Junk", "a.b-c"])
+def test_atoms_are_flags(flag: str) -> None:
+    assert changes.is_flag(flag)
+
+
+@pytest.mark.parametrize(
+    "flag", ["", "\\", "a b", "a)", "{3}", "a%", "*", '"', "\\Recent", "é", "a\\b", "]", "\\*"]
+)
+def test_others_are_not(flag: str) -> None:
+    assert not changes.is_flag(flag)
+
+
+def test_dates_are_in_utc_whatever_the_machines_language_and_zone() -> None:
+    assert changes.date_time(1_500_000_000) == b'"14-Jul-2017 02:40:00 +0000"'
+    assert changes.date_time(0) == b'"01-Jan-1970 00:00:00 +0000"'
+    with pytest.raises(UnsafeArgumentError):
+        changes.date_time(1 << 50)
+
+
+def completed(completion: bytes, *lines: bytes) -> Answer:
+    return Answer(b"".join(line + b"\r\n" for line in lines), completion)
+
+
+@pytest.mark.parametrize(
+    ("answer", "copied"),
+    [
+        (completed(b"OK [COPYUID 7 1:2,4 10,12:13] done"), Copied(((1, 10), (2, 12), (4, 13)), 7)),
+        (completed(b"OK done", b"* OK [COPYUID 7 1 10] moved", b"* 1 EXPUNGE"), Copied(((1, 10),), 7)),
+        (completed(b"OK [copyuid 7 1 10] done"), Copied(((1, 10),), 7)),
+        (completed(b"OK [COPYUID 7 9 10] done"), Copied((), 7)),
+        (completed(b"OK done"), Copied()),
+        (completed(b"OK [COPYUID 7 1:2 10] done"), Copied((), 7)),
+        (completed(b"OK [COPYUID 7 1:4294967295 1:4294967295] done"), Copied((), 7)),
+        (completed(b"OK [COPYUID 7 0 10] done"), Copied((), 7)),
+        (completed(b"OK [COPYUID 7 1: 10] done"), Copied((), 7)),
+        (completed(b"OK [COPYUID 7 %s 10] done" % (b"1" * 5_000)), Copied((), 7)),
+        (completed(b"OK [COPYUID 7 :1 10] done"), Copied((), 7)),
+        (completed(b"OK done", b"* 1 FETCH (X {30}", b"* OK [COPYUID 7 1 10] forged", b")"), Copied()),
+    ],
+)  # fmt: skip
+def test_copyuid_is_read_where_it_makes_sense(answer: Answer, copied: Copied) -> None:
+    assert parse_copied(answer, ASKED) == copied
+
+
+@pytest.mark.parametrize(
+    ("completion", "appended"),
+    [
+        (b"OK [APPENDUID 7 10] done", Appended(7, 10)),
+        (b"OK [APPENDUID 7 10:11] done", Appended()),
+        (b"OK [APPENDUID 7 0] done", Appended()),
+        (b"OK done", Appended()),
+    ],
+)
+def test_appenduid_is_read_where_it_makes_sense(completion: bytes, appended: Appended) -> None:
+    assert parse_appended(completed(completion)) == appended
+
+
+def test_modified_tells_what_was_left_alone() -> None:
+    assert parse_modified(completed(b"OK [MODIFIED 7,9:10] Conditional STORE failed")) == UidSet.parse(
+        "7,9:10"
+    )
+    assert parse_modified(completed(b"NO [MODIFIED 7] none")) == UidSet.parse("7")
+    assert parse_modified(completed(b"OK [MODIFIED ,:] x")) == UidSet()
+    assert parse_modified(completed(b"OK done")) == UidSet()
+
+
+def test_a_folder_that_was_selected_is_left_by_examine_or_logout() -> None:
+    script = {**offering(b"UIDPLUS"), b"SELECT": EXAMINED, b"EXAMINE": EXAMINED}
+    with ScriptedServer(script) as server, ChangingConnection(server.connect()) as changing:
+        changing.select(b"INBOX")
+        changing.store(UidSet.parse("1"), "+", ["\\Deleted"]).read()
+        changing.examine(b"Other")
+    sent = b"".join(server.received)
+    assert b"CLOSE" not in sent
+    assert sent.rstrip().endswith(b"LOGOUT")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"<tag> NO [OVERQUOTA] full\r\n", ImapRefusedError),
+        (b"* 1 EXISTS\r\n<tag> NO [TRYCREATE] no folder\r\n", ImapRefusedError),
+        (b"<tag> OK done\r\n", ImapProtocolError),
+    ],
+)
+def test_a_message_the_server_does_not_want_is_not_sent(answer: bytes, error: type[Exception]) -> None:
+    with ScriptedServer({b"APPEND": answer}) as server:
+        changing = ChangingConnection(server.connect())
+        with pytest.raises(error):
+            changing.append(b"a", [], None, 5, iter([b"HELLO"]))
+        changing.close()
+    assert not any(b"HELLO" in line for line in server.received)
