@@ -112,5 +112,6 @@ def _names(message: Message, depth: int) -> Iterator[str]:
 
 def request_id(request: object) -> str:
     """Return a request's id, empty where it has none or something else in its place."""
-    text: str = getattr(request, "request_id", "")
+    said = request if hasattr(request, "request_id") else getattr(request, "header", None)
+    text: str = getattr(said, "request_id", "")
     return text if _REQUEST_ID.fullmatch(text) else ""

@@ -16,6 +16,7 @@ from mailsync_grpc.services.audit import MAX_NAMES, STRANGER, Audit, Entry, reso
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.v1 import account_pb2, folder_service_pb2
 from mailsync_grpc.v1 import account_service_pb2 as pb
+from mailsync_grpc.v1 import envelope_service_pb2 as envelope_pb
 from mailsync_grpc.v1 import system_service_pb2 as system
 from tests.support.accounts import account
 from tests.support.api import Api, serving
@@ -78,6 +79,17 @@ async def test_what_was_refused_is_told_too(
     (line,) = lines(tmp_path)
     assert (line["caller"], line["outcome"]) == (caller, outcome)
     assert line["resources"] == ["accounts/none"]
+
+
+async def test_a_message_that_is_streamed_is_told_by_its_header(audited: Api, tmp_path: Path) -> None:
+    folder = "accounts/none/folders/aaaaaaaaaaaaaaaa"
+    header = envelope_pb.AppendHeader(parent=folder, size=1, request_id=REQUEST_ID)
+    pieces = [envelope_pb.AppendMessageRequest(header=header), envelope_pb.AppendMessageRequest(chunk=b"x")]
+    with pytest.raises(grpc.aio.AioRpcError):
+        await audited.envelopes.AppendMessage(iter(pieces), metadata=ADMIN)
+    (line,) = lines(tmp_path)
+    assert (line["method"], line["outcome"]) == ("EnvelopeService.AppendMessage", "NOT_FOUND")
+    assert (line["resources"], line["request_id"]) == ([folder], REQUEST_ID)
 
 
 async def test_no_secret_and_nothing_that_ends_a_line_gets_in(audited: Api, tmp_path: Path) -> None:
