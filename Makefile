@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format lint types layers stubs contract proto bench test-clients clean
+.PHONY: help venv demo test check format lint types layers stubs contract proto bench test-clients audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -59,6 +59,9 @@ bench: $(STAMP) ## measure against the raw wire (ARGS="--quick", ARGS="--json")
 test-clients: $(STAMP) ## run the clients' own tests against the real server
 	@scripts/need.sh dovecot
 	scripts/test-clients.sh
+
+audit: $(STAMP) ## look the dependencies up in an advisory database (needs the network)
+	scripts/audit.sh $(ARGS)
 
 clean: ## remove the environment, caches and build results
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc
 
+from benchmarks.bare_server import bare_server
 from benchmarks.measure import Stopwatch
 from mailsync_grpc.config import Config
 from mailsync_grpc.server import api, logs
@@ -72,7 +73,7 @@ async def _serve(config: Config, path: Path, pipe: Pipe) -> None:
                 await context.write(DownloadContentResponse(chunk=chunk))
         await context.write(DownloadContentResponse(trailer=ContentTrailer()))
 
-    server = api.make_server(config)
+    server = bare_server(config)
     call = grpc.unary_stream_rpc_method_handler(
         download_content, DownloadContentRequest.FromString, registry.serialize
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc
 
+from benchmarks.bare_server import bare_server
 from benchmarks.measure import Stopwatch
 from mailsync_grpc.config import Config
 from mailsync_grpc.server import api, logs
@@ -68,7 +69,7 @@ def _main(directory: Path, pipe: Pipe) -> None:
 
 
 async def _serve(config: Config, pipe: Pipe) -> None:
-    server, service = api.make_server(config), _SingleWriter()
+    server, service = bare_server(config), _SingleWriter()
     watch = grpc.unary_stream_rpc_method_handler(
         service.watch_events, WatchEventsRequest.FromString, registry.serialize
     )

@@ -32,12 +32,15 @@ from pydantic_settings import (
 )
 
 from mailsync_grpc.errors import ConfigError
+from mailsync_grpc.model.proxy import parse_proxy
 
 Network = IPv4Network | IPv6Network
+KNOWN_PROVIDERS = ("google", "microsoft")
+"""Providers of authorizations whose endpoints need no configuration (`imap.providers`)."""
 
 
-def _networks(value: object) -> object:
-    """Accept a JSON list or comma-separated CIDRs, as an environment variable carries them."""
+def _words(value: object) -> object:
+    """Accept a JSON list or comma-separated words, as an environment variable carries them."""
     if not isinstance(value, str):
         return value
     return [part.strip().strip("\"'") for part in value.strip().strip("[]").split(",") if part.strip()]
@@ -51,8 +54,13 @@ def _sendable(token: SecretStr) -> SecretStr:
     return token
 
 
+def _proxy(url: SecretStr) -> SecretStr:
+    parse_proxy(url.get_secret_value())
+    return url
+
+
 def _each_network(value: object) -> object:
-    parts = _networks(value)
+    parts = _words(value)
     return tuple(ip_network(part) for part in parts) if isinstance(parts, list) else parts
 
 
@@ -78,6 +86,8 @@ class ImapConfig(_Section):
     """Networks that an IMAP host may resolve to although they are not public."""
     allow_plaintext: bool = False
     """Allow accounts without TLS."""
+    proxy_url: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
+    """Proxy for accounts without their own, and for token endpoints; its address may be a private one."""
     connect_timeout: float = Field(default=15.0, gt=0, le=300)
     """Seconds to connect and to finish TLS."""
     command_timeout: float = Field(default=120.0, gt=0, le=3600)
@@ -86,16 +96,84 @@ class ImapConfig(_Section):
     """Limits by domain (`gmail.com` holds for `imap.gmail.com`), `*` for every domain that is not named."""
 
 
+class SecretsConfig(_Section):
+    """Secrets of mail accounts that the operator keeps outside; none can be named unless one of the places is set."""
+
+    directory: Path | None = None
+    """Directory of files that `file:NAME` names."""
+    env_prefix: str = Field(default="", pattern="^([A-Z][A-Z0-9_]*_)?$")
+    """What the names of variables begin with that `env:NAME` names, such as MAIL_; those of MAILSYNC_ are never read."""
+    hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Domains whose mail servers the secrets may be sent to, `*` for whichever a caller names."""
+
+    @model_validator(mode="after")
+    def _sent_somewhere(self) -> Self:
+        if (self.directory or self.env_prefix) and not self.hosts:
+            raise ValueError("secrets.hosts: name the domains that the secrets may be sent to, or *")
+        return self
+
+
+class OAuthProvider(_Section):
+    """A provider of authorizations: this service's registration there and, unless it is a known one, where it is."""
+
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr | None = None
+    issuer: str = ""
+    """https address whose metadata names the endpoints, in place of both of them."""
+    authorization_endpoint: str = ""
+    token_endpoint: str = ""
+    scopes: tuple[str, ...] = ()
+    parameters: dict[str, str] = Field(default_factory=dict)
+    """What the provider wants to see in the authorization request besides the standard's own."""
+
+
+class OAuthConfig(_Section):
+    """Logging in with OAuth 2."""
+
+    providers: dict[str, OAuthProvider] = Field(default_factory=dict)
+    """By the name that callers give; the endpoints and scopes of `google` and `microsoft` are known."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        for name, provider in self.providers.items():
+            given = bool(provider.issuer), bool(provider.authorization_endpoint and provider.token_endpoint)
+            if name not in KNOWN_PROVIDERS and not any(given):
+                raise ValueError(
+                    f"oauth.providers.{name}: issuer, or authorization_endpoint and token_endpoint; known without them"
+                    f" are {', '.join(KNOWN_PROVIDERS)}"
+                )
+        return self
+
+
+def _directory(url: str) -> str:
+    if url and not (url.startswith("https://") and url.isascii() and url.isprintable() and " " not in url):
+        raise ValueError("an https URL, or empty")
+    return url
+
+
+class DiscoveryConfig(_Section):
+    """Finding the mail server of an address."""
+
+    timeout: float = Field(default=5.0, gt=0, le=25)
+    """Seconds after which what was found is the answer."""
+    ispdb_url: Annotated[str, AfterValidator(_directory)] = ""
+    """Directory of autoconfig documents run by a third party, which is told the domains asked for; empty asks none."""
+
+
 class TlsConfig(_Section):
-    """Certificate and key of the gRPC port; PEM files."""
+    """Certificate and key of the gRPC port; PEM files, read again when they change."""
 
     cert_file: Path | None = None
     key_file: Path | None = None
+    client_ca_file: Path | None = None
+    """Authority of the certificates that callers must then show (mTLS), beside their token."""
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("tls.cert_file and tls.key_file go together: set both or none")
+        if self.client_ca_file is not None and self.cert_file is None:
+            raise ValueError("tls.client_ca_file needs tls.cert_file and tls.key_file")
         return self
 
 
@@ -139,6 +217,16 @@ class WatchConfig(_Section):
     """Different labels of streams that the lag metrics keep apart; all further ones are shown as `other`."""
 
 
+class QuotaConfig(_Section):
+    """What each access token may use."""
+
+    calls_per_second: float = Field(default=1_000.0, gt=0)
+    burst: int = Field(default=10_000, ge=1)
+    """Calls that may come at once after a pause."""
+    streams: int = Field(default=10_000, ge=1)
+    """Streams open at a time, of events and of content."""
+
+
 class Config(BaseSettings):
     """All settings of `mailsync serve`."""
 
@@ -157,17 +245,23 @@ class Config(BaseSettings):
     worker_threads: int = Field(default=32, ge=1, le=1024)
     """I/O threads of each worker."""
     token: Annotated[SecretStr, AfterValidator(_sendable)] | None = None
-    """Bearer token that callers must send."""
+    """A bearer token that may do everything, beside those that `mailsync token create` makes."""
     master_key: SecretStr | None = None
     """32 bytes in base64; without it a key file in the data directory is made at first start."""
     master_key_file: Path | None = None
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     log_format: str = Field(default="console", pattern="^(console|json)$")
+    audit_file: Path | None = None
+    """File of JSON lines, one for each call that manages the server or changes mail; made with mode 0600."""
     imap: ImapConfig = ImapConfig()
+    oauth: OAuthConfig = OAuthConfig()
+    secrets: SecretsConfig = SecretsConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     tls: TlsConfig = TlsConfig()
     store: StoreConfig = StoreConfig()
     content: ContentConfig = ContentConfig()
     watch: WatchConfig = WatchConfig()
+    quota: QuotaConfig = QuotaConfig()
 
     @model_validator(mode="after")
     def _addresses(self) -> Self:
@@ -177,22 +271,12 @@ class Config(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _exposed_only_with_tls_and_token(self) -> Self:
-        missing = [
-            name
-            for name, value in (
-                (
-                    "tls.cert_file and tls.key_file (MAILSYNC_TLS__CERT_FILE, MAILSYNC_TLS__KEY_FILE)",
-                    self.tls.cert_file,
-                ),
-                ("token (MAILSYNC_TOKEN)", self.token),
-            )
-            if not value
-        ]
-        if missing and not is_local(self.listen):
+    def _exposed_only_with_tls(self) -> Self:
+        if self.tls.cert_file is None and not is_local(self.listen):
             raise ValueError(
-                f"listen={self.listen} is reachable from other machines, which needs {' and '.join(missing)};"
-                " set them or listen on a loopback address or unix:/path"
+                f"listen={self.listen} is reachable from other machines, which needs tls.cert_file and tls.key_file"
+                " (MAILSYNC_TLS__CERT_FILE, MAILSYNC_TLS__KEY_FILE); set them or listen on a loopback address or"
+                " unix:/path"
             )
         return self
 
@@ -213,7 +297,12 @@ def split_address(setting: str, address: str) -> tuple[str, int]:
 def is_local(address: str) -> bool:
     """Whether only this machine can reach `address`: loopback or a Unix socket."""
     host, _ = split_address("listen", address)
-    if host.startswith("unix:") or host == "localhost":
+    return host.startswith("unix:") or is_local_host(host)
+
+
+def is_local_host(host: str) -> bool:
+    """Whether a host is this machine by its loopback name or address."""
+    if host == "localhost":
         return True
     try:
         return ip_address(host).is_loopback

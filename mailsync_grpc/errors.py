@@ -103,6 +103,20 @@ class SyncRunNotFoundError(NotFoundError):
     what = "sync run"
 
 
+class AuthorizationNotFoundError(MailsyncError):
+    """No such authorization is on its way; it was used, has expired, or its account is gone. Begin another."""
+
+    reason = "AUTHORIZATION_NOT_FOUND"
+
+
+class TokenNotFoundError(NotFoundError):
+    """No such access token."""
+
+    reason = "TOKEN_NOT_FOUND"
+
+    what = "token"
+
+
 class AccountExistsError(MailsyncError):
     """An account with this id exists; choose another id or update that account."""
 
@@ -198,6 +212,14 @@ class QuotaExceededError(MailsyncError):
     """A limit of the caller or the server is reached; the message names it."""
 
     reason = "QUOTA"
+
+
+class RateExceededError(QuotaExceededError):
+    """The caller makes more calls than it may; ask again after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BudgetSpentError(QuotaExceededError):
@@ -306,6 +328,10 @@ class EndpointForbiddenError(ImapError):
     """The host resolves to an address that is not allowed (imap.allow_networks), or clear text is not allowed."""
 
     reason = "INVALID_FIELD"
+
+
+class ProxyForbiddenError(EndpointForbiddenError):
+    """The account's proxy resolves to an address that is not allowed (imap.allow_networks)."""
 
 
 class UnsafeArgumentError(MailsyncError):

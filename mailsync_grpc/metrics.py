@@ -133,7 +133,8 @@ WATCH_DELIVERIES = Counter(
 )
 WATCH_ENDS = Counter(
     "mailsync_watch_ends_total",
-    "Event streams that ended, by end (client, age, draining, slow_consumer, compacted, snapshot_limit, failed).",
+    "Event streams that ended, by end (client, age, draining, slow_consumer, compacted, snapshot_limit,"
+    " unauthenticated, failed).",
     ["end"],
 )
 WATCH_LAG = Histogram(

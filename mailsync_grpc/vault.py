@@ -1,80 +1,127 @@
 """The master key and what is derived from it: sealed mail credentials and keys for tokens and cache names.
 
-One 32-byte master key encrypts nothing itself. HKDF-SHA256 (RFC 5869) gives each purpose a key of its own, so that a
+A master key encrypts no credentials itself. HKDF-SHA256 (RFC 5869) gives each purpose a key of its own, so that a
 page token can never be mistaken for a sealed password. Credentials are sealed with AES-256-GCM (NIST SP 800-38D) under
 a random 96-bit nonce with the account's number as associated data: a row copied to another account does not open.
-A check value beside the store tells a wrong key from a damaged store before anything is served.
+A check value beside the store tells a wrong key from a damaged store before anything is served. How a key hands over to
+the next while processes run is told in `keyring`; a vault looks at its files again when it seals, and when something
+does not open.
 """
 
 import base64
 import binascii
-import hmac
 import json
 import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mailsync_grpc.config import Config
 from mailsync_grpc.errors import ConfigError, CredentialsNeededError
+from mailsync_grpc.keyring import CHECK_FILE, KEY_BYTES, Keys, derived, first_ring, keys_in, read_ring
 from mailsync_grpc.model.ids import AccountNo
 
-KEY_BYTES = 32
 KEY_FILE = "master.key"
-CHECK_FILE = "master.check"
 
 _NONCE_BYTES = 12
 _SEAL_VERSION = b"\x01"
 _log = structlog.get_logger(__name__)
 
 
-class Vault:
-    """Derives keys from one master key and seals credentials with them."""
+Reload = Callable[[], Keys | None]
+"""Returns the keys of now, None when they are not to be had."""
 
-    def __init__(self, master_key: bytes) -> None:
+
+class Vault:
+    """Derives keys and seals credentials. `reload` tells of a rotation by another process."""
+
+    def __init__(self, master_key: bytes, keys: Keys | None = None, reload: Reload = lambda: None) -> None:
         if len(master_key) != KEY_BYTES:
             raise ValueError(f"a master key has {KEY_BYTES} bytes, not {len(master_key)}")
-        self._master_key = master_key
-        self._credentials = AESGCM(self.subkey("credentials"))
+        self._keys = keys or Keys.of(master_key)
+        self._reload = reload
+        self._authorizations = AESGCM(self.subkey("authorizations"))
 
     def subkey(self, purpose: str) -> bytes:
-        """Return the 32-byte key of a purpose; the same for ever under one master key."""
-        return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"mailsync/{purpose}".encode()).derive(
-            self._master_key
-        )
+        """Return the 32-byte key of a purpose; the same for ever in one data directory."""
+        return derived(self._keys.root, purpose)
 
     def seal(self, account: AccountNo, plaintext: bytes) -> bytes:
         """Return version, nonce and ciphertext, which only open for this account."""
+        self._look()
         nonce = os.urandom(_NONCE_BYTES)
-        return _SEAL_VERSION + nonce + self._credentials.encrypt(nonce, plaintext, _associated(account))
+        newest = _cipher(self._keys.accepted[0])
+        return _SEAL_VERSION + nonce + newest.encrypt(nonce, plaintext, _associated(account))
 
     def open(self, account: AccountNo, sealed: bytes) -> bytes:
         """Return what was sealed for this account. Raises CredentialsNeededError when it cannot be opened."""
-        nonce = sealed[1 : 1 + _NONCE_BYTES]
-        if sealed[:1] != _SEAL_VERSION or len(nonce) != _NONCE_BYTES:
+        if sealed[:1] != _SEAL_VERSION or len(sealed) <= _NONCE_BYTES:
             raise CredentialsNeededError("no credentials are stored; set them by UpdateAccount")
-        try:
-            return self._credentials.decrypt(nonce, sealed[1 + _NONCE_BYTES :], _associated(account))
-        except InvalidTag:
+        plain = self._opened(account, sealed)
+        if plain is None and self._look():
+            plain = self._opened(account, sealed)
+        if plain is None:
             raise CredentialsNeededError(
                 "the stored credentials cannot be decrypted with this master key; set them by UpdateAccount"
-            ) from None
+            )
+        return plain
+
+    def resealed(self, account: AccountNo, sealed: bytes) -> bytes | None:
+        """Return what was sealed for this account sealed by the newest key, None when it is. Raises as `open`."""
+        self._look()
+        if len(sealed) > _NONCE_BYTES and _decrypted(self._keys.accepted[0], account, sealed) is not None:
+            return None
+        return self.seal(account, self.open(account, sealed))
+
+    def _opened(self, account: AccountNo, sealed: bytes) -> bytes | None:
+        tried = (_decrypted(key, account, sealed) for key in self._keys.accepted)
+        return next((plain for plain in tried if plain is not None), None)
+
+    def _look(self) -> bool:
+        """Take over the keys of now; whether they are others."""
+        keys = self._reload() or self._keys
+        changed, self._keys = keys != self._keys, keys
+        return changed
+
+    def seal_secrets(self, account: AccountNo, secrets: Mapping[str, Any]) -> bytes:
+        """Return an account's secrets sealed: one JSON object, in which each kind has its own name."""
+        return self.seal(account, json.dumps(dict(secrets)).encode())
+
+    def open_secrets(self, account: AccountNo, sealed: bytes) -> dict[str, Any]:
+        """Return what `seal_secrets` sealed. Raises CredentialsNeededError."""
+        secrets: dict[str, Any] = json.loads(self.open(account, sealed))
+        return secrets
 
     def seal_password(self, account: AccountNo, password: str) -> bytes:
-        """Return sealed password credentials (JSON, so that other kinds can stand beside it)."""
-        return self.seal(account, json.dumps({"password": password}).encode())
+        """Return the secrets of an account that logs in with a password, sealed."""
+        return self.seal_secrets(account, {"password": password})
 
     def open_password(self, account: AccountNo, sealed: bytes) -> str:
         """Return the password that `seal_password` sealed. Raises CredentialsNeededError."""
-        password = json.loads(self.open(account, sealed)).get("password")
+        password = self.open_secrets(account, sealed).get("password")
         if not isinstance(password, str):
             raise CredentialsNeededError("the stored credentials hold no password; set one by UpdateAccount")
         return password
+
+    def seal_authorization(self, key: bytes, content: Mapping[str, Any]) -> bytes:
+        """Return an authorization on its way, sealed so that it only opens under the key that it is kept by."""
+        nonce = os.urandom(_NONCE_BYTES)
+        plaintext = json.dumps(dict(content)).encode()
+        return _SEAL_VERSION + nonce + self._authorizations.encrypt(nonce, plaintext, key)
+
+    def open_authorization(self, key: bytes, sealed: bytes) -> dict[str, Any] | None:
+        """Return what `seal_authorization` sealed under this key; None under another, or with another master key."""
+        nonce, ciphertext = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        try:
+            content: dict[str, Any] = json.loads(self._authorizations.decrypt(nonce, ciphertext, key))
+        except InvalidTag:
+            return None
+        return content
 
 
 def open_vault(config: Config) -> Vault:
@@ -83,16 +130,22 @@ def open_vault(config: Config) -> Vault:
     Raises ConfigError for a malformed key, one that cannot be read, and one that is not this store's.
     """
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    vault = Vault(load_master_key(config))
-    check = hmac.digest(vault.subkey("check"), b"mailsync", "sha256")
-    known = _read_or_create(config.data_dir / CHECK_FILE, check)
-    if not hmac.compare_digest(known, check):
+    key = load_master_key(config)
+    keys = keys_in(read_ring(_read_or_create(config.data_dir / CHECK_FILE, first_ring(key))), key)
+    if keys is None:
         raise ConfigError(
             f"the master key is not the one {config.data_dir} was made with; give that key"
             " (MAILSYNC_MASTER_KEY, master_key_file or its master.key), or remove"
             f" {config.data_dir / CHECK_FILE} to go on with this one and set every account's credentials anew"
         )
-    return vault
+    return Vault(key, keys, lambda: current_keys(config))
+
+
+def current_keys(config: Config) -> Keys | None:
+    """Return the keys of a data directory as its files have them now, None when they cannot be read."""
+    with suppress(ConfigError, OSError):
+        return keys_in(read_ring((config.data_dir / CHECK_FILE).read_bytes()), load_master_key(config))
+    return None
 
 
 def load_master_key(config: Config) -> bytes:
@@ -101,13 +154,13 @@ def load_master_key(config: Config) -> bytes:
     The last is made with mode 0600 when missing, which is logged. Raises ConfigError.
     """
     if config.master_key is not None:
-        return _decode("master_key", config.master_key.get_secret_value())
+        return decode_key("master_key", config.master_key.get_secret_value())
     if config.master_key_file is not None:
         try:
             text = config.master_key_file.read_text("ascii")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"master_key_file: {error}") from None
-        return _decode("master_key_file", text)
+        return decode_key("master_key_file", text)
     return _own_key(config.data_dir)
 
 
@@ -121,12 +174,13 @@ def _own_key(data_dir: Path) -> bytes:
                 f" {check} to go on with a new one and set every account's credentials anew"
             )
         _log.warning("master key made; keep a copy apart from the store's backups", file=str(file))
-    return _decode(
+    return decode_key(
         str(file), _read_or_create(file, base64.b64encode(os.urandom(KEY_BYTES))).decode("ascii", "replace")
     )
 
 
-def _decode(setting: str, text: str) -> bytes:
+def decode_key(setting: str, text: str) -> bytes:
+    """Return a key written in base64. Raises ConfigError naming the setting."""
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
@@ -152,6 +206,18 @@ def _read_or_create(file: Path, content: bytes) -> bytes:
             file.hardlink_to(draft)
         draft.unlink()
     return file.read_bytes()
+
+
+def _decrypted(key: bytes, account: AccountNo, sealed: bytes) -> bytes | None:
+    nonce, ciphertext = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+    try:
+        return _cipher(key).decrypt(nonce, ciphertext, _associated(account))
+    except InvalidTag:
+        return None
+
+
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(derived(key, "credentials"))
 
 
 def _associated(account: AccountNo) -> bytes:

@@ -45,5 +45,6 @@ same clients/go/gen "$work/go/gen" clients/go/generate.sh
 
 echo "== all clients: the scenario"
 MYPYPATH=clients/python/src .venv/bin/mypy clients/scenario
-PYTHONPATH="$work/site" .venv/bin/python -m clients.scenario.run \
-    python=".venv/bin/python clients/python/examples/mirror.py" go="$work/mirror"
+PYTHONPATH="$work/site" .venv/bin/pytest --quiet --log-cli-level=INFO clients/scenario \
+    --mirror python=".venv/bin/python clients/python/examples/mirror.py" --mirror go="$work/mirror" \
+    --mirror python-snapshot=".venv/bin/python clients/python/examples/mirror.py --snapshot" --mirror go-snapshot="$work/mirror --snapshot"

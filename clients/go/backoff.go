@@ -15,12 +15,12 @@ const (
 	longestPause  = 30 * time.Second
 )
 
-// pauseBefore returns the pause before the nth attempt (from 0) in a row: full jitter, 0.5 to 30 s, never less than the
-// server asked for. random is in [0, 1).
+// pauseBefore returns the pause before the nth attempt (from 0) in a row: at least half a second or what the server asked
+// for, and full jitter on it, whose span doubles with each attempt until 30 s. It is added to what the server asked for,
+// which it asks of everyone at the same moment. random is in [0, 1).
 func pauseBefore(attempt int, random float64, asked time.Duration) time.Duration {
 	ceiling := min(float64(longestPause), float64(shortestPause)*math.Exp2(float64(min(attempt+1, 16))))
-	drawn := float64(shortestPause) + random*(ceiling-float64(shortestPause))
-	return max(asked, time.Duration(drawn))
+	return max(asked, shortestPause) + time.Duration(random*(ceiling-float64(shortestPause)))
 }
 
 // passing tells whether the connection, the server or its present load failed, not the request: the same call may succeed
@@ -32,6 +32,21 @@ func passing(code codes.Code) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// positionLost returns what a failed call demands when the position it went on from cannot be served, else nil. Besides one
+// that is not kept any more that is a token of another filter or key.
+func positionLost(failed *status.Status) error {
+	reason := reasonOf(failed)
+	switch {
+	case failed.Code() == codes.OutOfRange && reason == "":
+		return &ResyncError{Reason: failed.Code().String(), Message: failed.Message()}
+	case failed.Code() == codes.OutOfRange,
+		reason == "FILTER_MISMATCH", reason == "PAGE_TOKEN_INVALID", reason == "RESUME_TOKEN_INVALID":
+		return &ResyncError{Reason: reason, Message: failed.Message()}
+	default:
+		return nil
 	}
 }
 

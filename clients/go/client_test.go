@@ -58,7 +58,7 @@ func TestEveryCallCarriesTheToken(t *testing.T) {
 	if err != nil || answer.GetHeadRevision() != 5 {
 		t.Errorf("got %v, %v", answer, err)
 	}
-	for response, err := range client.Watch(t.Context(), WatchOptions{ResumeToken: "here"}) {
+	for response, err := range client.Watch(t.Context(), WatchOptions{Start: FromToken("here")}) {
 		if err != nil || response.GetResumeToken() != "here" {
 			t.Errorf("got %v, %v", response, err)
 		}

@@ -3,8 +3,10 @@ package mailsync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -22,8 +24,11 @@ const (
 
 // FollowOptions say how to follow. The zero value will do.
 type FollowOptions struct {
-	// Heartbeat is as in WatchOptions.
+	// Snapshot has the watch itself bring the state, in place of a list.
+	Snapshot bool
+	// Heartbeat and Label are as in WatchOptions.
 	Heartbeat time.Duration
+	Label     string
 	// OnBreak is told of each interruption, resyncs included; may be nil.
 	OnBreak func(Break)
 }
@@ -31,25 +36,35 @@ type FollowOptions struct {
 // Follow keeps a mirror in step without end; it yields each response once that is applied, when the mirror may be stored.
 //
 // A mirror without token is listed first, and again whenever its position is lost. The token of the first page is older
-// than everything listed after it, so no change between the pages is missed. The last yield carries an error: the context's,
-// or that of a call the service refuses, for instance because there is no such account.
+// than everything listed after it, so no change between the pages is missed; the mirror is given it when the list is
+// complete, since one that is cut short must not be gone on from. A snapshot is such a list that comes in the watch itself;
+// each of its tokens goes on with it. The last yield carries an error: the context's, or that of a call the service
+// refuses, for instance because there is no such account.
 func (c *Client) Follow(
 	ctx context.Context, mirror *Mirror, options FollowOptions,
 ) iter.Seq2[*pb.WatchEventsResponse, error] {
 	reads := &reader{client: c, mirror: mirror, onBreak: options.OnBreak}
 	return func(yield func(*pb.WatchEventsResponse, error) bool) {
-		for {
-			err := reads.followOnce(ctx, options, yield)
+		for attempt := 0; ; attempt++ {
+			caughtUp, err := reads.followOnce(ctx, options, yield)
+			if caughtUp {
+				attempt = 0
+			}
 			var resync *ResyncError
-			switch {
-			case err == errStopped:
+			if errors.As(err, &resync) {
+				mirror.Reset()
+				// A store made anew is told to all its clients at the same moment.
+				pause := pauseBefore(attempt, rand.Float64(), 0)
+				reads.broken(Break{Cause: err, Pause: pause})
+				err = sleep(ctx, pause)
+			}
+			if err == errStopped {
 				return
-			case !errors.As(err, &resync):
+			}
+			if err != nil {
 				yield(nil, err)
 				return
 			}
-			reads.broken(Break{Cause: err})
-			mirror.Reset("")
 		}
 	}
 }
@@ -61,66 +76,98 @@ type reader struct {
 	onBreak func(Break)
 }
 
+// followOnce reads and watches until the position is lost or an error; caughtUp tells whether the mirror ever was.
 func (r *reader) followOnce(
 	ctx context.Context, options FollowOptions, yield func(*pb.WatchEventsResponse, error) bool,
-) error {
-	if r.mirror.Token == "" {
-		if err := r.listAll(ctx); err != nil {
-			return err
-		}
+) (caughtUp bool, err error) {
+	start, err := r.begin(ctx, options.Snapshot)
+	if err != nil {
+		return false, err
 	}
 	for response, err := range r.client.Watch(ctx, WatchOptions{
-		ResumeToken: r.mirror.Token,
-		Filter:      &pb.EventFilter{Accounts: []string{r.mirror.Account}, Types: EventTypes},
-		Heartbeat:   options.Heartbeat,
-		Through:     r.mirror.Through,
-		OnBreak:     options.OnBreak,
+		Start:            start,
+		Filter:           &pb.EventFilter{Accounts: []string{r.mirror.Account}, Types: EventTypes},
+		Heartbeat:        options.Heartbeat,
+		Label:            options.Label,
+		ResetOnCompacted: options.Snapshot,
+		Through:          r.mirror.Through,
+		OnBreak:          options.OnBreak,
 	}) {
 		if err == nil {
 			err = r.absorb(ctx, response)
 		}
 		if err != nil {
-			return err
+			return caughtUp, err
 		}
+		caughtUp = caughtUp || r.mirror.CaughtUp()
 		if !yield(response, nil) {
-			return errStopped
+			return caughtUp, errStopped
 		}
 	}
-	return errStopped
+	return caughtUp, errStopped
+}
+
+// begin tells where to watch from, having listed what a mirror without token does not get by a snapshot.
+func (r *reader) begin(ctx context.Context, snapshot bool) (Start, error) {
+	switch {
+	case r.mirror.Token != "":
+		return FromToken(r.mirror.Token), nil
+	case snapshot:
+		r.mirror.Reset()
+		r.mirror.Partial = true
+		return FromSnapshot(), nil
+	}
+	r.mirror.Reset()
+	token, err := r.readAccount(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.mirror.Token = token
+	return FromToken(token), nil
 }
 
 // absorb applies a response, reads included. What must be read is read at once, so it is never older than its event.
 func (r *reader) absorb(ctx context.Context, response *pb.WatchEventsResponse) error {
+	if reset := response.GetReset_(); reset != nil {
+		reason := strings.TrimPrefix(reset.GetReason().String(), "ERROR_REASON_")
+		r.broken(Break{Cause: fmt.Errorf("%s: a snapshot follows", reason)})
+	}
+	if err := r.readAll(ctx, r.mirror.Heed(response)); err != nil {
+		return err
+	}
 	for _, event := range response.GetEvents() {
-		for _, read := range r.mirror.Apply(event) {
-			if err := r.read(ctx, read); err != nil {
-				return err
-			}
+		if err := r.readAll(ctx, r.mirror.Apply(event)); err != nil {
+			return err
 		}
 	}
 	r.mirror.Advance(response)
 	return nil
 }
 
-// listAll puts every envelope of every selected folder.
-func (r *reader) listAll(ctx context.Context) error {
+// readAccount puts every envelope of every selected folder; it returns the token of the first page.
+func (r *reader) readAccount(ctx context.Context) (token string, err error) {
 	request := &pb.ListFoldersRequest{Parent: r.mirror.Account, SelectedOnly: true}
-	var folders []*pb.Folder
+	var folders []Read
 	for {
 		page, err := call(ctx, r, r.client.Folders.ListFolders, request)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if request.GetPageToken() == "" {
-			r.mirror.Reset(page.GetResumeToken())
+			token = page.GetResumeToken()
 		}
-		folders = append(folders, page.GetFolders()...)
+		for _, folder := range page.GetFolders() {
+			folders = append(folders, Read{Folder: folder.GetName()})
+		}
 		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
-			break
+			return token, r.readAll(ctx, folders)
 		}
 	}
-	for _, folder := range folders {
-		if err := r.read(ctx, Read{Folder: folder.GetName()}); err != nil {
+}
+
+func (r *reader) readAll(ctx context.Context, reads []Read) error {
+	for _, read := range reads {
+		if err := r.read(ctx, read); err != nil {
 			return err
 		}
 	}
@@ -129,18 +176,24 @@ func (r *reader) listAll(ctx context.Context) error {
 
 func (r *reader) read(ctx context.Context, read Read) error {
 	var err error
-	if read.Envelope != "" {
+	switch {
+	case read.Envelope != "":
 		err = r.readEnvelope(ctx, read.Envelope)
-	} else {
+	case read.Folder != "":
 		err = r.readFolder(ctx, read)
-	}
-	switch status.Code(err) {
-	case codes.NotFound, codes.FailedPrecondition:
-		// The message or its folder is gone, or renumbered, since the event: an event still to come says so.
-		return nil
 	default:
-		return err
+		_, err = r.readAccount(ctx)
 	}
+	if gone(err) {
+		return nil
+	}
+	return err
+}
+
+// gone tells whether what was to be read is gone or renumbered since the event: an event still to come says so.
+func gone(err error) bool {
+	failed, isStatus := status.FromError(err)
+	return isStatus && (failed.Code() == codes.NotFound || reasonOf(failed) == "UID_VALIDITY_CHANGED")
 }
 
 func (r *reader) readEnvelope(ctx context.Context, name string) error {
@@ -188,10 +241,17 @@ func call[Request, Response any](
 		limited, cancel := context.WithTimeout(ctx, callTimeout)
 		response, err := method(limited, request)
 		cancel()
-		if err == nil || ctx.Err() != nil || !passing(status.Code(err)) {
+		if err == nil {
+			return response, nil
+		}
+		failed := status.Convert(err)
+		if lost := positionLost(failed); lost != nil {
+			return response, lost
+		}
+		if ctx.Err() != nil || !passing(failed.Code()) {
 			return response, err
 		}
-		pause := pauseBefore(attempt, rand.Float64(), askedPause(status.Convert(err)))
+		pause := pauseBefore(attempt, rand.Float64(), askedPause(failed))
 		r.broken(Break{Cause: err, Pause: pause})
 		if err := sleep(ctx, pause); err != nil {
 			return response, err

@@ -9,26 +9,34 @@ import (
 	pb "mailsync/gen/mailsync/v1"
 )
 
-// Mirror holds the envelopes of one account and keeps them right by events although they were listed while these happened.
+// Mirror holds the envelopes of one account and keeps them right by events although they were read while these happened.
 //
-// A list is read in pages, each at its own read revision, while the mailbox changes; the events since before its first page
-// are then applied over it. So an event may already be contained in what was read: it changes an item only where its
-// revision is newer than the one the item is from. And what an event removed must not come back by a page that is older, so
-// removals are kept as tombstones until the events have passed every read revision. Some events say only that something
-// must be read (BACKFILLED, FOLDER_RESET, flags of a message not known): Apply returns these reads instead of doing them,
-// and takes their answers through Put. Nothing here does any I/O. A Mirror is not safe for concurrent use.
+// A list is read in pages, a snapshot in chunks, each at its own read revision, while the mailbox changes; the events since
+// before the first piece are then applied over it. So an event may already be contained in what was read: it changes an item
+// only where its revision is newer than the one the item is from. And what an event removed must not come back by a piece
+// that is older, so removals are kept as tombstones until the events have passed every read revision. Some events say only
+// that something must be read (BACKFILLED, FOLDER_RESET, flags of a message not known): Apply returns these reads instead of
+// doing them, and takes their answers through Put. Nothing here does any I/O. A Mirror is not safe for concurrent use.
 type Mirror struct {
 	// Account is its name, accounts/{account}.
 	Account string
-	// Token is where to resume; empty when nothing is known and all must be listed. Keep it together with Through and the
-	// items: a mirror made of them goes on where this one stood.
+	// Position is to be kept together with the items: a mirror made of both goes on where this one stood.
+	Position
+
+	folders  map[string]map[string]Item
+	removals map[string][]removal
+}
+
+// Position is where a mirror stands.
+type Position struct {
+	// Token is where to resume; without one there is nothing to go on from and all must be read.
 	Token string
 	// Through is the coverage: partition to revision.
 	Through map[uint32]uint64
-
-	folders      map[string]map[string]Item
-	removals     map[string][]removal
-	readRevision uint64
+	// ReadRevision is the newest revision anything was read at.
+	ReadRevision uint64
+	// Partial tells that a snapshot has begun and not ended.
+	Partial bool
 }
 
 // Item is an envelope and the revision it is from.
@@ -37,8 +45,8 @@ type Item struct {
 	Revision uint64
 }
 
-// Read is something a mirror must be told: one envelope when Envelope is set, else these UIDs of a folder, all when there
-// are none. Not found is no error: the removal is still to come.
+// Read is something a mirror must be told: one envelope when Envelope is set, these UIDs of a folder (all when there are
+// none) when Folder is, else every selected folder of the account. Not found is no error: the removal is still to come.
 type Read struct {
 	Envelope string
 	Folder   string
@@ -63,17 +71,19 @@ var EventTypes = []pb.EventType{
 // NewMirror returns a mirror that knows nothing yet.
 func NewMirror(account string) *Mirror {
 	mirror := &Mirror{Account: account}
-	mirror.Reset("")
+	mirror.Reset()
 	return mirror
 }
 
-// Reset forgets everything; token is that of the first page about to be put.
-func (m *Mirror) Reset(token string) {
-	m.Token = token
-	m.Through = map[uint32]uint64{}
+// Reset forgets everything, the position too.
+func (m *Mirror) Reset() {
+	m.Position = Position{Through: map[uint32]uint64{}}
+	m.forget()
+}
+
+func (m *Mirror) forget() {
 	m.folders = map[string]map[string]Item{}
 	m.removals = map[string][]removal{}
-	m.readRevision = 0
 }
 
 // Restore puts back an item that was kept, at the revision it was from.
@@ -104,16 +114,16 @@ func (m *Mirror) Envelopes() []*pb.Envelope {
 // CaughtUp tells whether events have passed every read revision: the mirror is the state at one moment, not a mix of several.
 func (m *Mirror) CaughtUp() bool {
 	for _, through := range m.Through {
-		if through < m.readRevision {
+		if through < m.ReadRevision {
 			return false
 		}
 	}
-	return len(m.Through) > 0
+	return len(m.Through) > 0 && !m.Partial
 }
 
 // Put takes envelopes read at a revision, except where something newer is known of them.
 func (m *Mirror) Put(envelopes []*pb.Envelope, readRevision uint64) {
-	m.readRevision = max(m.readRevision, readRevision)
+	m.ReadRevision = max(m.ReadRevision, readRevision)
 	for _, envelope := range envelopes {
 		m.put(envelope, readRevision)
 	}
@@ -122,10 +132,37 @@ func (m *Mirror) Put(envelopes []*pb.Envelope, readRevision uint64) {
 // Advance notes that a response is applied. Once it passes every read revision the tombstones have done their work.
 func (m *Mirror) Advance(response *pb.WatchEventsResponse) {
 	m.Token = response.GetResumeToken()
+	if m.Through == nil {
+		m.Through = map[uint32]uint64{}
+	}
 	m.Through[response.GetPartition()] = response.GetThroughRevision()
 	if m.CaughtUp() {
 		clear(m.removals)
 	}
+}
+
+// Heed takes what a response says beside events; it returns what must be read before its events are applied.
+func (m *Mirror) Heed(response *pb.WatchEventsResponse) []Read {
+	switch control := response.GetControl().(type) {
+	case *pb.WatchEventsResponse_Reset_:
+		m.Reset()
+		m.Partial = true
+	case *pb.WatchEventsResponse_SnapshotChunk:
+		m.Put(control.SnapshotChunk.GetEnvelopes(), control.SnapshotChunk.GetReadRevision())
+	case *pb.WatchEventsResponse_SnapshotEnd:
+		m.Partial = false
+	case *pb.WatchEventsResponse_AccountHidden:
+		if control.AccountHidden.GetAccount() == m.Account {
+			m.forget()
+		}
+	case *pb.WatchEventsResponse_AccountVisible:
+		if control.AccountVisible.GetAccount() == m.Account {
+			// What was removed while it could not be seen is told by no event.
+			m.forget()
+			return []Read{{}}
+		}
+	}
+	return nil
 }
 
 // Apply takes one event; it returns what must be read before the next is applied.

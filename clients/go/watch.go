@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "mailsync/gen/mailsync/v1"
 )
@@ -26,7 +26,8 @@ const (
 
 // ResyncError says that the changes since the last position cannot be had: list again, then watch from that list's token.
 type ResyncError struct {
-	// Reason is REVISION_COMPACTED, REVISION_IN_FUTURE, STORE_EPOCH_CHANGED, or COVERAGE_GAP when the stream skipped some.
+	// Reason is REVISION_COMPACTED, REVISION_IN_FUTURE, STORE_EPOCH_CHANGED; FILTER_MISMATCH, RESUME_TOKEN_INVALID or
+	// PAGE_TOKEN_INVALID when a token is of another filter or key; COVERAGE_GAP when the stream skipped some.
 	Reason  string
 	Message string
 }
@@ -41,15 +42,46 @@ type Break struct {
 	Pause time.Duration
 }
 
+// Start is where a watch begins; nil is now.
+type Start func(*pb.WatchEventsRequest)
+
+// FromToken begins after the position of a resume token. It is valid for the filter it was made under or, when it came with
+// a list, for that account; one of a snapshot goes on with the snapshot.
+func FromToken(token string) Start {
+	return func(r *pb.WatchEventsRequest) { r.Start = &pb.WatchEventsRequest_ResumeToken{ResumeToken: token} }
+}
+
+// FromOldest begins with the oldest kept event.
+func FromOldest() Start {
+	return func(r *pb.WatchEventsRequest) { r.Start = &pb.WatchEventsRequest_Oldest{Oldest: &pb.StartOldest{}} }
+}
+
+// FromTime begins with the first event committed then or later.
+func FromTime(moment time.Time) Start {
+	return func(r *pb.WatchEventsRequest) {
+		r.Start = &pb.WatchEventsRequest_SinceTime{SinceTime: timestamppb.New(moment)}
+	}
+}
+
+// FromSnapshot begins with the current state in chunks; the changes since follow.
+func FromSnapshot() Start {
+	return func(r *pb.WatchEventsRequest) {
+		r.Start = &pb.WatchEventsRequest_Snapshot{Snapshot: &pb.StartSnapshot{}}
+	}
+}
+
 // WatchOptions say where a watch starts and what it carries. The zero value watches everything from now on.
 type WatchOptions struct {
-	// ResumeToken is where to start; empty for now. It is valid for the filter it was made under or, when it came with a
-	// list, for that account.
-	ResumeToken string
+	// Start is where to begin; nil for now.
+	Start Start
 	// Filter says which events; nil for all.
 	Filter *pb.EventFilter
 	// Heartbeat is the server's longest silence, 1 s to 300 s; zero for 15 s. Three in a row are a lost connection.
 	Heartbeat time.Duration
+	// Label is what the server calls this stream, [a-z0-9-]{0,63}.
+	Label string
+	// ResetOnCompacted asks for a reset and a snapshot instead of a [ResyncError] when the position cannot be served.
+	ResetOnCompacted bool
 	// Through is the coverage so far, where it was kept: partition to revision.
 	Through map[uint32]uint64
 	// OnBreak is told of each interruption; may be nil.
@@ -135,8 +167,10 @@ type watcher struct {
 
 func newWatcher(open openFunc, options WatchOptions, yield func(*pb.WatchEventsResponse, error) bool) *watcher {
 	w := &watcher{
-		open:      open,
-		request:   &pb.WatchEventsRequest{Filter: options.Filter},
+		open: open,
+		request: &pb.WatchEventsRequest{
+			Filter: options.Filter, Label: options.Label, ResetOnCompacted: options.ResetOnCompacted,
+		},
 		heartbeat: options.Heartbeat,
 		through:   maps.Clone(options.Through),
 		onBreak:   options.OnBreak,
@@ -149,8 +183,8 @@ func newWatcher(open openFunc, options WatchOptions, yield func(*pb.WatchEventsR
 		w.through = coverage{}
 	}
 	w.request.HeartbeatInterval = durationpb.New(w.heartbeat)
-	if options.ResumeToken != "" {
-		w.request.Start = &pb.WatchEventsRequest_ResumeToken{ResumeToken: options.ResumeToken}
+	if options.Start != nil {
+		options.Start(w.request)
 	}
 	return w
 }
@@ -183,7 +217,7 @@ func (w *watcher) connection(ctx context.Context) (heard bool, asked time.Durati
 			return heard, asked, errStopped
 		}
 		heard, asked = true, response.GetGoodbye().GetRetryDelay().AsDuration()
-		w.request.Start = &pb.WatchEventsRequest_ResumeToken{ResumeToken: response.GetResumeToken()}
+		FromToken(response.GetResumeToken())(w.request)
 		clock.Reset(silence)
 	}
 }
@@ -208,13 +242,13 @@ func (w *watcher) after(
 		return 0, err
 	}
 	failed, isStatus := status.FromError(err)
-	if isStatus && failed.Code() == codes.OutOfRange {
-		return 0, &ResyncError{Reason: reasonOf(failed), Message: failed.Message()}
-	}
-	if isStatus && !passing(failed.Code()) {
-		return 0, err
-	}
 	if isStatus {
+		if lost := positionLost(failed); lost != nil {
+			return 0, lost
+		}
+		if !passing(failed.Code()) {
+			return 0, err
+		}
 		asked = max(asked, askedPause(failed))
 	}
 	pause := pauseBefore(attempt, random, asked)
@@ -229,9 +263,12 @@ type coverage map[uint32]uint64
 
 // extend takes a response's range, or returns a ResyncError when something before it is missing.
 func (c coverage) extend(response *pb.WatchEventsResponse) error {
+	if response.GetReset_() != nil {
+		// Everything known is void, what was covered of the other partitions too.
+		clear(c)
+	}
 	seen, known := c[response.GetPartition()]
-	// After a reset everything known is void, the coverage too.
-	if known && seen != response.GetFromRevision() && response.GetReset_() == nil {
+	if known && seen != response.GetFromRevision() {
 		return &ResyncError{
 			Reason:  "COVERAGE_GAP",
 			Message: fmt.Sprintf("a response begins at revision %d, not at %d", response.GetFromRevision(), seen),

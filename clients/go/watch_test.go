@@ -26,21 +26,28 @@ type script struct {
 
 // server hands out scripted connections in order and notes what was asked for and how long was slept.
 type server struct {
-	t       *testing.T
-	scripts []script
-	tokens  []string
-	slept   []time.Duration
-	random  float64
+	t        *testing.T
+	scripts  []script
+	requests []*pb.WatchEventsRequest
+	slept    []time.Duration
+	random   float64
 }
 
 func (s *server) open(ctx context.Context, request *pb.WatchEventsRequest) (stream, func(), error) {
 	if _, limited := ctx.Deadline(); limited {
 		s.t.Error("a watch has a deadline")
 	}
-	s.tokens = append(s.tokens, request.GetResumeToken())
+	s.requests = append(s.requests, request)
 	next := s.scripts[0]
 	s.scripts = s.scripts[1:]
 	return &scripted{ctx, next}, func() {}, nil
+}
+
+func (s *server) tokens() (tokens []string) {
+	for _, request := range s.requests {
+		tokens = append(tokens, request.GetResumeToken())
+	}
+	return tokens
 }
 
 func (s *server) sleep(_ context.Context, pause time.Duration) error {
@@ -49,7 +56,7 @@ func (s *server) sleep(_ context.Context, pause time.Duration) error {
 }
 
 func (s *server) watch(heartbeat time.Duration) iter.Seq2[*pb.WatchEventsResponse, error] {
-	options := WatchOptions{ResumeToken: "first", Heartbeat: heartbeat}
+	options := WatchOptions{Start: FromToken("first"), Heartbeat: heartbeat}
 	return watch(s.t.Context(), s.open, options, s.sleep, func() float64 { return s.random })
 }
 
@@ -121,8 +128,8 @@ func TestALostConnectionIsMadeAgainWithTheLastTokenAndNothingIsLeftOut(t *testin
 	if err != nil || !slices.Equal(revisions, []uint64{3, 5, 6}) {
 		t.Errorf("got %v, %v", revisions, err)
 	}
-	if !slices.Equal(s.tokens, []string{"first", "at 5"}) {
-		t.Errorf("resumed from %v", s.tokens)
+	if !slices.Equal(s.tokens(), []string{"first", "at 5"}) {
+		t.Errorf("resumed from %v", s.tokens())
 	}
 }
 
@@ -155,11 +162,11 @@ func TestEachPartitionOfTheLogIsCoveredByItself(t *testing.T) {
 	}
 }
 
-func TestAfterAResetCoverageBeginsAnew(t *testing.T) {
-	seen := coverage{0: 9}
+func TestAfterAResetCoverageBeginsAnewInEveryPartition(t *testing.T) {
+	seen := coverage{0: 9, 1: 7}
 	reset := covering(100, 100)
 	reset.Control = &pb.WatchEventsResponse_Reset_{Reset_: &pb.Reset{}}
-	if err := seen.extend(reset); err != nil || seen[0] != 100 {
+	if err := seen.extend(reset); err != nil || seen[0] != 100 || len(seen) != 1 {
 		t.Errorf("got %v, %v", seen, err)
 	}
 }
@@ -175,8 +182,13 @@ func TestAPauseIsDrawnBetweenHalfASecondAndADoublingCeilingOfThirty(t *testing.T
 			t.Errorf("attempt %d: at most %v, not %v", attempt, got, ceiling)
 		}
 	}
-	if got := pauseBefore(0, 1, 12*time.Second); got != 12*time.Second {
-		t.Errorf("the server asked for 12 s and got %v", got)
+}
+
+func TestWhatTheServerAsksOfAllAtOnceIsWaitedForAndSpread(t *testing.T) {
+	for random, want := range map[float64]time.Duration{0: 12 * time.Second, 1: 12*time.Second + 500*time.Millisecond} {
+		if got := pauseBefore(0, random, 12*time.Second); got != want {
+			t.Errorf("the server asked for 12 s and got %v, not %v", got, want)
+		}
 	}
 }
 
@@ -244,6 +256,16 @@ func TestOutOfRangeDemandsAResyncAndSaysWhy(t *testing.T) {
 	for _, reason := range []string{"REVISION_COMPACTED", "REVISION_IN_FUTURE", "STORE_EPOCH_CHANGED"} {
 		var resync *ResyncError
 		_, err := (&server{t: t, scripts: []script{failing(codes.OutOfRange, reason, 0)}}).take(1)
+		if !errors.As(err, &resync) || resync.Reason != reason {
+			t.Errorf("%s: got %v", reason, err)
+		}
+	}
+}
+
+func TestATokenOfAnotherFilterOrKeyDemandsAResync(t *testing.T) {
+	for _, reason := range []string{"FILTER_MISMATCH", "RESUME_TOKEN_INVALID"} {
+		var resync *ResyncError
+		_, err := (&server{t: t, scripts: []script{failing(codes.InvalidArgument, reason, 0)}}).take(1)
 		if !errors.As(err, &resync) || resync.Reason != reason {
 			t.Errorf("%s: got %v", reason, err)
 		}

@@ -3,17 +3,27 @@
 import base64
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from mailsync_grpc.store.lmdb import open_store
+
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 15
+# The log keeps what is younger than an hour whatever it is told.
+_LATER_SECONDS = 2 * 3600
+_TRIMMED_AT_ONCE = 1000
+# A slow program runs for a fifth of the time.
+_RUN_SECONDS, _HALT_SECONDS = 0.05, 0.2
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -64,6 +74,14 @@ class Server:
         if self._process is not None:
             end(self._process)
 
+    def compact(self) -> None:
+        """Drop every event there is, as days of time would, beside the running server."""
+        with closing(
+            open_store(self.data_dir, exclusive=False, clock=lambda: time.time() + _LATER_SECONDS)
+        ) as store:
+            while store.trim_log(0, 0, _TRIMMED_AT_ONCE).more:
+                pass
+
     def log(self) -> str:
         """Its last words."""
         return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-40:])
@@ -92,6 +110,7 @@ class MirrorProcess:
         self._command = [*program.command, "--address", address, "--account", account]
         self._log = directory / f"{program.name}.log"
         self._process: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
         self._changed = threading.Condition()
         self._last = ""
 
@@ -102,13 +121,38 @@ class MirrorProcess:
                 [*self._command, "--state", str(self._state)], stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self._process.stdout is not None
-        threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        self._listener.start()
 
     def kill(self) -> None:
         """End it in the middle of whatever it does."""
-        if self._process is not None:
+        if self._process is not None and self._listener is not None:
             self._process.kill()
             self._process.wait()
+            self._listener.join()
+
+    def empty(self) -> None:
+        """Take its state away; it is not running."""
+        self._state.unlink(missing_ok=True)
+
+    @contextmanager
+    def slowed(self) -> Iterator[None]:
+        """Let it be slow inside the `with` block: it is halted most of the time."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._halt_often, args=(over,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _halt_often(self, over: threading.Event) -> None:
+        assert self._process is not None
+        while not over.wait(_RUN_SECONDS):
+            self._process.send_signal(signal.SIGSTOP)
+            over.wait(_HALT_SECONDS)
+            self._process.send_signal(signal.SIGCONT)
 
     def wait_for(self, state_hash: str, seconds: float) -> None:
         """Wait until it says that hash. AssertionError when it does not, with its last word."""
@@ -137,7 +181,8 @@ class MirrorProcess:
         return self._log.read_text("utf-8", "replace")
 
     def _listen(self, output: IO[str]) -> None:
-        for line in output:
-            with self._changed:
-                self._last = line.split()[-1]
-                self._changed.notify_all()
+        with output:
+            for line in output:
+                with self._changed:
+                    self._last = line.split()[-1]
+                    self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""A bad network on one machine: a TCP proxy on loopback that can drop, freeze and refuse connections.
+"""A bad network on one machine: a TCP proxy on loopback that can drop, freeze, slow down and refuse connections.
 
 Clients speak to the proxy all the while, so the server behind it may come and go. Frozen connections stay open and carry
 nothing, as behind a router that has forgotten them: no error ever tells.
@@ -7,13 +7,22 @@ nothing, as behind a router that has forgotten them: no error ever tells.
 import select
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from random import Random
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 _HOST = "127.0.0.1"
 _CHUNK = 64 << 10
 _TICK_SECONDS = 0.05
+
+
+class _Pace(NamedTuple):
+    """How many octets are carried at once, and the seconds of rest after them."""
+
+    octets: int = _CHUNK
+    rest: float = 0.0
 
 
 class Proxy:
@@ -26,6 +35,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._links: set[_Link] = set()
         self._refusing = False
+        self._pace = _Pace()
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
 
     @property
@@ -48,6 +58,32 @@ class Proxy:
         """End every connection there is."""
         for link in self._present():
             link.ended.set()
+
+    @contextmanager
+    def dropping(self, random: Random, mean_seconds: float) -> Iterator[None]:
+        """End one connection at a time inside the `with` block, whichever and whenever it happens to be."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._drop_any, args=(random, mean_seconds, over), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _drop_any(self, random: Random, mean_seconds: float, over: threading.Event) -> None:
+        while not over.wait(random.expovariate(1 / mean_seconds)):
+            if present := self._present():
+                random.choice(present).ended.set()
+
+    @contextmanager
+    def slow(self, octets_per_second: int) -> Iterator[None]:
+        """Let every connection carry no more than that inside the `with` block."""
+        self._pace = _Pace(round(octets_per_second * _TICK_SECONDS), _TICK_SECONDS)
+        try:
+            yield
+        finally:
+            self._pace = _Pace()
 
     def freeze(self) -> None:
         """Let every connection there is carry nothing any more; new ones work."""
@@ -75,7 +111,7 @@ class Proxy:
         except OSError:
             client.close()
             return
-        link = _Link(client, server)
+        link = _Link(client, server, lambda: self._pace)
         with self._lock:
             self._links.add(link)
         threading.Thread(target=self._carry, args=(link,), daemon=True).start()
@@ -91,8 +127,9 @@ class Proxy:
 class _Link:
     """One connection through the proxy."""
 
-    def __init__(self, client: socket.socket, server: socket.socket) -> None:
+    def __init__(self, client: socket.socket, server: socket.socket, pace: Callable[[], _Pace]) -> None:
         self._other = {client: server, server: client}
+        self._pace = pace
         self.ended = threading.Event()
         self.frozen = threading.Event()
 
@@ -109,8 +146,10 @@ class _Link:
             self.ended.wait(_TICK_SECONDS)
             return True
         for side in select.select(list(self._other), [], [], _TICK_SECONDS)[0]:
-            octets = side.recv(_CHUNK)
+            pace = self._pace()
+            octets = side.recv(pace.octets)
             if not octets:
                 return False
             self._other[side].sendall(octets)
+            self.ended.wait(pace.rest)
         return True

@@ -8,6 +8,16 @@ from typing import Annotated
 
 import typer
 
+from mailsync_grpc.cli.account_auth import (
+    AuthOptions,
+    OAuthOption,
+    PasteOption,
+    ProviderOption,
+    RedirectOption,
+    SecretRefOption,
+    read_auth,
+    redirect_of,
+)
 from mailsync_grpc.cli.account_options import (
     EmailOption,
     FullOption,
@@ -21,15 +31,23 @@ from mailsync_grpc.cli.account_options import (
 )
 from mailsync_grpc.cli.account_view import account_details, account_table
 from mailsync_grpc.cli.command import connected
+from mailsync_grpc.cli.consent import PASTED_REDIRECT, Wanted, consent
+from mailsync_grpc.cli.discovery import choose, discover
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.folder_view import folder_tree
 from mailsync_grpc.cli.names import account_resource, resolve_folders
 from mailsync_grpc.cli.progress import follow_sync_run
-from mailsync_grpc.cli.secret import read_password
 from mailsync_grpc.cli.session import Session
 from mailsync_grpc.cli.terminal import plain, plural
+from mailsync_grpc.cli.way_options import (
+    ClientCertOption,
+    ClientKeyOption,
+    ProxyOption,
+    describe_way,
+    pem_text,
+)
 from mailsync_grpc.v1 import account_service_pb2 as service
-from mailsync_grpc.v1.account_pb2 import Account, ImapEndpoint, ImapSecurity
+from mailsync_grpc.v1.account_pb2 import Account, AuthKind, ImapEndpoint, ImapSecurity
 
 # The service logs in before it answers, with its own time-outs toward the mail server.
 _LOGIN_SECONDS = 180.0
@@ -70,12 +88,21 @@ TryOption = Annotated[bool, typer.Option("--try", help="Only log in and list fol
 @connected
 def add(
     session: Session,
-    host: Annotated[str, typer.Option(help="Mail server.", show_default=False)],
-    username: Annotated[str, typer.Option(help="Login name.", show_default=False)],
+    host: Annotated[
+        str, typer.Option(help="Mail server; found by --email when left out.", show_default=False)
+    ] = "",
+    username: Annotated[
+        str, typer.Option(help="Login name; that of the settings found, or --email.", show_default=False)
+    ] = "",
     account_id: IdOption = "",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: 993 for TLS, 143 else.")] = 0,
-    security: Annotated[Security, typer.Option(help="Plaintext needs the operator's leave.")] = Security.TLS,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="With --host. 0: 993 for TLS, 143 else.")] = 0,
+    security: Annotated[
+        Security, typer.Option(help="With --host. Plaintext needs the operator's leave.")
+    ] = Security.TLS,
     ca_file: CaFileOption = None,
+    client_cert_file: ClientCertOption = None,
+    client_key_file: ClientKeyOption = None,
+    proxy_url: ProxyOption = None,
     name: NameOption = None,
     email: EmailOption = None,
     label: LabelOption = [],  # noqa: B006  typer copies it
@@ -84,23 +111,38 @@ def add(
     window: WindowOption = None,
     mode: ModeOption = None,
     password_stdin: StdinOption = False,
+    provider: ProviderOption = "",
+    oauth: OAuthOption = None,
+    secret_ref: SecretRefOption = "",
+    paste: PasteOption = False,
+    redirect_uri: RedirectOption = PASTED_REDIRECT,
     try_only: TryOption = False,
     wait: Annotated[bool, typer.Option(help="Show the first sync until it is done.")] = True,
 ) -> None:
     """Register a mail account and sync it.
 
-    The password comes from a prompt, --password-stdin or MAILSYNC_IMAP_PASSWORD.
+    The password comes from a prompt, --password-stdin or MAILSYNC_IMAP_PASSWORD; --provider, --oauth or --secret-ref
+    stand in its place. A proxy's, where its URL has a user, comes from a prompt or MAILSYNC_PROXY_PASSWORD.
     """
     account = Account(imap=ImapEndpoint(host=host, port=port, security=_SECURITY[security]))
+    login = username or email or ""
+    if not host:
+        kind = AuthKind.AUTH_KIND_OAUTH if provider or oauth else AuthKind.AUTH_KIND_PASSWORD
+        chosen = choose(session, email, kind)
+        account.imap.CopyFrom(chosen.imap)
+        login = username or chosen.username
     if ca_file is not None:
-        # Bundles have comments between the certificates, in whatever encoding.
-        account.imap.tls.ca_pem = ca_file.read_text("utf-8", "replace")
+        account.imap.tls.ca_pem = pem_text(ca_file)
+    describe_way(account.imap, proxy_url, client_cert_file, client_key_file)
     describe(account, name, email, label, poll_interval, full_interval, window, mode)
-    account.auth.password.username = username
-    account.auth.password.password = read_password(username, from_stdin=password_stdin)
+    options = AuthOptions(password_stdin, provider, oauth, secret_ref, paste, redirect_uri)
+    account.auth.CopyFrom(read_auth(session, login, options))
     request = service.CreateAccountRequest(account=account, account_id=account_id, validate_only=try_only)
     created = session.call(session.accounts.CreateAccount, request, _LOGIN_SECONDS)
     _show_created(session, created, follow=wait and not try_only)
+
+
+app.command("discover")(connected(discover))
 
 
 @app.command("list")
@@ -141,23 +183,50 @@ def update(
     window: WindowOption = None,
     mode: ModeOption = None,
     username: Annotated[
-        str | None, typer.Option(help="Login name, with a new password.", show_default=False)
+        str | None, typer.Option(help="Login name, with new credentials.", show_default=False)
     ] = None,
     password: Annotated[bool, typer.Option("--password", help="Ask for a new password.")] = False,
     password_stdin: StdinOption = False,
+    client_cert_file: ClientCertOption = None,
+    client_key_file: ClientKeyOption = None,
+    proxy_url: ProxyOption = None,
+    oauth: OAuthOption = None,
+    secret_ref: SecretRefOption = "",
 ) -> None:
-    """Change what people edit of an account: only what is given."""
+    """Change what people edit of an account: only what is given.
+
+    Another proxy needs the password again (--password).
+    """
     request = service.UpdateAccountRequest(account=Account(name=account_resource(account)))
     mask = describe(request.account, name, email, label, poll_interval, full_interval, window, mode)
-    if username or password or password_stdin:
+    mask += describe_way(request.account.imap, proxy_url, client_cert_file, client_key_file)
+    options = AuthOptions(password_stdin, oauth=oauth, secret_ref=secret_ref)
+    if username or password or password_stdin or options.given:
         login = username or _login_name(session, request.account.name)
-        request.account.auth.password.username = login
-        request.account.auth.password.password = read_password(login, from_stdin=password_stdin)
+        request.account.auth.CopyFrom(read_auth(session, login, options))
         mask.append("auth")
     if not mask:
         raise CommandError("nothing to change; `mailsync account update --help` shows what can be")
     request.update_mask.paths.extend(mask)
     _show(session, session.call(session.accounts.UpdateAccount, request, _LOGIN_SECONDS).account)
+
+
+@app.command("authorize")
+@connected
+def authorize(
+    session: Session,
+    account: AccountArgument,
+    provider: Annotated[
+        str, typer.Option(help="A provider of the service's configuration.", show_default=False)
+    ],
+    paste: PasteOption = False,
+    redirect_uri: RedirectOption = PASTED_REDIRECT,
+) -> None:
+    """Let an account log in by a consent at a provider; it goes on at once."""
+    name = account_resource(account)
+    redirect = redirect_of(AuthOptions(paste=paste, redirect_uri=redirect_uri))
+    wanted = Wanted(provider, name, _login_name(session, name), redirect)
+    _show(session, consent(session, wanted).account)
 
 
 @app.command("pause")

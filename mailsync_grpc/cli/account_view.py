@@ -8,7 +8,14 @@ from rich.text import Text
 
 from mailsync_grpc.cli.terminal import ago, moment, plain, span, word
 from mailsync_grpc.cli.window_text import window_text
-from mailsync_grpc.v1.account_pb2 import Account, AccountNotice, AccountState, ImapSecurity, SyncMode
+from mailsync_grpc.v1.account_pb2 import (
+    Account,
+    AccountNotice,
+    AccountState,
+    AuthKind,
+    ImapSecurity,
+    SyncMode,
+)
 
 _STYLE = {
     AccountState.ACCOUNT_STATE_ACTIVE: "green",
@@ -55,7 +62,9 @@ def _details(account: Account) -> Iterator[tuple[str, str | Text]]:
     yield "name", account.display_name
     yield "address", account.email_address
     yield "mail server", f"{account.imap.host}:{account.imap.port} ({security})"
+    yield "proxy", account.imap.proxy_url
     yield "user", account.username
+    yield "login", word(AuthKind.Name(account.auth_kind), "AUTH_KIND_").replace("_", " ")
     yield "state", state_text(account)
     yield "since", moment(account.state_since)
     yield "poll", _every(account, "poll_interval")

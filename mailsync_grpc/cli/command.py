@@ -40,6 +40,24 @@ TlsCaOption = Annotated[
         show_default=False,
     ),
 ]
+TlsCertOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="PEM file of a certificate to show, where the service asks for one.",
+        envvar="MAILSYNC_TLS_CERT",
+        rich_help_panel=_PANEL,
+        show_default=False,
+    ),
+]
+TlsKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="PEM file of its key.",
+        envvar="MAILSYNC_TLS_KEY",
+        rich_help_panel=_PANEL,
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="For programs: one JSON object a line.", rich_help_panel=_PANEL)
 ]
@@ -54,18 +72,22 @@ def connected(command: Callable[Concatenate[Session, Own], None]) -> Callable[..
         address: AddressOption = DEFAULT_ADDRESS,
         token: TokenOption = None,
         tls_ca: TlsCaOption = None,
+        tls_cert: TlsCertOption = None,
+        tls_key: TlsKeyOption = None,
         as_json: JsonOption = False,
         **own: Any,
     ) -> None:
-        with reported(address), open_session(Target(address, token, tls_ca), json=as_json) as session:
-            # typer hands over exactly the parameters of the signature below.
-            command(session, **own)  # type: ignore[call-arg]
+        with reported(address):
+            target = Target(address, token, tls_ca, tls_cert, tls_key)
+            with open_session(target, json=as_json) as session:
+                # typer hands over exactly the parameters of the signature below.
+                command(session, **own)  # type: ignore[call-arg]
 
-    return with_options(run, command, before=0)
+    return with_options(run, command)
 
 
 def with_options(
-    run: Callable[..., None], command: Callable[..., None], *, before: int
+    run: Callable[..., None], command: Callable[..., None], *, before: int = 0
 ) -> Callable[..., None]:
     """``run`` with the signature of ``command`` and its own options behind that.
 

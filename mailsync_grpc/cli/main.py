@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from mailsync_grpc.cli import account, backup, content, envelope, events, folder, health, serve, watch
+from mailsync_grpc.cli import (
+    account,
+    backup,
+    content,
+    envelope,
+    events,
+    folder,
+    health,
+    key,
+    serve,
+    token,
+    watch,
+)
 from mailsync_grpc.cli.demo.command import demo
 
 _SERVICE, _MAIL, _CHANGES = "The service", "Mail", "What changes"
@@ -19,6 +31,8 @@ app = typer.Typer(
 )
 app.command("serve", rich_help_panel=_SERVICE)(serve.serve)
 app.command("demo", rich_help_panel=_SERVICE)(demo)
+app.add_typer(token.app, name="token", rich_help_panel=_SERVICE)
+app.add_typer(key.app, name="key", rich_help_panel=_SERVICE)
 app.command("backup", rich_help_panel=_SERVICE)(backup.backup)
 app.command("health", rich_help_panel=_SERVICE)(health.health)
 app.add_typer(account.app, name="account", rich_help_panel=_MAIL)

@@ -1,6 +1,6 @@
 """A command's conversation with the service: one channel, the calls of each service, and where output goes.
 
-Without ``--tls-ca`` an address on this machine is spoken to in clear text, as the service serves it by default, and any
+Without ``--tls-ca`` and ``--tls-cert`` an address on this machine is spoken to in clear text, as the service serves it by default, and any
 other over TLS with the system's trust: the service refuses to listen there in clear text, and a token must not travel so.
 """
 
@@ -17,6 +17,7 @@ from rich.console import Console
 
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.terminal import to_people, to_people_beside
+from mailsync_grpc.cli.uninterrupted import uninterrupted
 from mailsync_grpc.config import is_local, split_address
 from mailsync_grpc.v1.account_service_pb2_grpc import AccountServiceStub
 from mailsync_grpc.v1.content_service_pb2_grpc import ContentServiceStub
@@ -45,11 +46,13 @@ class Method(Protocol[Request_contra, Response_co]):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the service is and how to be let in."""
+    """Where the service is and how to be let in: the token, what to trust, what to show where it asks for a certificate."""
 
     address: str = DEFAULT_ADDRESS
     token: str | None = field(default=None, repr=False)
     tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
     def __post_init__(self) -> None:
         """CommandError for an address that is none, and for a token that no header carries."""
@@ -59,6 +62,8 @@ class Target:
             raise CommandError(str(error)) from None
         if self.token and not (self.token.isascii() and self.token.isprintable()):
             raise CommandError("--token: printable ASCII characters only")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise CommandError("--tls-cert and --tls-key go together: give both or none")
 
     @property
     def metadata(self) -> Metadata:
@@ -66,24 +71,30 @@ class Target:
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """What TLS trusts; None for clear text. OSError when the file cannot be read."""
-        if self.tls_ca is not None:
-            return grpc.ssl_channel_credentials(self.tls_ca.read_bytes())
-        return None if is_local(self.address) else grpc.ssl_channel_credentials()
+        """What TLS trusts and shows; None for clear text. OSError when a file cannot be read."""
+        if self.tls_ca is None and self.tls_cert is None and is_local(self.address):
+            return None
+        return grpc.ssl_channel_credentials(*map(_octets, (self.tls_ca, self.tls_key, self.tls_cert)))
 
     def channel(self) -> grpc.Channel:
         """A channel for plain calls."""
         credentials = self.credentials()
-        if credentials is None:
-            return grpc.insecure_channel(self.address, _OPTIONS)
-        return grpc.secure_channel(self.address, credentials, _OPTIONS)
+        with uninterrupted():
+            if credentials is None:
+                return grpc.insecure_channel(self.address, _OPTIONS)
+            return grpc.secure_channel(self.address, credentials, _OPTIONS)
 
     def aio_channel(self) -> grpc.aio.Channel:
         """A channel for a watch, whose silence must be noticed; to be made inside a running event loop."""
         credentials = self.credentials()
-        if credentials is None:
-            return grpc.aio.insecure_channel(self.address, _OPTIONS)
-        return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
+        with uninterrupted():
+            if credentials is None:
+                return grpc.aio.insecure_channel(self.address, _OPTIONS)
+            return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
+
+
+def _octets(file: Path | None) -> bytes | None:
+    return None if file is None else file.read_bytes()
 
 
 class Session:

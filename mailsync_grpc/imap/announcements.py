@@ -9,9 +9,11 @@ import re
 from typing import NamedTuple
 
 from mailsync_grpc.imap.answer import split_answer
+from mailsync_grpc.imap.fetch import MAX_UID
 from mailsync_grpc.model.uidset import UidSet
 
 _SMALL = 16_384
+_EVERY_UID = UidSet.span(1, MAX_UID)
 # Every line of a large answer begins like this, save those that bring news or stand in a message's own text.
 _OTHER = rb"\* (?!\d+ FETCH \(UID )"
 _FIRST_OTHER, _LATER_OTHER = re.compile(_OTHER), re.compile(rb"\n" + _OTHER)
@@ -57,6 +59,6 @@ def _after(news: Announced, found: re.Match[str]) -> Announced:
 
 def _count(uids: str) -> int:
     try:
-        return len(UidSet.parse(uids))
+        return len(UidSet.parse(uids) & _EVERY_UID)
     except ValueError:
         return 0

@@ -36,10 +36,14 @@ class Password:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A user name and an OAuth 2 access token; the token shows in no representation."""
+    """A user name and an OAuth 2 access token; the token shows in no representation.
+
+    `mechanism`, one of oauth.MECHANISMS, is the only one to use; empty means what the server offers.
+    """
 
     username: str
     token: str = field(repr=False)
+    mechanism: str = ""
 
 
 Credentials = Password | AccessToken
@@ -65,9 +69,10 @@ def log_in(client: IMAPClient, wire: Wire, credentials: Credentials) -> None:
 
 
 def _show_token(wire: Wire, credentials: AccessToken) -> None:
-    mechanism = next((name for name in oauth.MECHANISMS if f"AUTH={name}" in wire.capabilities), None)
+    wanted = [credentials.mechanism] if credentials.mechanism else list(oauth.MECHANISMS)
+    mechanism = next((name for name in wanted if f"AUTH={name}" in wire.capabilities), None)
     if mechanism is None:
-        raise ImapAuthError("the server offers no login with an access token (OAUTHBEARER or XOAUTH2)")
+        raise ImapAuthError(f"the server offers no login with an access token ({' or '.join(wanted)})")
     answers = [
         oauth.first_response(mechanism, credentials.username, wire.host, wire.port, credentials.token),
         oauth.MECHANISMS[mechanism],

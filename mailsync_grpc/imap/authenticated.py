@@ -41,7 +41,12 @@ class AuthenticatedConnection:
     @property
     def has_lasting_ids(self) -> bool:
         """Whether the server has ids of messages that stay when they move (RFC 8474, Gmail)."""
-        return not self._capabilities.isdisjoint({"OBJECTID", "X-GM-EXT-1"})
+        return not self._capabilities.isdisjoint({"OBJECTID", commands.GMAIL})
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether messages have Gmail's labels beside their flags."""
+        return commands.GMAIL in self._capabilities
 
     @property
     def condstore(self) -> bool:

@@ -11,7 +11,8 @@ from mailsync_grpc import __version__
 from mailsync_grpc.errors import UnsafeArgumentError
 
 _FETCH_ITEM = (
-    rb"(?:UID|FLAGS|INTERNALDATE|RFC822\.SIZE|ENVELOPE|BODYSTRUCTURE|MODSEQ|EMAILID|X-GM-MSGID|X-GM-LABELS"
+    rb"(?:UID|FLAGS|INTERNALDATE|RFC822\.SIZE|ENVELOPE|BODYSTRUCTURE|MODSEQ|EMAILID|THREADID|X-GM-MSGID|X-GM-THRID"
+    rb"|X-GM-LABELS"
     rb"|BODY\.PEEK\[[A-Z0-9. ()-]*\](?:<\d+\.\d+>)?)"
 )
 _ALLOWED = re.compile(
@@ -26,6 +27,8 @@ _SECTION = re.compile(r"|HEADER|TEXT|[1-9]\d*(?:\.[1-9]\d*)*(?:\.(?:MIME|HEADER|
 
 _METADATA_ITEMS = b"UID FLAGS INTERNALDATE RFC822.SIZE"
 _STRUCTURE_ITEMS = b"ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]"
+GMAIL = "X-GM-EXT-1"
+"""The capability of Gmail's labels and ids."""
 MAX_RANGES = 350
 """Ranges in one command line: at most 22 octets each, so that a line stays below the 8,000 that servers take."""
 
@@ -127,7 +130,7 @@ def uid_search(criteria: str, capabilities: frozenset[str]) -> bytes:
 
 def flag_items(capabilities: frozenset[str]) -> bytes:
     """Return the FETCH items of a message's flags, and of its labels on Gmail."""
-    return b"UID FLAGS X-GM-LABELS" if "X-GM-EXT-1" in capabilities else b"UID FLAGS"
+    return b"UID FLAGS X-GM-LABELS" if GMAIL in capabilities else b"UID FLAGS"
 
 
 def minimal_items(capabilities: frozenset[str]) -> bytes:
@@ -137,13 +140,24 @@ def minimal_items(capabilities: frozenset[str]) -> bytes:
 
 def metadata_items(capabilities: frozenset[str]) -> bytes:
     """Return the FETCH items of all metadata, in the order that `metadata` reads at its fastest."""
-    return b" ".join((_METADATA_ITEMS, *_id_items(capabilities), _STRUCTURE_ITEMS))
+    return b" ".join(
+        (_METADATA_ITEMS, *_id_items(capabilities), *_thread_items(capabilities), _STRUCTURE_ITEMS)
+    )
 
 
 def _id_items(capabilities: frozenset[str]) -> list[bytes]:
     items = []
     if "OBJECTID" in capabilities:
         items.append(b"EMAILID")
-    if "X-GM-EXT-1" in capabilities:
+    if GMAIL in capabilities:
         items.append(b"X-GM-MSGID X-GM-LABELS")
+    return items
+
+
+def _thread_items(capabilities: frozenset[str]) -> list[bytes]:
+    items = []
+    if "OBJECTID" in capabilities:
+        items.append(b"THREADID")
+    if GMAIL in capabilities:
+        items.append(b"X-GM-THRID")
     return items

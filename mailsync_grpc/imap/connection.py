@@ -24,6 +24,7 @@ from mailsync_grpc.imap.fetch import (
     FlagChanges,
     FlagListing,
     parse_flags,
+    parse_labelled,
     parse_section,
     parse_sections,
 )
@@ -109,12 +110,12 @@ class Connection(AuthenticatedConnection):
         """Return UID and flags of the messages in `uids`, a set or `n:*` for every UID from n on."""
         items = commands.flag_items(self._capabilities)
         if isinstance(uids, UidSet):
-            return parse_flags(self._fetch(uids, items).read(), uids)
+            return self._flags(self._fetch(uids, items).read(), uids)
         first = _FROM.fullmatch(uids)
         if first is None:
             raise UnsafeArgumentError("a range of UIDs is written n:*")
         answer = self._channel.run(commands.uid_fetch(uids, items))
-        return parse_flags(answer, UidSet.span(int(first[1]), MAX_UID))
+        return self._flags(answer, UidSet.span(int(first[1]), MAX_UID))
 
     def fetch_changes(self, modseq: int) -> FlagChanges:
         """Return the messages that came or whose flags changed after `modseq` (RFC 7162 section 3.1.4.1).
@@ -123,7 +124,10 @@ class Connection(AuthenticatedConnection):
         """
         answer = self._channel.run(commands.changed_since(modseq, self._capabilities, self._enabled))
         with self._channel.closing_on_breach():
-            return FlagChanges(parse_flags(answer, UidSet.span(1, MAX_UID)), parse_vanished(answer))
+            return FlagChanges(self._flags(answer, UidSet.span(1, MAX_UID)), parse_vanished(answer))
+
+    def _flags(self, answer: bytes, uids: UidSet) -> FlagListing:
+        return (parse_labelled if self.has_labels else parse_flags)(answer, uids)
 
     def fetch_metadata(self, uids: UidSet) -> list[FetchedMessage]:
         """Return the messages of `uids` that the server answered, by ascending UID."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mailsync_grpc.imap.answer import MalformedError, Node, parse_nodes, split_answer
 from mailsync_grpc.imap.folder_names import decode_name
-from mailsync_grpc.imap.header_text import clean, octets_text
+from mailsync_grpc.imap.header_text import clean, header_text, octets_text
 from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.uidset import UidSet
 
@@ -68,6 +68,28 @@ def parse_flags(answer: bytes, asked: UidSet) -> FlagListing:
             rest += _UID_FIRST.sub(b"", piece)
     _add_irregular(bytes(rest), table, uids, hashes)
     return FlagListing(*_within(*_ordered(uids, hashes), asked), table.flags)
+
+
+def parse_labelled(answer: bytes, asked: UidSet) -> FlagListing:
+    """Return the flags and labels of the `asked` messages in an answer to UID FETCH (UID FLAGS X-GM-LABELS).
+
+    A server that tells of a change unasked tells the flags alone. Such a response says nothing of labels: it adds to
+    what the answer says of the message elsewhere, and is left out where that is nothing, to be seen by the next look.
+    """
+    table, names, labels = _HashTable(), {}, {}
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    lines, literals = split_answer(answer)
+    for line in lines:
+        attributes = fetch_attributes(line, literals)
+        uid, flags = uid_of(attributes), flags_in(attributes)
+        if uid is not None and flags is not None:
+            names[uid] = known.setdefault(flags.names, flags.names)
+        if uid is not None and isinstance(attributes.get("X-GM-LABELS"), list):
+            told = Flags.of((), labels_in(attributes)).labels
+            labels[uid] = known.setdefault(told, told)
+    uids = sorted(labels)
+    hashes = [table.add(Flags(names.get(uid, ()), labels[uid])) for uid in uids]
+    return FlagListing(*_within(uids, hashes, asked), table.flags)
 
 
 class _HashTable(dict[bytes, int]):
@@ -162,7 +184,9 @@ def fetch_attributes(line: str, literals: list[bytes]) -> dict[str, Node]:
     values = nodes[0]
     if not isinstance(values, list):
         return {}
-    return {str(name).upper(): value for name, value in zip(values[::2], values[1::2], strict=False)}
+    # A list in the place of a name may be too deep even to be shown.
+    pairs = zip(values[::2], values[1::2], strict=False)
+    return {name.upper(): value for name, value in pairs if isinstance(name, str)}
 
 
 def uid_of(attributes: dict[str, Node]) -> int | None:
@@ -180,19 +204,41 @@ def number_of(node: Node) -> int | None:
 
 def flags_in(attributes: dict[str, Node]) -> Flags | None:
     """Return the flags and Gmail labels among `attributes`, None when there is no FLAGS list."""
-    names, labels = attributes.get("FLAGS"), attributes.get("X-GM-LABELS")
+    names = attributes.get("FLAGS")
     if not isinstance(names, list):
         return None
     # A keyword may be spelled NIL; as a flag it is just a word.
     texts = [_flag_text("NIL" if name is None else str(name)) for name in names if not isinstance(name, list)]
-    return Flags.of(texts, _labels(labels) if isinstance(labels, list) else ())
+    return Flags.of(texts, labels_in(attributes))
 
 
-def _labels(nodes: list[Node]) -> list[str]:
-    """Gmail's labels: modified UTF-7 like folder names, system ones with a backslash."""
+def labels_in(attributes: dict[str, Node]) -> list[str]:
+    """Return Gmail's labels among `attributes`: modified UTF-7 like folder names, system ones with a backslash."""
+    nodes = attributes.get("X-GM-LABELS")
+    if not isinstance(nodes, list):
+        return []
     return [
         decode_name(str(node).encode("latin-1", "replace")) for node in nodes if isinstance(node, str | int)
     ]
+
+
+def email_id_of(attributes: dict[str, Node]) -> str:
+    """Return EMAILID (RFC 8474) or Gmail's X-GM-MSGID among `attributes`, empty when there is neither."""
+    return _object_id(attributes.get("EMAILID"), attributes.get("X-GM-MSGID"))
+
+
+def thread_id_of(attributes: dict[str, Node]) -> str:
+    """Return THREADID (RFC 8474) or Gmail's X-GM-THRID among `attributes`, empty when there is neither."""
+    return _object_id(attributes.get("THREADID"), attributes.get("X-GM-THRID"))
+
+
+def _object_id(standard: Node, gmail: Node) -> str:
+    match standard, gmail:
+        case [str(found)], _:
+            return header_text(found)
+        case _, str(number):
+            return header_text(number)
+    return ""
 
 
 def parse_section(answer: bytes, uid: int) -> bytes | None:

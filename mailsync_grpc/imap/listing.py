@@ -247,7 +247,11 @@ def parse_server(answer: bytes) -> str | None:
 
 def _server(fields: list[Node]) -> str:
     pairs = zip(fields[::2], fields[1::2], strict=False)
-    told = {str(name).lower(): clean(str(value or "")) for name, value in pairs}
+    told = {
+        name.lower(): clean(value)
+        for name, value in pairs
+        if isinstance(name, str) and isinstance(value, str)
+    }
     return " ".join(filter(None, (told.get("name"), told.get("version"))))
 
 

@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 from mailsync_grpc.imap.answer import MalformedError, Node, split_answer, unquote
 from mailsync_grpc.imap.bodystructure import MAX_DEPTH, Parts, TooDeepError, parts_of, read_parts
-from mailsync_grpc.imap.fetch import MAX_UID, fetch_attributes, flags_in, flags_of, number_of, uid_of
+from mailsync_grpc.imap.fetch import (
+    MAX_UID,
+    email_id_of,
+    fetch_attributes,
+    flags_in,
+    flags_of,
+    number_of,
+    thread_id_of,
+    uid_of,
+)
 from mailsync_grpc.imap.header_text import header_text, message_id, message_ids, parse_date
 from mailsync_grpc.imap.report import auto_submitted, first_report
 from mailsync_grpc.model.envelope import (
@@ -39,7 +48,8 @@ _ADDRESSES = rf"(NIL|\((?:\({_NSTRING} {_NSTRING} {_NSTRING} {_NSTRING}\) ?)++\)
 _ENVELOPE = rf"\(({_NSTRING}) ({_NSTRING}) {' '.join([_ADDRESSES] * 6)} ({_NSTRING}) ({_NSTRING})\)"
 _REGULAR = re.compile(
     r'\* \d+ FETCH \(UID (\d{1,10}) FLAGS \(([^()"]*)\) INTERNALDATE "([^"\\]*)" RFC822\.SIZE (\d{1,18})'
-    rf"(?: EMAILID \(([^()\"]*)\))? ENVELOPE {_ENVELOPE} BODYSTRUCTURE (\(.*\))"
+    r'(?: EMAILID \(([^()"]*)\))?(?: THREADID (?:NIL|\(([^()"]*)\)))?'
+    rf" ENVELOPE {_ENVELOPE} BODYSTRUCTURE (\(.*\))"
     rf' BODY\[HEADER\.FIELDS \("?REFERENCES"? "?AUTO-SUBMITTED"?\)\] ({_NSTRING})\)'
 )
 _ONE_ADDRESS = re.compile(_ADDRESS)
@@ -70,6 +80,7 @@ class _Told(NamedTuple):
     internal_date: str
     size: int
     email_id: str
+    thread_id: str
     date: str
     subject: str
     addresses: list[_Addresses]
@@ -143,6 +154,7 @@ def _message(told: _Told) -> FetchedMessage:
         parse_date(told.date),
         header_text(told.date)[:_MAX_RAW_DATE],
         told.email_id,
+        told.thread_id,
         message_ids(references),
         parts.text_parts,
         parts.attachments,
@@ -155,8 +167,8 @@ def _message(told: _Told) -> FetchedMessage:
 
 def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMessage:
     groups = regular.groups()
-    uid, flags, internal_date, size, email_id, date, subject = groups[:7]
-    in_reply_to, identifier, structure, fields = groups[13:]
+    uid, flags, internal_date, size, email_id, thread_id, date, subject = groups[:8]
+    in_reply_to, identifier, structure, fields = groups[14:]
     parts, partial = _parts(lambda: read_parts(structure, literals))
     told = _Told(
         int(uid),
@@ -164,9 +176,10 @@ def _regular_message(regular: re.Match[str], literals: list[bytes]) -> FetchedMe
         internal_date,
         int(size),
         email_id or "",
+        thread_id or "",
         unquote(date, literals),
         unquote(subject, literals),
-        [_addresses(addresses, literals) for addresses in groups[7:13]],
+        [_addresses(addresses, literals) for addresses in groups[8:14]],
         unquote(in_reply_to, literals),
         unquote(identifier, literals),
         unquote(fields, literals),
@@ -252,6 +265,7 @@ def _irregular_message(uid: int, flags: Flags, attributes: dict[str, Node]) -> F
         internal_date if isinstance(internal_date, str) else "",
         number_of(attributes.get("RFC822.SIZE")) or 0,
         email_id_of(attributes),
+        thread_id_of(attributes),
         date,
         subject,
         [_node_addresses(field) for field in envelope[2:8]],
@@ -275,16 +289,6 @@ def _node_addresses(node: Node) -> _Addresses:
             case [str() | None as name, _, str(mailbox), str(host), *_]:
                 found.append(_address(name or "", mailbox, host))
     return tuple(found[: MAX_ADDRESSES + 1])
-
-
-def email_id_of(attributes: dict[str, Node]) -> str:
-    """Return EMAILID (RFC 8474) or Gmail's X-GM-MSGID among `attributes`, empty when there is neither."""
-    match attributes.get("EMAILID"), attributes.get("X-GM-MSGID"):
-        case [str(email_id)], _:
-            return header_text(email_id)
-        case _, str(message_id):
-            return header_text(message_id)
-    return ""
 
 
 def _header_fields(attributes: dict[str, Node]) -> str:

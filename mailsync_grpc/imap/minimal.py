@@ -4,8 +4,7 @@ Where there is no such id (EMAILID of RFC 8474, Gmail's X-GM-MSGID) a listing of
 """
 
 from mailsync_grpc.imap.answer import Node, split_answer
-from mailsync_grpc.imap.fetch import FlagListing, fetch_attributes, flags_in, uid_of
-from mailsync_grpc.imap.metadata import email_id_of
+from mailsync_grpc.imap.fetch import FlagListing, email_id_of, fetch_attributes, flags_in, uid_of
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage, Partial, PartialReason
 from mailsync_grpc.model.flags import NO_FLAGS
 from mailsync_grpc.model.uidset import UidSet

@@ -13,10 +13,10 @@ from imapclient import IMAPClient
 from mailsync_grpc.errors import ImapError, ImapProtocolError, ImapTlsError, MailsyncError
 from mailsync_grpc.imap.answer import untagged_text
 from mailsync_grpc.imap.auth import Credentials, check_credentials, log_in
-from mailsync_grpc.imap.endpoint import Address, Endpoint, Policy, Security, resolve
+from mailsync_grpc.imap.endpoint import Endpoint, Policy, Security
 from mailsync_grpc.imap.ledger import Lease
 from mailsync_grpc.imap.refusal import farewell
-from mailsync_grpc.imap.wire import Clock, Wire, tls_context
+from mailsync_grpc.imap.wire import Clock, Wire
 
 
 class GuardedClient(IMAPClient):  # type: ignore[misc]  # IMAPClient has no types
@@ -24,10 +24,8 @@ class GuardedClient(IMAPClient):  # type: ignore[misc]  # IMAPClient has no type
 
     wire: Wire
 
-    def __init__(
-        self, endpoint: Endpoint, addresses: tuple[Address, ...], policy: Policy, clock: Clock, lease: Lease
-    ) -> None:
-        self._make_wire = partial(Wire, endpoint, addresses, policy, clock, lease)
+    def __init__(self, endpoint: Endpoint, policy: Policy, clock: Clock, lease: Lease) -> None:
+        self._make_wire = partial(Wire, endpoint, policy, clock, lease)
         super().__init__(endpoint.host, endpoint.port, ssl=endpoint.security == Security.IMPLICIT_TLS)
         # IMAPClient turns imaplib's debugging up; it would format every line and hand the login to a logger.
         self.wire.debug = 0
@@ -42,7 +40,7 @@ def open_session(
 ) -> Wire:
     """Return an authenticated wire. Raises EndpointForbiddenError, UnsafeArgumentError and every ImapError."""
     check_credentials(credentials)
-    client = _connected(endpoint, resolve(endpoint, policy), policy, clock, lease)
+    client = _connected(endpoint, policy, clock, lease)
     try:
         _secure_and_log_in(client, endpoint, credentials)
     except imaplib.IMAP4.error:
@@ -58,11 +56,9 @@ def open_session(
     return client.wire
 
 
-def _connected(
-    endpoint: Endpoint, addresses: tuple[Address, ...], policy: Policy, clock: Clock, lease: Lease
-) -> GuardedClient:
+def _connected(endpoint: Endpoint, policy: Policy, clock: Clock, lease: Lease) -> GuardedClient:
     try:
-        return GuardedClient(endpoint, addresses, policy, clock, lease)
+        return GuardedClient(endpoint, policy, clock, lease)
     except imaplib.IMAP4.error as fault:
         raise _greeting_fault(fault) from None
     except (ValueError, TypeError):
@@ -83,7 +79,7 @@ def _secure_and_log_in(client: GuardedClient, endpoint: Endpoint, credentials: C
     if endpoint.security == Security.STARTTLS:
         if "STARTTLS" not in client.wire.capabilities:
             raise ImapTlsError("the server does not offer STARTTLS")
-        client.starttls(tls_context(endpoint.ca_pem))
+        client.wire.starttls()
     log_in(client, client.wire, credentials)
 
 

@@ -1,62 +1,36 @@
-"""Asking a token endpoint for an access token: one POST, under the same rules as mail servers.
+"""Asking an authorization server: for its endpoints, for the tokens of a code, for an access token anew."""
 
-The endpoint's address is chosen by whoever may create accounts, so it is resolved once, held against the operator's
-networks and connected to by the very address that was checked (see `endpoint`). Redirects are not followed.
-"""
-
-import http.client
-import socket
-from collections.abc import Callable
-from urllib.parse import urlsplit
-
-from mailsync_grpc.errors import ImapUnreachableError, InvalidFieldError
-from mailsync_grpc.imap.endpoint import Endpoint, Policy, Security, resolve
-from mailsync_grpc.imap.oauth import Grant, Granted, granted, refresh_form
-from mailsync_grpc.imap.wire import described, tls_context
-
-_MAX_ANSWER = 64 * 1024
-_HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-Renew = Callable[[Grant], Granted]
+from mailsync_grpc.errors import ImapUnreachableError
+from mailsync_grpc.imap import authorization, oauth
+from mailsync_grpc.imap.authorization import Endpoints
+from mailsync_grpc.imap.endpoint import Policy
+from mailsync_grpc.imap.oauth import Grant, Granted
+from mailsync_grpc.imap.web import ask
 
 
-def renew(grant: Grant, policy: Policy) -> Granted:
-    """Return a new access token. Raises InvalidFieldError, EndpointForbiddenError, ImapAuthError, ImapUnreachableError."""
-    endpoint, path = _target(grant.token_endpoint)
-    try:
-        with _connected(endpoint, policy) as sock:
-            connection = http.client.HTTPConnection(endpoint.host, endpoint.port)
-            connection.sock = sock
-            connection.request("POST", path, refresh_form(grant), _HEADERS)
-            answer = connection.getresponse()
-            return granted(answer.status, answer.read(_MAX_ANSWER))
-    except OSError as fault:
-        raise described(fault, endpoint) from None
-    except http.client.HTTPException:
-        raise ImapUnreachableError(f"{endpoint.host}:{endpoint.port} does not speak HTTP") from None
+def renew(grant: Grant, refresh_token: str, policy: Policy) -> Granted:
+    """Return a new access token. Raises EndpointForbiddenError, ImapAuthError, ImapUnreachableError."""
+    return _granted(grant, oauth.refresh_form(grant, refresh_token), policy)
 
 
-def _target(url: str) -> tuple[Endpoint, str]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    security = {"https": Security.IMPLICIT_TLS, "http": Security.PLAINTEXT}.get(parts.scheme)
-    if security is None or not parts.hostname or parts.username or not url.isascii() or not url.isprintable():
-        raise InvalidFieldError({"auth.oauth.token_endpoint": "an https URL without user information"})
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Endpoint(
-        parts.hostname, port or (443 if security is Security.IMPLICIT_TLS else 80), security
-    ), path
+def exchange(grant: Grant, code: str, verifier: str, redirect_uri: str, policy: Policy) -> Granted:
+    """Return what a code is exchanged for. Raises as `renew`."""
+    return _granted(grant, oauth.code_form(grant, code, verifier, redirect_uri), policy)
 
 
-def _connected(endpoint: Endpoint, policy: Policy) -> socket.socket:
-    address = resolve(endpoint, policy)[0]
-    sock = socket.create_connection((str(address), endpoint.port), policy.connect_timeout)
-    if endpoint.security is Security.PLAINTEXT:
-        return sock
-    try:
-        return tls_context(endpoint.ca_pem).wrap_socket(sock, server_hostname=endpoint.host)
-    except BaseException:
-        sock.close()
-        raise
+def _granted(grant: Grant, form: dict[str, str], policy: Policy) -> Granted:
+    answer = ask(grant.token_endpoint, policy, oauth.encoded(form))
+    hidden = (form.get(name, "") for name in ("refresh_token", "client_secret", "code", "code_verifier"))
+    return oauth.granted(*answer, hidden)
+
+
+def discover(issuer: str, policy: Policy) -> Endpoints:
+    """Return an issuer's endpoints by its metadata, of OpenID or of OAuth 2.
+
+    Raises EndpointForbiddenError, ImapUnreachableError, ImapProtocolError for metadata of another issuer.
+    """
+    for url in authorization.metadata_urls(issuer):
+        answer = ask(url, policy)
+        if answer.status == 200:
+            return authorization.discovered(issuer, answer.body)
+    raise ImapUnreachableError(f"no metadata is found at the issuer {issuer}")

@@ -12,7 +12,6 @@ import imaplib
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address
 from typing import Any, NoReturn, TypeVar
 
 from mailsync_grpc import metrics
@@ -25,10 +24,12 @@ from mailsync_grpc.errors import (
 )
 from mailsync_grpc.imap import commands
 from mailsync_grpc.imap.answer import untagged_text
-from mailsync_grpc.imap.endpoint import Address, Endpoint, Policy, Security
+from mailsync_grpc.imap.dialling import dial
+from mailsync_grpc.imap.endpoint import Endpoint, Policy
 from mailsync_grpc.imap.ledger import UNMETERED, Lease
 from mailsync_grpc.imap.receive import Answer, ReceiveBuffer
 from mailsync_grpc.imap.refusal import farewell
+from mailsync_grpc.imap.tls import described, secured
 
 _CHUNK = 256 * 1024
 _RECEIVED = metrics.IMAP_BYTES.labels(direction="received")
@@ -38,7 +39,7 @@ _Taken = TypeVar("_Taken")
 
 
 class Wire(imaplib.IMAP4):
-    """A connected, not yet authenticated IMAP connection to one of `addresses`.
+    """A connected, not yet authenticated IMAP connection.
 
     It ends `lease`, and counts there what it receives. Any fault closes it; faults of the socket, of TLS and of the caps are raised as the error tree's, only what the
     server answers reaches imaplib. Counters are octets inside TLS.
@@ -47,14 +48,12 @@ class Wire(imaplib.IMAP4):
     def __init__(
         self,
         endpoint: Endpoint,
-        addresses: tuple[Address, ...],
         policy: Policy,
         clock: Clock,
         lease: Lease = UNMETERED,
     ) -> None:
         self._endpoint = endpoint
         self.lease = lease
-        self._addresses = addresses
         self._policy = policy
         self._clock = clock
         self._received = ReceiveBuffer(policy.max_line, policy.max_literal, policy.max_response)
@@ -69,14 +68,12 @@ class Wire(imaplib.IMAP4):
     # What imaplib calls to reach the socket.
 
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
-        """Connect to the first address that answers; TLS is checked against the endpoint's host."""
+        """Connect as the endpoint says, and as far as the policy lets."""
         self.host, self.port = host, port
         self._timeout = timeout
         with self._closing_on_fault():
-            self.sock = self._connect_any()
+            self.sock = dial(self._endpoint, self._policy)
             metrics.IMAP_CONNECTIONS.inc()
-            if self._endpoint.security == Security.IMPLICIT_TLS:
-                self._wrap_tls()
 
     def send(self, data: Any) -> None:
         """Send one command line of the allow-list, or a SASL response while authenticating."""
@@ -106,15 +103,15 @@ class Wire(imaplib.IMAP4):
                 self.sock.shutdown(socket.SHUT_RDWR)
             self.sock.close()
 
-    def starttls(self, ssl_context: ssl.SSLContext | None = None) -> Any:
-        """Go on inside TLS, forgetting everything that was said in clear."""
+    def starttls(self, _context: ssl.SSLContext | None = None) -> Any:
+        """Go on inside TLS as the endpoint says, forgetting everything that was said in clear."""
         status, data = self._simple_command("STARTTLS")
         if status != "OK":
             self._fail(ImapTlsError("the server refused STARTTLS"))
         if len(self._received):
             self._fail(ImapProtocolError("the server sent data in clear after STARTTLS"))
         with self._closing_on_fault():
-            self._wrap_tls(ssl_context)
+            self.sock = secured(self.sock, self._endpoint, self._policy.connect_timeout)
         self._tls_established = True
         self.untagged_responses.clear()
         self._get_capabilities()
@@ -181,29 +178,6 @@ class Wire(imaplib.IMAP4):
         self.bytes_sent += len(data)
         _SENT.inc(len(data))
 
-    def _connect_any(self) -> socket.socket:
-        for address in self._addresses[:-1]:
-            with contextlib.suppress(OSError):
-                return self._connect_to(address)
-        return self._connect_to(self._addresses[-1])
-
-    def _connect_to(self, address: Address) -> socket.socket:
-        family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(self._policy.connect_timeout)
-            sock.connect((str(address), self._endpoint.port))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            sock.close()
-            raise
-        return sock
-
-    def _wrap_tls(self, context: ssl.SSLContext | None = None) -> None:
-        context = context or tls_context(self._endpoint.ca_pem)
-        self.sock.settimeout(self._policy.connect_timeout)
-        self.sock = context.wrap_socket(self.sock, server_hostname=self._endpoint.host)
-
     @contextlib.contextmanager
     def _closing_on_fault(self) -> Iterator[None]:
         try:
@@ -219,25 +193,3 @@ class Wire(imaplib.IMAP4):
     def _fail(self, error: MailsyncError) -> NoReturn:
         self.shutdown()
         raise error from None
-
-
-def tls_context(ca_pem: str) -> ssl.SSLContext:
-    """Return a verifying context; with `ca_pem` only those authorities are trusted. Raises ImapTlsError."""
-    try:
-        context = ssl.create_default_context(cadata=ca_pem or None)
-    except (ssl.SSLError, ValueError):
-        raise ImapTlsError("the account's ca_pem holds no PEM certificate") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def described(fault: OSError, endpoint: Endpoint) -> ImapUnreachableError:
-    """Return the tree's error for a fault of the socket or of TLS, in words an operator can act on."""
-    place = f"{endpoint.host}:{endpoint.port}"
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        return ImapTlsError(f"the certificate of {place} is not trusted: {fault.verify_message}")
-    if isinstance(fault, ssl.SSLError):
-        return ImapTlsError(f"TLS with {place} failed: {fault.reason or fault.strerror or 'unknown fault'}")
-    if isinstance(fault, TimeoutError):
-        return ImapUnreachableError(f"{place} did not answer in time")
-    return ImapUnreachableError(f"{place} cannot be reached: {fault.strerror or type(fault).__name__}")

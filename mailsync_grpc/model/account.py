@@ -29,6 +29,14 @@ class AccountState(IntEnum):
     CREDENTIALS_NEEDED = 5
 
 
+class AuthKind(IntEnum):
+    """How an account logs in. Values are those of `mailsync.v1.AuthKind`."""
+
+    PASSWORD = 1
+    OAUTH = 2
+    SECRET_REF = 3
+
+
 class Security(IntEnum):
     """How the connection to the mail server is protected. Values are those of `mailsync.v1.ImapSecurity`."""
 
@@ -53,8 +61,10 @@ class SyncSettings:
 class Account:
     """One mail account as stored.
 
-    `sealed_credentials` is ciphertext; the API never returns it. `state_reason` is a reason of the error tree
+    `sealed_credentials` is ciphertext, of the proxy's password and the client certificate's key too; the API never returns
+    it. `proxy_url` is without its password. `state_reason` is a reason of the error tree
     (`IMAP_AUTH_FAILED`), empty while ACTIVE, with `state_message` for people.
+    `view_truncated` says that the mail server was seen to show its newest messages only.
     """
 
     no: AccountNo
@@ -66,6 +76,9 @@ class Account:
     username: str
     sealed_credentials: bytes = field(repr=False)
     ca_pem: str = ""
+    client_certificate_pem: str = ""
+    proxy_url: str = ""
+    auth_kind: AuthKind = AuthKind.PASSWORD
     display_name: str = ""
     email: str = ""
     labels: dict[str, str] = field(default_factory=dict)
@@ -76,6 +89,7 @@ class Account:
     state_message: str = ""
     state_since: int = 0
     capabilities: tuple[str, ...] = ()
+    view_truncated: bool = False
     create_time: int = 0
     update_time: int = 0
 

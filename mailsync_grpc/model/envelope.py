@@ -69,7 +69,8 @@ class Envelope(NamedTuple):
 
     `internal_date` and `header_date` are seconds since 1970 UTC or None when absent or unusable; `header_date_raw`
     keeps the Date field as sent. `size` is RFC822.SIZE in octets. Message ids keep their angle brackets off.
-    `email_id` is RFC 8474's EMAILID or Gmail's X-GM-MSGID in decimal, empty where the server has none.
+    `email_id` is RFC 8474's EMAILID or Gmail's X-GM-MSGID in decimal, empty where the server has none;
+    `thread_id` is THREADID or X-GM-THRID likewise.
     """
 
     internal_date: int | None = None
@@ -86,6 +87,7 @@ class Envelope(NamedTuple):
     header_date: int | None = None
     header_date_raw: str = ""
     email_id: str = ""
+    thread_id: str = ""
     references: tuple[str, ...] = ()
     text_parts: tuple[BodyPart, ...] = ()
     attachments: tuple[Attachment, ...] = ()

@@ -40,6 +40,11 @@ def decode_id(text: str) -> bytes | None:
     return base64.b32decode(text.upper())
 
 
+def encode_secret(raw: bytes) -> str:
+    """Return random bytes as letters, digits, `-` and `_`."""
+    return base64.urlsafe_b64encode(raw).decode("ascii").rstrip("=")
+
+
 def account_name(account_id: str) -> str:
     """Return `accounts/{account}`."""
     return f"accounts/{account_id}"
@@ -129,6 +134,14 @@ def parse_envelope(name: str) -> EnvelopeRef | EnvelopeIdRef | None:
                 uid_validity, uid = int(numbers[1]), int(numbers[2])
                 if max(uid_validity, uid) <= _MAX_NZ_NUMBER:
                     return EnvelopeRef(ref, uid_validity, uid)
+    return None
+
+
+def parse_token(name: str) -> str | None:
+    """Return the id in `tokens/{token}`, or None when `name` has another form."""
+    match name.split("/"):
+        case ["tokens", token_id] if OPAQUE_ID.fullmatch(token_id):
+            return token_id
     return None
 
 

@@ -1,4 +1,4 @@
-"""What is done in the background for ever: old events dropped, deleted accounts and mirrors purged."""
+"""What is done in the background for ever: old events dropped, deleted accounts purged, who may call kept current."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from typing import Final, NoReturn
 
 import structlog
 
-from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.errors import MailsyncError, places
 from mailsync_grpc.metrics import EVENT_LOG_DROPPED
+from mailsync_grpc.services.callers import LOOK_SECONDS
 from mailsync_grpc.services.core import Core
 
 ROWS: Final = 2_000
@@ -34,6 +35,19 @@ async def trim(core: Core) -> NoReturn:
 async def purge(core: Core) -> NoReturn:
     """Delete what is left of removed accounts and dropped mirrors."""
     await _for_ever(core, lambda: core.store.purge(ROWS), PURGE_EVERY)
+
+
+async def callers(core: Core, changed: Callable[[], None]) -> NoReturn:
+    """Notice tokens that were made or revoked elsewhere, and accounts whose labels changed; `changed` is told."""
+    while True:
+        seen = core.callers.version
+        try:
+            await core.run(core.callers.look)
+            if core.callers.version != seen:
+                changed()
+        except Exception as error:  # noqa: BLE001 - whatever one look met, the next must see what was revoked
+            _log.error("access tokens not looked at", error=type(error).__name__, frames=places(error))
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _for_ever(core: Core, step: Callable[[], bool], pause: float) -> NoReturn:

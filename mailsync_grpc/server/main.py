@@ -18,13 +18,15 @@ from prometheus_client.registry import Collector
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.content.reader import ContentReader, open_reader
+from mailsync_grpc.discovery.finder import Finder
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
+from mailsync_grpc.imap.connecting import connector, ledger_of, policy_of
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.server import api, exposition, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
+from mailsync_grpc.services import key_rotation
 from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.content_forgetting import forget_gone
 from mailsync_grpc.services.core import Core
@@ -33,6 +35,7 @@ from mailsync_grpc.services.watch_feed import Feed
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.keys import SCHEMA
 from mailsync_grpc.store.lmdb import open_store
+from mailsync_grpc.sync.logins import logins
 from mailsync_grpc.vault import Vault, open_vault
 
 GRACE: Final = 8.0
@@ -57,7 +60,9 @@ async def serve(config: Config) -> None:
         stack.callback(store.close)
         _clear_metrics(config.data_dir)
         supervisor = Supervisor(config)
-        served = await stack.enter_async_context(_api(config, store, open_vault(config), supervisor))
+        vault = open_vault(config)
+        await asyncio.to_thread(key_rotation.finish, config, store, vault)
+        served = await stack.enter_async_context(_api(config, store, vault, supervisor))
         shown = _expose_metrics(
             config.metrics,
             (
@@ -99,13 +104,13 @@ class _Served(NamedTuple):
 async def _api(config: Config, store: Store, vault: Vault, supervisor: Supervisor) -> AsyncIterator[_Served]:
     """Serve the API while the context lasts."""
     books = ledger_of(config, Process.API)
-    sessions = Sessions(connector(config.imap, with_password(vault), books, Use.CONTENT))
+    sessions = Sessions(connector(config.imap, vault, logins(store, vault, config), books, Use.CONTENT))
     reader = open_reader(config, vault, sessions)
     core = Core(store, vault, config)
     feed = Feed(core)
-    server = api.make_server(config)
+    server = api.make_server(core)
     about = About("lmdb", SCHEMA, lambda: supervisor.alive)
-    services = assemble(core, reader, sessions, feed, try_login(config.imap, books), about)
+    services = assemble(core, reader, sessions, feed, try_login(config.imap, books), _finder(config), about)
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
         await stack.enter_async_context(reader)
@@ -114,6 +119,7 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         for task in (
             housekeeping.trim(core),
             housekeeping.purge(core),
+            housekeeping.callers(core, feed.wake),
             services.rates.follow(),
             forget_gone(core, feed, reader),
         ):
@@ -123,6 +129,10 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         await server.start()
         stack.push_async_callback(server.stop, GRACE)
         yield _Served(address, services, server, reader)
+
+
+def _finder(config: Config) -> Finder:
+    return Finder(policy_of(config.imap), config.discovery.timeout, config.discovery.ispdb_url)
 
 
 async def _cancelled(task: "asyncio.Task[Never]") -> None:

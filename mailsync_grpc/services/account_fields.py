@@ -5,15 +5,15 @@ checked like a new one. What belongs to the contract and is not built is refused
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
-from cryptography.x509 import load_pem_x509_certificates
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from mailsync_grpc.config import ImapConfig
-from mailsync_grpc.errors import InvalidFieldError, NotImplementedYetError
+from mailsync_grpc.errors import InvalidFieldError
 from mailsync_grpc.model.account import Account, Security, SyncSettings
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.model.window import (
@@ -25,6 +25,8 @@ from mailsync_grpc.model.window import (
     SyncMode,
     Window,
 )
+from mailsync_grpc.services.auth_fields import Auth, read_auth
+from mailsync_grpc.services.connection_fields import Way, read_way
 from mailsync_grpc.services.fields import Violations, seconds
 from mailsync_grpc.store.codec.messages import account_message
 from mailsync_grpc.v1 import account_pb2 as pb
@@ -33,24 +35,23 @@ EDITABLE: Final = ("display_name", "email_address", "imap", "auth", "sync", "lab
 
 _MAX_LABELS = 64
 _LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
-_HOST = re.compile(r"[^\s/@\[\]\x00-\x20\x7f]{1,253}")
+_HOST = re.compile(r"[^\s/@\[\]\x00-\x20\x7f-\x9f]{1,253}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DEFAULT_PORT: Final = {Security.IMPLICIT_TLS: 993, Security.STARTTLS: 143, Security.PLAINTEXT: 143}
-_MAX_PEM = 64 << 10
 _LAST_SECOND = 253_402_300_799
 """The end of the year 9999, as far as a Timestamp goes."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountDraft:
-    """An account as its caller wants it. `password` is None where the stored one stays."""
+    """An account as its caller wants it. `auth` is None where the stored credentials stay."""
 
     host: str
     port: int
     security: Security
-    ca_pem: str
+    way: Way
     username: str
-    password: str | None = field(repr=False)
+    auth: Auth | None
     display_name: str
     email: str
     labels: dict[str, str]
@@ -58,30 +59,35 @@ class AccountDraft:
 
 
 def read_account(
-    message: pb.Account, allowed: ImapConfig, stored_username: str = "", faults: Violations | None = None
+    message: pb.Account,
+    allowed: ImapConfig,
+    now: int,
+    stored_username: str = "",
+    faults: Violations | None = None,
 ) -> AccountDraft:
     """Return the checked values of an account's message.
 
-    `stored_username` is the login name of an account that exists, whose credentials may be left out; `faults` holds
-    what was found in the request so far. Raises InvalidFieldError with every violation, NotImplementedYetError for
+    `now` is milliseconds since 1970, `stored_username` the login name of an account that exists, whose credentials may be left out; `faults` holds
+    what was found in the request so far. Raises InvalidFieldError with every violation for
     settings that are not built.
     """
-    refuse_unbuilt(message)
     faults = faults or Violations()
     _check_texts(message, faults)
-    _check_labels(message, faults)
+    check_labels(message.labels, "account.labels", faults)
     security = _security(message.imap, allowed, faults)
-    username, password = _credentials(message, faults, stored_username)
+    stays = bool(stored_username) and message.auth.WhichOneof("credentials") is None
+    auth = None if stays else read_auth(message.auth, allowed, now, faults)
     _check_endpoint(message.imap, faults)
+    way = read_way(message.imap, faults)
     settings = _settings(message.sync, faults)
     faults.raise_any()
     return AccountDraft(
         host=message.imap.host,
         port=message.imap.port or _DEFAULT_PORT[security],
         security=security,
-        ca_pem=message.imap.tls.ca_pem,
-        username=username,
-        password=password,
+        way=way,
+        username=auth.username if auth else stored_username,
+        auth=auth,
         display_name=message.display_name,
         email=message.email_address,
         labels=dict(message.labels),
@@ -133,32 +139,22 @@ def with_draft(account: Account, draft: AccountDraft) -> Account:
         host=draft.host,
         port=draft.port,
         security=draft.security,
-        ca_pem=draft.ca_pem,
+        ca_pem=draft.way.ca_pem,
+        client_certificate_pem=draft.way.client_certificate_pem,
+        proxy_url=draft.way.proxy.url if draft.way.proxy else "",
         username=draft.username,
         display_name=draft.display_name,
         email=draft.email,
         labels=draft.labels,
         settings=draft.settings,
+        view_truncated=account.view_truncated and account.host == draft.host,
     )
 
 
-def new_account(draft: AccountDraft, no: AccountNo, account_id: str, sealed: bytes, now: int) -> Account:
-    """Return the first version of an account, made at `now` (milliseconds since 1970)."""
-    blank = Account(no, account_id, 1, "", 0, draft.security, "", sealed)
+def new_account(draft: AccountDraft, no: AccountNo, account_id: str, now: int) -> Account:
+    """Return the first version of an account, made at `now` (milliseconds since 1970), still without credentials."""
+    blank = Account(no, account_id, 1, "", 0, draft.security, "", b"")
     return replace(with_draft(blank, draft), create_time=now, update_time=now, state_since=now)
-
-
-def refuse_unbuilt(message: pb.Account) -> None:
-    """Raise NotImplementedYetError naming the first setting that is not in this version."""
-    for present, what in (
-        (message.auth.HasField("oauth"), "auth.oauth"),
-        (message.auth.HasField("secret_ref"), "auth.secret_ref"),
-        (bool(message.imap.proxy_url), "imap.proxy_url"),
-        (bool(message.imap.tls.client_certificate_pem), "imap.tls.client_certificate_pem"),
-        (bool(message.imap.tls.client_key_pem), "imap.tls.client_key_pem"),
-    ):
-        if present:
-            raise NotImplementedYetError(f"account.{what} is not in this version")
 
 
 def _check_texts(message: pb.Account, faults: Violations) -> None:
@@ -175,15 +171,13 @@ def _check_texts(message: pb.Account, faults: Violations) -> None:
     )
 
 
-def _check_labels(message: pb.Account, faults: Violations) -> None:
-    faults.unless(len(message.labels) <= _MAX_LABELS, "account.labels", f"at most {_MAX_LABELS} labels")
-    for key, value in message.labels.items():
-        faults.unless(bool(_LABEL_KEY.fullmatch(key)), "account.labels", "keys of [a-z0-9._/-]{1,63}")
-        faults.unless(
-            len(value) <= 63 and not _CONTROL.search(value),
-            "account.labels",
-            "values of at most 63 characters",
-        )
+def check_labels(labels: Mapping[str, str], field: str, faults: Violations) -> None:
+    """Note what is wrong with labels that `field` holds."""
+    faults.unless(len(labels) <= _MAX_LABELS, field, f"at most {_MAX_LABELS} labels")
+    for key, value in labels.items():
+        faults.unless(bool(_LABEL_KEY.fullmatch(key)), field, "keys of [a-z0-9._/-]{1,63}")
+        right = len(value) <= 63 and not _CONTROL.search(value)
+        faults.unless(right, field, "values of at most 63 characters")
 
 
 def _check_endpoint(imap: pb.ImapEndpoint, faults: Violations) -> None:
@@ -193,15 +187,6 @@ def _check_endpoint(imap: pb.ImapEndpoint, faults: Violations) -> None:
         "a host name or address of at most 253 characters, without brackets",
     )
     faults.unless(imap.port <= 65_535, "account.imap.port", "1 to 65535, or 0 for the usual one")
-    if imap.tls.ca_pem and not _is_pem(imap.tls.ca_pem):
-        faults.add("account.imap.tls.ca_pem", f"certificates in PEM, at most {_MAX_PEM} characters")
-
-
-def _is_pem(text: str) -> bool:
-    try:
-        return len(text) <= _MAX_PEM and bool(load_pem_x509_certificates(text.encode()))
-    except ValueError:
-        return False
 
 
 def _security(imap: pb.ImapEndpoint, allowed: ImapConfig, faults: Violations) -> Security:
@@ -217,22 +202,6 @@ def _security(imap: pb.ImapEndpoint, allowed: ImapConfig, faults: Violations) ->
         "IMPLICIT_TLS or STARTTLS; the operator does not allow clear text (imap.allow_plaintext)",
     )
     return security
-
-
-def _credentials(message: pb.Account, faults: Violations, stored_username: str) -> tuple[str, str | None]:
-    if not message.auth.HasField("password") and stored_username:
-        return stored_username, None
-    password = message.auth.password
-    for field_name, value, limit in (
-        ("username", password.username, 320),
-        ("password", password.password, 4_096),
-    ):
-        faults.unless(
-            0 < len(value) <= limit and not _CONTROL.search(value),
-            f"account.auth.password.{field_name}",
-            f"1 to {limit} characters, no controls",
-        )
-    return password.username, password.password
 
 
 def _settings(sync: pb.SyncSettings, faults: Violations) -> SyncSettings:

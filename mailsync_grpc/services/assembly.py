@@ -11,12 +11,18 @@ from grpc_reflection.v1alpha import reflection
 
 from mailsync_grpc import metrics
 from mailsync_grpc.content.reader import ContentReader
+from mailsync_grpc.discovery.finder import Find
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import registry
+from mailsync_grpc.services.access_tokens import AccessTokenService
+from mailsync_grpc.services.account_lists import AccountListService
 from mailsync_grpc.services.accounts import AccountService
+from mailsync_grpc.services.authorizations import AuthorizationService
 from mailsync_grpc.services.content import ContentService, PurgeService
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.credentials import CredentialKeeper
+from mailsync_grpc.services.discovery import DiscoveryService
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.export import ExportService
@@ -75,12 +81,19 @@ class Services:
 
 
 def assemble(
-    core: Core, reader: ContentReader, sessions: Sessions, feed: Feed, try_login: TryLogin, about: About
+    core: Core,
+    reader: ContentReader,
+    sessions: Sessions,
+    feed: Feed,
+    try_login: TryLogin,
+    find: Find,
+    about: About,
 ) -> Services:
     """Return the services; `sessions` is the pool that `reader` uses and closes."""
     page_tokens = PageTokens(core.vault)
     resume_tokens = ResumeTokens(core.vault, core.store.epoch)
     mutations = Mutations(core)
+    keeper = CredentialKeeper(core)
     snapshots = Slots(core.config.watch.max_snapshots)
     events = EventService(core, feed, page_tokens, resume_tokens, snapshots)
     rates = Rates(lambda: Counts(feed.head, metrics.deliveries()))
@@ -88,8 +101,11 @@ def assemble(
     return Services(
         {
             "AccountService": (
-                AccountService(core, mutations, page_tokens, resume_tokens, try_login, forget),
+                AccountService(core, mutations, keeper, try_login, forget),
+                AccountListService(core, page_tokens, resume_tokens),
+                AuthorizationService(core, mutations, keeper, try_login),
                 SyncRunService(core, mutations, page_tokens),
+                DiscoveryService(find, oauth=frozenset(core.config.oauth.providers)),
             ),
             "FolderService": (FolderService(core, mutations, page_tokens, resume_tokens),),
             "EnvelopeService": (
@@ -109,6 +125,7 @@ def assemble(
                     rates,
                     reader,
                 ),
+                AccessTokenService(core, mutations, page_tokens),
                 PurgeService(core, mutations, reader),
             ),
         },

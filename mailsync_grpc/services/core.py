@@ -1,4 +1,4 @@
-"""What every service works with: the store, the vault, the settings, a clock, and threads for what blocks.
+"""What every service works with: the store, the vault, the settings, a clock, who calls, and threads for what blocks.
 
 Services are coroutines on one event loop and the store blocks, so each of their reads and writes is one function run in
 a thread of the pool. Threads are few: the work is short, and more of them would only contend.
@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
@@ -15,6 +16,7 @@ from mailsync_grpc.config import Config
 from mailsync_grpc.errors import AccountNotFoundError
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.ids import Revision, account_name
+from mailsync_grpc.services.callers import Callers, current
 from mailsync_grpc.store.base import Clock, Store
 from mailsync_grpc.vault import Vault
 
@@ -39,12 +41,23 @@ class Core:
     clock: Clock = time.time
     store_threads: ThreadPoolExecutor = field(default_factory=_pool(STORE_THREADS, "store"))
     imap_threads: ThreadPoolExecutor = field(default_factory=_pool(IMAP_THREADS, "login"))
+    callers: Callers = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Learn who may call."""
+        object.__setattr__(self, "callers", Callers(self.store, self.config, self.clock))
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what `work` returns, run in a thread for store calls."""
+        """Return what `work` returns, run in a thread for store calls; it knows the caller there too."""
+        context = copy_context()
         return await asyncio.get_running_loop().run_in_executor(
-            self.store_threads, lambda: work(*args, **kwargs)
+            self.store_threads, lambda: context.run(work, *args, **kwargs)
         )
+
+    async def log_in(self, work: Callable[[], T]) -> T:
+        """As `run`, for what waits for other servers and may take long."""
+        context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self.imap_threads, context.run, work)
 
     async def run_to_end(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `run`, but a caller that is cancelled meanwhile leaves when the work has ended, with or without effect."""
@@ -64,9 +77,12 @@ class Core:
         return self.store.wait_for_commit(Revision(0), 0.0)
 
     def account(self, account_id: str) -> Account:
-        """Return an account. Raises AccountNotFoundError."""
+        """Return an account. Raises AccountNotFoundError, also for one that the caller may not know of.
+
+        This is the one door to what belongs to an account: everything else is found by the account's number.
+        """
         account = self.store.account(account_id)
-        if account is None:
+        if account is None or not current().allows(account):
             raise AccountNotFoundError(account_name(account_id))
         return account
 

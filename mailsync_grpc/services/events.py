@@ -10,10 +10,12 @@ from mailsync_grpc.errors import (
     ServerDrainingError,
     SlowConsumerError,
     SnapshotLimitError,
+    UnauthenticatedError,
     WatchLimitError,
 )
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.services import fields
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.paging import MAX_PAGE_BYTES, PageTokens, page_size
 from mailsync_grpc.services.registry import Context
@@ -37,6 +39,7 @@ _END_OF: Final[dict[type[Exception], str]] = {
     ServerDrainingError: "draining",
     SlowConsumerError: "slow_consumer",
     SnapshotLimitError: "snapshot_limit",
+    UnauthenticatedError: "unauthenticated",
     RevisionCompactedError: "compacted",
 }
 
@@ -92,7 +95,7 @@ class EventService:
         )
         faults.raise_any()
         age = watch.max_age * random.uniform(1 - _AGE_SPREAD, 1 + _AGE_SPREAD)  # noqa: S311 - spreads load, no secret
-        return Limits(heartbeat, age, watch.stall_timeout)
+        return Limits(heartbeat, min(age, current().remaining), watch.stall_timeout)
 
     async def get_event_log(self, request: pb.GetEventLogRequest, _context: Context) -> bytes:
         """Return kept events, a page at a time."""
@@ -125,7 +128,7 @@ class EventService:
         start = request.WhichOneof("start")
         if start == "resume_token":
             return self._positions.resume_log(request.resume_token, wanted)
-        require_named(request.filter, self._core.store)
+        require_named(request.filter, self._core)
         match start:
             case "after_revision":
                 return self._positions.at(Revision(request.after_revision))

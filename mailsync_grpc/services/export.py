@@ -14,6 +14,7 @@ from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.services import fields
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.lookup import find_folder
 from mailsync_grpc.services.paging import MAX_PAGE_BYTES, MAX_PAGE_SIZE, PageTokens
@@ -57,6 +58,7 @@ class ExportService:
             read = _pieces(self.core, folders, view, place)
             token = "" if request.continue_token else self._token(account, head)
             while (piece := await self.core.run(next, read, None)) is not None:
+                current().require_valid()
                 rest = pb.ExportEnvelopesResponse(
                     continue_token=self.page_tokens.seal(request, piece.place.pack()),
                     read_revision=piece.read_revision,

@@ -1,15 +1,16 @@
-"""What happens around every call: the caller's token, errors turned into statuses, metrics, one line in the log.
+"""What happens around every call: who calls and may it, errors turned into statuses, metrics, one line in the log.
 
-Health checks stay open, since load balancers carry no token; everything else, reflection included, needs the bearer
-token (RFC 6750) where one is set. Nothing of a request or response is logged, only what the call was and how it ended.
+Health checks stay open, since load balancers carry no token; for everything else, reflection included, the caller is
+found by its bearer token (RFC 6750), counted against its quota, held against what the call needs, and set for the
+call's context. Nothing of a request or response is logged, only what the call was and how it ended; of calls that change
+something the audit log tells what resources they named.
 """
 
 import asyncio
-import hmac
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from hashlib import sha256
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import grpc
@@ -17,29 +18,39 @@ import structlog
 from grpc.aio import AbortError
 
 from mailsync_grpc import metrics
-from mailsync_grpc.errors import MailsyncError, UnauthenticatedError, places
-from mailsync_grpc.services import status
+from mailsync_grpc.errors import MailsyncError, places
+from mailsync_grpc.services import rights, status
+from mailsync_grpc.services.audit import STRANGER, Audit, Entry, request_id, resources
+from mailsync_grpc.services.callers import CALLER, Callers
+from mailsync_grpc.services.quotas import Quotas
 from mailsync_grpc.services.registry import Context, Handler
 
 ABORT_SECONDS = 5.0
+_HEALTH = "health"
+"""Whose the streams of health checks are, which carry no token."""
 
-_OPEN = "/grpc.health.v1.Health/"
 _log = structlog.get_logger(__name__)
 
 
 class Method(NamedTuple):
-    """A call as metrics and log name it."""
+    """A call as metrics and log name it, and its path."""
 
     kind: str
     service: str
     name: str
 
+    @property
+    def path(self) -> str:
+        """What the call is on the wire (RFC 9113 section 8.3.1, `:path`)."""
+        return f"/{self.service}/{self.name}"
+
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Guards and observes every call of the server."""
 
-    def __init__(self, token: str | None) -> None:
-        self._token = None if token is None else _digest(token)
+    def __init__(self, callers: Callers, quotas: Quotas, audit: Audit) -> None:
+        self._gate = Gate(callers, quotas)
+        self._audit = audit
 
     async def intercept_service(
         self,
@@ -50,24 +61,40 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # no such call; grpc answers UNIMPLEMENTED itself
             return handler
-        path = handler_call_details.method
-        admitted = path.startswith(_OPEN) or self._admits(handler_call_details.invocation_metadata)
-        return _wrapped(handler, path, admitted)
-
-    def _admits(self, metadata: Any) -> bool:
-        if self._token is None:
-            return True
-        sent = next((value for key, value in metadata or () if key == "authorization"), "")
-        scheme, _, token = sent.partition(" ")
-        # Hashes are compared, so that time tells neither content nor length.
-        return scheme.lower() == "bearer" and hmac.compare_digest(_digest(token.strip()), self._token)
+        secret = _bearer(handler_call_details.invocation_metadata)
+        return _wrapped(handler, handler_call_details.method, secret, self._gate, self._audit)
 
 
-def _digest(token: str) -> bytes:
-    return sha256(token.encode("utf-8", "surrogateescape")).digest()
+class Gate(NamedTuple):
+    """Lets calls in: by their token, their caller's quota, and what they need."""
+
+    callers: Callers
+    quotas: Quotas
+
+    def enter(self, method: Method, secret: str | None, held: ExitStack) -> None:
+        """Let a call in and set its caller, as long as `held` is open.
+
+        Raises UnauthenticatedError, PermissionDeniedError, QuotaExceededError.
+        """
+        name = _HEALTH
+        if not method.path.startswith(rights.HEALTH):
+            caller = self.callers.identify(secret)
+            CALLER.set(caller)
+            name = caller.name
+            self.quotas.take(name)
+            rights.require(method.path, caller.scopes)
+        if method.kind != "unary":
+            held.enter_context(self.quotas.stream(name))
 
 
-def _wrapped(handler: Handler, path: str, admitted: bool) -> Handler:
+def _bearer(metadata: Any) -> str | None:
+    """Return the bearer token that a call carries, None without one."""
+    sent = next((value for key, value in metadata or () if key == "authorization"), "")
+    scheme, _, token = sent.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _wrapped(handler: Handler, path: str, secret: str | None, gate: Gate, audit: Audit) -> Handler:
     _, service, name = path.split("/", 2)
     streams = bool(handler.response_streaming)
     kind = f"{'bidi' if handler.request_streaming else 'server'}_stream" if streams else "unary"
@@ -82,9 +109,8 @@ def _wrapped(handler: Handler, path: str, admitted: bool) -> Handler:
             inner, make = handler.stream_unary, grpc.stream_unary_rpc_method_handler
         case _:
             inner, make = handler.stream_stream, grpc.stream_stream_rpc_method_handler
-    guarded = _guarded(
-        _written(inner) if inspect.isasyncgenfunction(inner) else inner, Method(kind, service, name), admitted
-    )
+    written = _written(inner) if inspect.isasyncgenfunction(inner) else inner
+    guarded = _guarded(written, Method(kind, service, name), secret, gate, audit)
     return make(
         guarded,
         request_deserializer=handler.request_deserializer,
@@ -105,15 +131,22 @@ def _written(
 
 
 def _guarded(
-    inner: Callable[[Any, Context], Awaitable[Any]], method: Method, admitted: bool
+    inner: Callable[[Any, Context], Awaitable[Any]],
+    method: Method,
+    secret: str | None,
+    gate: Gate,
+    audit: Audit,
 ) -> Callable[[Any, Context], Awaitable[Any]]:
     async def call(request: Any, context: Context) -> Any:
         begin = time.perf_counter()
         metrics.GRPC_STARTED.labels(*method).inc()
-        code = grpc.StatusCode.CANCELLED  # what is left when neither branch below ran to its end
+        code = grpc.StatusCode.CANCELLED  # what is left when no branch below ran to its end
+        response: Any = None
+        failure: status.Failure | None = None
         try:
-            _admit(admitted)
-            response = await inner(request, context)
+            with ExitStack() as held:
+                gate.enter(method, secret, held)
+                response = await inner(request, context)
             code = grpc.StatusCode.OK
         except AbortError:
             code = _own_code(context)
@@ -122,18 +155,15 @@ def _guarded(
             failure = status.failure(error)
             code = failure.code
             _report(error, method)
-            await _abort(failure, context)
-        else:
-            return response
         finally:
             _observe(method, code, time.perf_counter() - begin)
+            if rights.call_of(method.path) in rights.CHANGING:
+                audit.write(_entry(method, request, response, code, context))
+        if failure is not None:
+            await _abort(failure, context)
+        return response
 
     return call
-
-
-def _admit(admitted: bool) -> None:
-    if not admitted:
-        raise UnauthenticatedError("this server needs a token: send `authorization: Bearer <token>`")
 
 
 async def _abort(failure: status.Failure, context: Context) -> None:
@@ -158,6 +188,20 @@ def _report(error: Exception, method: Method) -> None:
             error=type(error).__name__,
             frames=places(error),
         )
+
+
+def _entry(
+    method: Method, request: object, response: object, code: grpc.StatusCode, context: Context
+) -> Entry:
+    caller = CALLER.get(None)
+    return Entry(
+        caller.name if caller is not None else STRANGER,
+        context.peer(),
+        rights.call_of(method.path),
+        resources(request, response),
+        code.name,
+        request_id(request),
+    )
 
 
 def _observe(method: Method, code: grpc.StatusCode, seconds: float) -> None:

@@ -4,8 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mailsync_grpc.config import ImapConfig
-from mailsync_grpc.errors import EndpointForbiddenError, InvalidFieldError, UnsafeArgumentError
-from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.errors import (
+    EndpointForbiddenError,
+    InvalidFieldError,
+    ProxyForbiddenError,
+    UnsafeArgumentError,
+)
+from mailsync_grpc.imap.auth import Credentials
 from mailsync_grpc.imap.budget import Use
 from mailsync_grpc.imap.connecting import leased, policy_of
 from mailsync_grpc.imap.connection import connect
@@ -22,14 +27,14 @@ class Greeted:
     folders: tuple[Naming, ...] = field(repr=False)
 
 
-TryLogin = Callable[[Endpoint, Password], Greeted]
+TryLogin = Callable[[Endpoint, Credentials], Greeted]
 """Logs in and lists folders. Raises InvalidFieldError for what may not be connected to, BudgetSpentError, and any ImapError."""
 
 
 def try_login(config: ImapConfig, books: Ledger) -> TryLogin:
     """Return the function that tries logins under the operator's rules and budgets; it blocks."""
 
-    def attempt(endpoint: Endpoint, credentials: Password) -> Greeted:
+    def attempt(endpoint: Endpoint, credentials: Credentials) -> Greeted:
         try:
             with (
                 leased(books, endpoint.host, credentials.username, Use.CONTENT) as lease,
@@ -37,9 +42,11 @@ def try_login(config: ImapConfig, books: Ledger) -> TryLogin:
             ):
                 folders = known_as(connection.list_folders(), connection.namespaces())
                 return Greeted(tuple(sorted(connection.capabilities)), tuple(folders))
+        except ProxyForbiddenError as error:
+            raise InvalidFieldError({"account.imap.proxy_url": str(error)}) from None
         except EndpointForbiddenError as error:
             raise InvalidFieldError({"account.imap.host": str(error)}) from None
         except UnsafeArgumentError as error:
-            raise InvalidFieldError({"account.auth.password": str(error)}) from None
+            raise InvalidFieldError({"account.auth": str(error)}) from None
 
     return attempt

@@ -1,7 +1,8 @@
 """Pages after AIP-158: sealed keyset tokens and coerced page sizes.
 
 A page token is the key of the last item, encrypted and authenticated (AES-GCM) with the request it belongs to as
-associated data: whoever alters it, or changes anything but the page size, is told so instead of reading from elsewhere.
+associated data: whoever alters it, changes anything but the page size, or has it from another caller, is told so instead of
+reading from elsewhere.
 """
 
 import base64
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import Message
 
 from mailsync_grpc.errors import InvalidFieldError, PageTokenInvalidError
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.vault import Vault
 
 MAX_PAGE_SIZE = 1_000
@@ -51,7 +53,7 @@ class PageTokens:
     def seal(self, request: Message, key: bytes) -> str:
         """Return the token by which `request`, repeated with it, goes on after `key`."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, key, request_hash(request, *_PAGE_FIELDS))
+        sealed = self._cipher.encrypt(nonce, key, _belonging(request))
         return base64.urlsafe_b64encode(nonce + sealed).decode("ascii").rstrip("=")
 
     def open(self, request: Message, token: str) -> bytes | None:
@@ -60,10 +62,12 @@ class PageTokens:
             return None
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-            return self._cipher.decrypt(
-                raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], request_hash(request, *_PAGE_FIELDS)
-            )
+            return self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _belonging(request))
         except (InvalidTag, binascii.Error, ValueError):
             raise PageTokenInvalidError(
                 "the page token was not made by this server for this request; start again without one"
             ) from None
+
+
+def _belonging(request: Message) -> bytes:
+    return request_hash(request, *_PAGE_FIELDS) + current().name.encode()

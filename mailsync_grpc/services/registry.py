@@ -45,14 +45,9 @@ SERVICES: Final[Mapping[str, ServiceDescriptor]] = MappingProxyType(
 )
 
 _CHANGES = "changes on the mail server"
-_OAUTH = "logging in with OAuth 2"
-_TOKENS = "access tokens with scopes"
 
 UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "AccountService.BeginAuthorization": _OAUTH,
-        "AccountService.CompleteAuthorization": _OAUTH,
-        "AccountService.DiscoverSettings": "finding the mail server of an address",
         "FolderService.CreateFolder": _CHANGES,
         "FolderService.RenameFolder": _CHANGES,
         "FolderService.DeleteFolder": _CHANGES,
@@ -64,9 +59,6 @@ UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
         "EnvelopeService.CopyEnvelopes": _CHANGES,
         "EnvelopeService.DeleteEnvelopes": _CHANGES,
         "EnvelopeService.AppendMessage": _CHANGES,
-        "SystemService.CreateToken": _TOKENS,
-        "SystemService.ListTokens": _TOKENS,
-        "SystemService.RevokeToken": _TOKENS,
     }
 )
 """Calls of the contract that are not built yet, `Service.Method`, and what is missing."""

@@ -1,9 +1,9 @@
 """Changes through the API: decided from what is stored, committed once, safe to repeat.
 
 A mutating call may carry a `request_id` (AIP-155). Its answer is recorded in the commit that has the effect, so a
-repeat within 24 h returns that answer and changes nothing, whether the first answer was lost on the way or the server
-died after the commit. Decisions are pure functions of what was read; when another writer was faster the store refuses
-the commit, and the decision is made anew from what is there now.
+repeat by the same caller within 24 h returns that answer and changes nothing, whether the first answer was lost on the
+way or the server died after the commit. Decisions are pure functions of what was read; when another writer was faster
+the store refuses the commit, and the decision is made anew from what is there now.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ from weakref import WeakValueDictionary
 from google.protobuf.message import Message
 
 from mailsync_grpc.errors import EtagMismatchError, InvalidFieldError, RequestIdReusedError
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.paging import request_hash
-from mailsync_grpc.store.base import Batch, ConflictError, RecordedAnswer
+from mailsync_grpc.store.base import Batch, ConflictError, RecordedAnswer, TokenEdit
 
 MAX_ATTEMPTS = 8
 
@@ -28,10 +29,14 @@ R = TypeVar("R", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[R]):
-    """What a call changes, and its answer. `batch` is None when nothing is to be changed."""
+    """What a call changes, and its answer. `batch` is None when nothing is to be changed.
 
-    batch: Batch | None
+    `recorded` is what a repeat is answered, where that is not the same.
+    """
+
+    batch: Batch | TokenEdit | None
     response: R
+    recorded: R | None = None
 
 
 class Mutations:
@@ -48,10 +53,10 @@ class Mutations:
         `work` is repeated when another writer was faster. Raises InvalidFieldError for a malformed request_id,
         RequestIdReusedError when it belongs to a different request.
         """
-        request_id = _request_id(request)
+        request_id = request_uuid(request)
         if not request_id:
             return await self._commit(work, "", None)
-        scope = request.DESCRIPTOR.full_name
+        scope = f"{current().name} {request.DESCRIPTOR.full_name}"
         # A repeat that overtakes its first call waits for it and finds its answer.
         lock = self._running.setdefault((scope, request_id), asyncio.Lock())
         async with lock:
@@ -59,10 +64,7 @@ class Mutations:
             fingerprint = hmac.digest(self._key, request_hash(request, "request_id"), "sha256")
             known = await self._core.run(self._core.store.recorded_answer, scope, request_id)
             if known is not None:
-                if known.fingerprint != fingerprint:
-                    raise RequestIdReusedError(
-                        "this request_id was used within 24 h for a different request; make a new UUID"
-                    )
+                refuse_other(known.fingerprint, fingerprint)
                 return answer.FromString(known.response)
             return await self._commit(work, request_id, RecordedAnswer(scope, request_id, fingerprint, b""))
 
@@ -74,18 +76,33 @@ class Mutations:
             if decision.batch is None:
                 return decision.response
             if record is not None:
-                record = record._replace(response=decision.response.SerializeToString())
+                answer = decision.recorded if decision.recorded is not None else decision.response
+                record = record._replace(response=answer.SerializeToString())
             try:
-                batch = replace(decision.batch, request_id=request_id, answer=record)
                 # Until the commit is made or refused nobody else may look for this request's answer.
-                await self._core.run_to_end(self._core.store.apply, batch)
+                await self._core.run_to_end(self._apply, decision.batch, request_id, record)
             except ConflictError:
                 continue
             return decision.response
         raise EtagMismatchError("others keep changing this resource; read it again and repeat the edit")
 
+    def _apply(self, batch: Batch | TokenEdit, request_id: str, record: RecordedAnswer | None) -> None:
+        if isinstance(batch, TokenEdit):
+            self._core.store.access.edit(replace(batch, answer=record))
+        else:
+            self._core.store.apply(replace(batch, request_id=request_id, answer=record))
 
-def _request_id(request: Message) -> str:
+
+def refuse_other(known: bytes | str, given: bytes | str) -> None:
+    """Raise RequestIdReusedError unless the fingerprints of two requests with one id are the same."""
+    if known != given:
+        raise RequestIdReusedError(
+            "this request_id was used within 24 h for a different request; make a new UUID"
+        )
+
+
+def request_uuid(request: Message) -> str:
+    """Return a request's id in its usual form, empty for none. Raises InvalidFieldError."""
     text: str = getattr(request, "request_id", "")
     if not text:
         return ""

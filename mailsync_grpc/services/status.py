@@ -35,6 +35,7 @@ _CODES: Final[dict[type[MailsyncError], grpc.StatusCode]] = {
     errors.EndpointForbiddenError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.UnsafeArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
+    errors.AuthorizationNotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.AccountExistsError: grpc.StatusCode.ALREADY_EXISTS,
     errors.EtagMismatchError: grpc.StatusCode.ABORTED,
     errors.UidValidityChangedError: grpc.StatusCode.FAILED_PRECONDITION,
@@ -124,7 +125,7 @@ def _details(error: MailsyncError) -> list[Message]:
     if isinstance(error, errors.AccountExistsError):
         details.append(ResourceInfo(resource_type="account", resource_name=error.name))
     retry = _lookup(RETRY_SECONDS, error)
-    if isinstance(error, errors.BudgetSpentError):
+    if isinstance(error, errors.BudgetSpentError | errors.RateExceededError):
         retry = math.ceil(error.retry_after)
     if retry is not None and not isinstance(error, errors.ImapTlsError):
         details.append(RetryInfo(retry_delay=Duration(seconds=retry)))

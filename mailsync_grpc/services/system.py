@@ -9,6 +9,7 @@ from mailsync_grpc.content.reader import ContentReader
 from mailsync_grpc.metrics import cache_requests
 from mailsync_grpc.model.account import Account, AccountState
 from mailsync_grpc.model.run import RunState
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.rates import Rates
 from mailsync_grpc.services.registry import Context
@@ -62,6 +63,8 @@ class SystemService:
     async def get_stats(self, request: pb.GetStatsRequest, _context: Context) -> pb.GetStatsResponse:
         """Return what a live view shows."""
         response = await self.core.run(self._stats, request.include_accounts)
+        if current().reach.is_limited:  # streams and cache, like the store, are of all accounts together
+            return response
         response.cache.CopyFrom(await self._cache())
         # The streams belong to the event loop, so they are looked at here and not in the thread.
         response.watch.CopyFrom(self._watch(response.event_log.head_revision))
@@ -79,14 +82,8 @@ class SystemService:
                 pb.AccountStateCount(state=account_pb2.AccountState.ValueType(state), count=count)
                 for state, count in sorted(states.items())
             ],
-            event_log=pb.EventLogStats(
-                floor_revision=stats.log_floor,
-                head_revision=stats.log_head,
-                oldest_time=timestamp(stats.log_oldest_time),
-                newest_time=timestamp(stats.log_newest_time),
-                size=stats.log_bytes,
-            ),
-            store=self._store(stats),
+            event_log=_event_log(stats),
+            store=self._of_all(stats) if not current().reach.is_limited else self._of_some(accounts),
             sync=pb.SyncStats(workers=self.workers()),
         )
         if include_accounts:
@@ -102,12 +99,20 @@ class SystemService:
         )
 
     def _accounts(self) -> list[Account]:
+        """Return the accounts that the caller may see."""
         found: list[Account] = []
-        while batch := self.core.store.accounts(found[-1].id if found else "", _PAGE):
-            found += batch
+        after, caller = "", current()
+        while batch := self.core.store.accounts(after, _PAGE):
+            after = batch[-1].id
+            found += filter(caller.allows, batch)
         return found
 
-    def _store(self, stats: StoreStats) -> pb.StoreStats:
+    def _of_some(self, accounts: list[Account]) -> pb.StoreStats:
+        """Return what is stored of some accounts; sizes are those of all together, which are not the caller's to know."""
+        entries = (entry for account in accounts for entry in self.core.store.folders(account.no))
+        return pb.StoreStats(messages=sum(progress.stored for _, progress in entries))
+
+    def _of_all(self, stats: StoreStats) -> pb.StoreStats:
         limit = self.core.config.store.max_bytes
         return pb.StoreStats(
             messages=stats.envelopes, size=stats.bytes_used, soft_limit=limit, full=stats.bytes_used >= limit
@@ -149,3 +154,15 @@ class SystemService:
         ]
         max_lag = described_streams[0].lag if described_streams else 0
         return pb.WatchStats(streams=len(slowest), max_lag=max_lag, slowest=described_streams)
+
+
+def _event_log(stats: StoreStats) -> pb.EventLogStats:
+    if current().reach.is_limited:  # what a watch tells its callers anyway
+        return pb.EventLogStats(floor_revision=stats.log_floor, head_revision=stats.log_head)
+    return pb.EventLogStats(
+        floor_revision=stats.log_floor,
+        head_revision=stats.log_head,
+        oldest_time=timestamp(stats.log_oldest_time),
+        newest_time=timestamp(stats.log_newest_time),
+        size=stats.log_bytes,
+    )

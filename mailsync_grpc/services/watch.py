@@ -18,6 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from mailsync_grpc import metrics
 from mailsync_grpc.errors import RevisionCompactedError, ServerDrainingError
 from mailsync_grpc.model.ids import AccountNo, Revision
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.scan import Place
@@ -129,12 +130,12 @@ class Stream:
         self._said = start.position.revision
         self._place = start.place
         self._gone = start.gone
-        self._shown: Members | None = None  # as it was last held against what is told
+        self._members_version = (-1, -1)  # at which it was last held against what was told
 
     async def run(self, context: Context, reset: pb.Reset | None = None) -> None:
         """Write responses until the stream's age, then return.
 
-        Raises SlowConsumerError, ServerDrainingError, RevisionCompactedError, SnapshotLimitError.
+        Raises SlowConsumerError, ServerDrainingError, RevisionCompactedError, SnapshotLimitError, UnauthenticatedError.
         """
         ends = time.monotonic() + self._limits.age
         try:
@@ -151,6 +152,7 @@ class Stream:
         if self._feed.draining:
             await self._goodbye(context, pb.GOODBYE_REASON_DRAINING, RETRY_SECONDS[ServerDrainingError])
             raise ServerDrainingError("the server is stopping; connect again shortly")
+        current().require_valid()
         if time.monotonic() < ends:
             return False
         await self._goodbye(context, pb.GOODBYE_REASON_AGE, 0)
@@ -216,10 +218,12 @@ class Stream:
 
     async def _tell_members(self, context: Context) -> None:
         """Say which accounts are shown from now on and which no longer, one by one, as the token after each says."""
-        members = self._shared.positions.members(self._filter)
-        if members is self._shown:
+        version = self._shared.positions.members_version()
+        if version == self._members_version:
             return
-        self._shown, told = members, self._filter.members or frozenset()
+        self._members_version = version
+        members = self._shared.positions.members(self._filter)
+        told: Members = self._filter.members or frozenset()
         for account in sorted(told ^ ((members or frozenset()) | self._gone)):
             self._filter = self._filter.among(told := told ^ {account})
             self._close_reader()  # it goes on under the filter as it is now

@@ -106,7 +106,7 @@ class Feed:
     def drain(self) -> None:
         """Tell every stream that the server stops."""
         self.draining = True
-        self._wake()
+        self.wake()
 
     async def close(self) -> None:
         """Stop following; returns when the thread is done with the store."""
@@ -135,7 +135,8 @@ class Feed:
         except TimeoutError:
             return
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let every stream look at what it waits for."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -165,7 +166,7 @@ class Feed:
         self._ring.skip_to(floor)
         self.erasures += 1
         await self._core.run(self.labels.load_again)
-        self._wake()
+        self.wake()
 
     def _add(self, records: list[LogRecord]) -> None:
         self._ring.extend(records)
@@ -174,4 +175,4 @@ class Feed:
             if record.kind is EventKind.ACCOUNT_REMOVED:
                 self._ring.erase(record.account)
                 self.erasures += 1
-        self._wake()
+        self.wake()

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from mailsync_grpc.errors import AccountNotFoundError, FolderNotFoundError
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import AccountNo, FolderNo, account_name
 from mailsync_grpc.services import fields
+from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.lookup import find_folder
 from mailsync_grpc.services.tokens import Members, Reach, pack_members
-from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.codec.event_view import in_view, moved_from, origin
 from mailsync_grpc.store.codec.identity import View
 from mailsync_grpc.store.values import LogRecord
@@ -154,24 +154,15 @@ def compile_filter(message: EventFilter, account_names: AccountNames) -> Filter:
     return found.among(None)
 
 
-def require_named(message: EventFilter, store: Store) -> None:
-    """Raise AccountNotFoundError or FolderNotFoundError for the first name that nothing bears.
+def require_named(message: EventFilter, core: Core) -> None:
+    """Raise AccountNotFoundError or FolderNotFoundError for the first name that nothing bears, as far as the caller may know.
 
     Only asked of those who begin: what a token was made for existed then.
     """
     for name in message.accounts:
-        _account(store, fields.account_id(name, "filter.accounts"))
+        core.account(fields.account_id(name, "filter.accounts"))
     for name in message.folders:
-        ref = fields.folder_ref(name, "filter.folders")
-        if store.folder(_account(store, ref.account_id), ref.folder_id) is None:
-            raise FolderNotFoundError(name)
-
-
-def _account(store: Store, account_id: str) -> AccountNo:
-    account = store.account(account_id)
-    if account is None:
-        raise AccountNotFoundError(account_name(account_id))
-    return account.no
+        find_folder(core, name, "filter.folders")
 
 
 def _types(message: EventFilter) -> frozenset[EventKind] | None:

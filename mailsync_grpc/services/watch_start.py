@@ -20,6 +20,7 @@ from mailsync_grpc.errors import (
 )
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.services.account_labels import AccountLabels
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.scan import Place
 from mailsync_grpc.services.tokens import Members, Position, Resumed, ResumeTokens, unpack_members
@@ -69,7 +70,7 @@ class Positions:
         """
         wanted = self.filter(request.filter)
         if request.WhichOneof("start") != "resume_token":
-            require_named(request.filter, self._store)
+            require_named(request.filter, self._core)
         try:
             return self._start(request, wanted)
         except RESETS as error:
@@ -89,8 +90,16 @@ class Positions:
         return wanted.among(self.members(wanted))
 
     def members(self, wanted: Filter) -> Members | None:
-        """Return the accounts that a filter's labels allow; None for all."""
-        return self._labels.bearing(wanted.labels) if wanted.labels else None
+        """Return the accounts that a filter's labels and the caller's rights allow; None for all."""
+        visible = current().visible
+        if not wanted.labels:
+            return visible
+        labelled = self._labels.bearing(wanted.labels)
+        return labelled if visible is None else labelled & visible
+
+    def members_version(self) -> tuple[int, int]:
+        """Return what changes whenever `members` may."""
+        return self._labels.version, current().version
 
     def anew(self, wanted: Filter, error: MailsyncError) -> Start:
         """Return a start with a reset marker that says why, then a snapshot."""

@@ -4,7 +4,7 @@ Writing is one call: `apply(batch)` makes every change of a batch, its events, i
 visible together or not at all, and returns when they are durable. No transaction crosses the protocol, so an engine
 may gather batches of many threads into one commit (LMDB) or send each as one round trip (PostgreSQL).
 
-Records that two processes may edit (Account, Folder, SyncRun) carry a `version`. A change brings the next version and
+Records that two processes may edit (Account, Folder, SyncRun, SealedTokens) carry a `version`. A change brings the next version and
 is refused with `ConflictError` when the stored one is not its predecessor; a record that does not exist counts as 0.
 Every batch is refused with `AccountNotFoundError` when its account is unknown or being deleted, except the batch that
 creates it.
@@ -18,6 +18,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from mailsync_grpc.errors import MailsyncError
+from mailsync_grpc.model.access import AccessToken
 from mailsync_grpc.model.account import Account, AccountKey
 from mailsync_grpc.model.changes import Change, KnownEnvelope
 from mailsync_grpc.model.flags import Flags
@@ -26,11 +27,13 @@ from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.values import (
+    Authorization,
     EnvelopePage,
     EnvelopePlace,
     EnvelopeRow,
     FlagBlock,
     LogSlice,
+    SealedTokens,
     StoreStats,
     Summary,
     Trimmed,
@@ -73,8 +76,8 @@ class Batch:
 
     `progress` replaces the progress of folders, of the very mirrors named; it makes no event. `outside` likewise
     replaces the UIDs that a folder's window leaves out. `run_progress` replaces run records without an event (for counts
-    that advance with every batch). `request_id` marks the events as an API
-    call's doing.
+    that advance with every batch). `tokens` replaces what the account's login renews, without an event, since nobody
+    who lists accounts sees it. `request_id` marks the events as an API call's doing.
     """
 
     account: AccountKey
@@ -82,8 +85,29 @@ class Batch:
     progress: tuple[tuple[FolderKey, FolderProgress], ...] = ()
     outside: tuple[tuple[FolderKey, UidSet], ...] = ()
     run_progress: tuple[SyncRun, ...] = ()
+    tokens: SealedTokens | None = None
     request_id: str = ""
     answer: RecordedAnswer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEdit:
+    """What one commit changes of the access tokens: those to store, those to drop, when some were last used.
+
+    A dropped token's `last_used` is passed over, so a late note of its use does not bring it back.
+    """
+
+    put: tuple[AccessToken, ...] = ()
+    drop: tuple[str, ...] = ()
+    used: tuple[tuple[str, int], ...] = ()
+    answer: RecordedAnswer | None = None
+
+
+class AccessTable(NamedTuple):
+    """The access tokens, in order of id, and whether there has ever been one: then nobody calls without."""
+
+    tokens: tuple[AccessToken, ...]
+    closed: bool
 
 
 class Applied(NamedTuple):
@@ -96,12 +120,33 @@ class Applied(NamedTuple):
     last: Revision
 
 
+class AccessStore(Protocol):
+    """The access tokens of a store. They are no one's account, make no event and have no revision."""
+
+    def edit(self, edit: TokenEdit) -> None:
+        """Commit a change durably. Raises StoreFullError, and ConflictError for a request answered meanwhile."""
+        ...
+
+    def table(self) -> AccessTable:
+        """Return the access tokens."""
+        ...
+
+    def version(self) -> int:
+        """Return a number that grows with each commit that makes or drops a token, or changes an account."""
+        ...
+
+
 class Store(Protocol):
     """A mirror with its event log. All methods block and may be called from any thread of the opening process."""
 
     @property
     def epoch(self) -> bytes:
         """Random 16 bytes, renewed when the store is restored or rebuilt."""
+        ...
+
+    @property
+    def access(self) -> AccessStore:
+        """The access tokens."""
         ...
 
     def close(self) -> None:
@@ -125,12 +170,20 @@ class Store(Protocol):
         """
         ...
 
+    def keep_authorization(self, key: bytes, kept: Authorization) -> None:
+        """Keep an authorization under a key of at most 64 octets until it expires; one under the same key is replaced."""
+        ...
+
+    def take_authorization(self, key: bytes) -> Authorization | None:
+        """Return an authorization and forget it, so that one caller only has it; None when unknown or expired."""
+        ...
+
     def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
         """Record the time of the last look at folders; no event, no revision. Unknown folders are passed over."""
         ...
 
     def purge(self, limit: int) -> bool:
-        """Delete up to `limit` rows of removed accounts and dropped mirrors; True while some remain."""
+        """Delete up to `limit` rows of removed accounts and dropped mirrors, and what expired; True while some remain."""
         ...
 
     def trim_log(self, max_age: float, max_bytes: int, limit: int) -> Trimmed:
@@ -152,6 +205,10 @@ class Store(Protocol):
 
     def account_by_no(self, account: AccountNo) -> Account | None:
         """Return the account of this number, None when unknown or being deleted."""
+        ...
+
+    def tokens(self, account: AccountNo) -> SealedTokens:
+        """Return what the account's login renews; version 0 and no octets for one that never had any."""
         ...
 
     def folders(self, account: AccountNo) -> list[tuple[Folder, FolderProgress]]:

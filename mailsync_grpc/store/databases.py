@@ -36,6 +36,9 @@ class Databases(NamedTuple):
     log: "lmdb._Database"
     answers: "lmdb._Database"
     answer_times: "lmdb._Database"
+    tokens: "lmdb._Database"
+    authorizations: "lmdb._Database"
+    access_tokens: "lmdb._Database"
     tombs: "lmdb._Database"
 
 

@@ -3,8 +3,9 @@
 Numbers are fixed-width and big-endian, so that LMDB's byte order is their order and all rows of an account, of a
 mirror, stand together. One named database holds one kind of row:
 
-    meta          schema | epoch | term | log | counter + number
-                  what the store is, how many servers have opened it, the log's bounds, the counters
+    meta          schema | epoch | term | log | access | closed | counter + number
+                  what the store is, how many servers have opened it, the log's bounds, the version of what callers
+                  may see, whether there has ever been an access token, the counters
     accounts      account                  -> record head, JSON
     account_ids   id                       -> account
     folders       account folder           -> record head, JSON
@@ -20,6 +21,9 @@ mirror, stand together. One named database holds one kind of row:
     log           revision                 -> log head, event
     answers       digest                   -> answer head, fingerprint, response
     answer_times  time account digest      -> nothing
+    tokens        account                  -> record head, sealed
+    authorizations  key                    -> expire time, sealed
+    access_tokens id                       -> JSON
     tombs         account mirror           -> progress of the purge; mirror 0 stands for the whole account
 
 Any change of this needs a new SCHEMA and a step in `migrations`.
@@ -33,11 +37,12 @@ from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import ID_BYTES, AccountNo, FolderNo, Revision
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import RecordedAnswer
-from mailsync_grpc.store.values import EnvelopeRow, LogRecord
+from mailsync_grpc.store.values import NO_TOKENS, Authorization, EnvelopeRow, LogRecord, SealedTokens
 
-SCHEMA = 2
+SCHEMA = 3
 
 SCHEMA_KEY, EPOCH_KEY, TERM_KEY, LOG_KEY = b"schema", b"epoch", b"term", b"log"
+ACCESS_KEY, CLOSED_KEY = b"access", b"closed"
 _COUNTER = b"counter"
 
 number = Struct(">I")
@@ -151,6 +156,27 @@ def record_head(value: bytes | None) -> RecordHead | None:
 def record_body(value: bytes) -> bytes:
     """Return a stored record without its head."""
     return value[_record_head.size :]
+
+
+def pack_tokens(tokens: SealedTokens) -> bytes:
+    """Return the value of an account's tokens."""
+    return pack_record(tokens.version, 0, tokens.sealed)
+
+
+def unpack_tokens(value: bytes | None) -> SealedTokens:
+    """Return stored tokens, those of version 0 for None."""
+    head = record_head(value)
+    return SealedTokens(head.version, record_body(value)) if head and value else NO_TOKENS
+
+
+def pack_authorization(kept: Authorization) -> bytes:
+    """Return the value of an authorization."""
+    return wide.pack(kept.expire_time) + kept.sealed
+
+
+def unpack_authorization(value: bytes) -> Authorization:
+    """Return a stored authorization."""
+    return Authorization(value[wide.size :], wide.unpack_from(value)[0])
 
 
 def pack_row(row: EnvelopeRow) -> bytes:

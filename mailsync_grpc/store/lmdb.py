@@ -23,7 +23,9 @@ from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Applied, Batch, Clock, Counter, RecordedAnswer
 from mailsync_grpc.store.environment import MAP_SIZE, Environment, open_environment
 from mailsync_grpc.store.hints import Hints
+from mailsync_grpc.store.lmdb_access import LmdbAccess
 from mailsync_grpc.store.lmdb_apply import apply_batch, compile_batch
+from mailsync_grpc.store.lmdb_authorizations import keep_authorization, take_authorization
 from mailsync_grpc.store.lmdb_mirror import MirrorReader
 from mailsync_grpc.store.lmdb_purge import purge, trim_log
 from mailsync_grpc.store.lmdb_read import Snapshot
@@ -31,11 +33,13 @@ from mailsync_grpc.store.lmdb_touch import allocate, touch
 from mailsync_grpc.store.lock import DirectoryLock
 from mailsync_grpc.store.prepare import prepare
 from mailsync_grpc.store.values import (
+    Authorization,
     EnvelopePage,
     EnvelopePlace,
     EnvelopeRow,
     FlagBlock,
     LogSlice,
+    SealedTokens,
     StoreStats,
     Summary,
     Trimmed,
@@ -87,6 +91,7 @@ class LmdbStore:
         self._readers_checked = time.monotonic()
         self._hints = Hints(data_dir, self._wake)
         self._writer = Writer(environment, clock, self._committed)
+        self.access = LmdbAccess(environment, self._writer)
 
     @property
     def epoch(self) -> bytes:
@@ -125,12 +130,20 @@ class LmdbStore:
         """As `Store.apply`."""
         compiled = compile_batch(prepare(batch, self._progress))
         return self._writer.do(
-            lambda unit: apply_batch(unit, compiled), compiled.octets, frees=compiled.prepared.removes
+            lambda unit: apply_batch(unit, compiled), compiled.octets, frees=compiled.prepared.may_use_reserve
         )
 
     def _progress(self, folder: FolderKey) -> FolderProgress:
         with self._snapshot() as snapshot:
             return snapshot.progress(folder)
+
+    def keep_authorization(self, key: bytes, kept: Authorization) -> None:
+        """As `Store.keep_authorization`."""
+        self._writer.do(lambda unit: keep_authorization(unit, key, kept))
+
+    def take_authorization(self, key: bytes) -> Authorization | None:
+        """As `Store.take_authorization`."""
+        return self._writer.do(lambda unit: take_authorization(unit, key), frees=True)
 
     def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
         """As `Store.touch`."""
@@ -186,6 +199,11 @@ class LmdbStore:
         """As `Store.account_by_no`."""
         with self._snapshot() as snapshot:
             return snapshot.account_by_no(account)
+
+    def tokens(self, account: AccountNo) -> SealedTokens:
+        """As `Store.tokens`."""
+        with self._snapshot() as snapshot:
+            return snapshot.tokens(account)
 
     def folders(self, account: AccountNo) -> list[tuple[Folder, FolderProgress]]:
         """As `Store.folders`."""

@@ -36,10 +36,11 @@ from mailsync_grpc.store import keys
 from mailsync_grpc.store.base import KEPT_RUNS, Applied
 from mailsync_grpc.store.codec.event import commit_time_field, stamp
 from mailsync_grpc.store.codec.records import PROGRESS, RUNS
+from mailsync_grpc.store.lmdb_access import advance_access
 from mailsync_grpc.store.lmdb_answers import put_answer, remove_answers
 from mailsync_grpc.store.lmdb_rows import MoveRow, PutRows, RowWriter
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, check_version
-from mailsync_grpc.store.values import LogRecord
+from mailsync_grpc.store.values import LogRecord, SealedTokens
 from mailsync_grpc.store.writer import WriteUnit
 
 _NO_PROGRESS = PROGRESS.encode(FolderProgress())
@@ -159,6 +160,8 @@ class _Application:
             self._put_outside(folder, record)
         for run, record in compiled.runs:
             self._put_run(run, record)
+        if tokens := compiled.prepared.batch.tokens:
+            self._put_tokens(tokens)
 
     def _change(self, prepared: PreparedChange) -> None:
         match prepared.change:
@@ -204,20 +207,29 @@ class _Application:
         else:
             self._unit.delete(key, self._dbs.outside)
 
+    def _put_tokens(self, tokens: SealedTokens) -> None:
+        key = keys.number.pack(self._account.no)
+        stored = self._unit.get(key, self._dbs.tokens)
+        self._next_version(stored, tokens.version, f"the login of {account_name(self._account.id)}")
+        self._unit.put(key, keys.pack_tokens(tokens), self._dbs.tokens)
+
     def _next_version(self, stored: bytes | None, given: int, name: str) -> None:
         head = keys.record_head(stored)
         check_version(head.version if head else 0, given, name)
 
     def _put_account(self, version: int, record: bytes) -> None:
+        advance_access(self._unit)
         key = keys.number.pack(self._account.no)
         self._next_version(self._unit.get(key, self._dbs.accounts), version, account_name(self._account.id))
         self._unit.put(key, keys.pack_record(version, 0, record), self._dbs.accounts)
         self._unit.put(self._account.id.encode(), key, self._dbs.account_ids)
 
     def _drop_account(self) -> None:
+        advance_access(self._unit)
         # From here on nothing of the account can be read; `purge` deletes the rows, beginning with this tomb.
         self._unit.delete(keys.number.pack(self._account.no), self._dbs.accounts)
         self._unit.delete(self._account.id.encode(), self._dbs.account_ids)
+        self._unit.delete(keys.number.pack(self._account.no), self._dbs.tokens)
         erasing = keys.Erasing(self._unit.bounds.floor + 1, self._unit.bounds.head + 1)
         tomb = keys.pair.pack(self._account.no, keys.WHOLE_ACCOUNT)
         self._unit.put(tomb, erasing.pack(), self._dbs.tombs)

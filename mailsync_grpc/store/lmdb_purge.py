@@ -10,6 +10,7 @@ from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.store import keys
 from mailsync_grpc.store.base import KEPT_LOG
 from mailsync_grpc.store.lmdb_answers import expire_answers
+from mailsync_grpc.store.lmdb_authorizations import expire_authorizations
 from mailsync_grpc.store.values import Trimmed
 from mailsync_grpc.store.writer import WriteUnit
 
@@ -19,6 +20,7 @@ _MILLIS = 1_000
 def purge(unit: WriteUnit, limit: int) -> bool:
     """As `Store.purge`."""
     left = limit - expire_answers(unit, limit)
+    left -= expire_authorizations(unit, left)
     while (tomb := next(unit.keys_with(b"", unit.dbs.tombs), None)) is not None:
         if left <= 0:
             return True

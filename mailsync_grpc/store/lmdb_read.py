@@ -20,7 +20,7 @@ from mailsync_grpc.store.codec.envelope import decode_evidence
 from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, PROGRESS, RUNS
 from mailsync_grpc.store.databases import Databases
 from mailsync_grpc.store.lmdb_answers import is_fresh
-from mailsync_grpc.store.values import EnvelopePlace, LogRecord, LogSlice, Twin
+from mailsync_grpc.store.values import EnvelopePlace, LogRecord, LogSlice, SealedTokens, Twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ class Snapshot:
     def account_by_no(self, account: AccountNo) -> Account | None:
         """As `Store.account_by_no`."""
         return self._account(keys.number.pack(account))
+
+    def tokens(self, account: AccountNo) -> SealedTokens:
+        """As `Store.tokens`."""
+        return keys.unpack_tokens(self.txn.get(keys.number.pack(account), db=self.dbs.tokens))
 
     def _account(self, key: bytes) -> Account | None:
         stored = self.txn.get(key, db=self.dbs.accounts)

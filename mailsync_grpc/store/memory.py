@@ -19,24 +19,22 @@ from mailsync_grpc.model.folder import Folder, FolderKey, FolderProgress, Mirror
 from mailsync_grpc.model.ids import AccountNo, FolderNo, RandomBytes, Revision, account_name
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import (
-    Applied,
-    Batch,
-    Clock,
-    Counter,
-    RecordedAnswer,
-)
+from mailsync_grpc.store.base import Applied, Batch, Clock, Counter, RecordedAnswer
+from mailsync_grpc.store.memory_access import MemoryAccess
 from mailsync_grpc.store.memory_answers import MemoryAnswers
 from mailsync_grpc.store.memory_log import MemoryLog
 from mailsync_grpc.store.memory_mirror import Mirror
 from mailsync_grpc.store.memory_state import AccountState
 from mailsync_grpc.store.prepare import PreparedBatch, prepare
 from mailsync_grpc.store.values import (
+    NO_TOKENS,
+    Authorization,
     EnvelopePage,
     EnvelopePlace,
     EnvelopeRow,
     FlagBlock,
     LogSlice,
+    SealedTokens,
     StoreStats,
     Summary,
     Trimmed,
@@ -58,6 +56,8 @@ class MemoryStore:
         self._counters: dict[Counter, int] = {}
         self._accounts: dict[AccountNo, AccountState] = {}
         self._answers = MemoryAnswers()
+        self._authorizations: dict[bytes, Authorization] = {}
+        self.access = MemoryAccess(self._lock, self._answers, clock)
         self._log = MemoryLog()
         self._removed: set[AccountNo] = set()
         self._garbage: deque[Iterator[None]] = deque()
@@ -114,6 +114,8 @@ class MemoryStore:
         no, answer = prepared.batch.account.no, prepared.batch.answer
         self._garbage.extend(_rows(mirror) for mirror in state.dropped)
         state.dropped.clear()
+        if state.account is not self._known(no):
+            self.access.advance()
         if prepared.removes:
             self._remove(no)
         else:
@@ -121,11 +123,26 @@ class MemoryStore:
         if answer:
             self._answers.put(no, answer, self._clock())
 
+    def _known(self, no: AccountNo) -> Account | None:
+        state = self._accounts.get(no)
+        return state.account if state else None
+
     def _remove(self, no: AccountNo) -> None:
         self._removed.add(no)
         self._garbage.extend(_rows(mirror) for mirror in self._accounts.pop(no).mirrors.values())
         self._garbage.append(self._log.erase(no, self._log.head))
         self._answers.erase(no)
+
+    def keep_authorization(self, key: bytes, kept: Authorization) -> None:
+        """As `Store.keep_authorization`."""
+        with self._lock:
+            self._authorizations[key] = kept
+
+    def take_authorization(self, key: bytes) -> Authorization | None:
+        """As `Store.take_authorization`."""
+        with self._lock:
+            kept = self._authorizations.pop(key, None)
+        return kept if kept and kept.expire_time > self._clock() * 1_000 else None
 
     def touch(self, as_of: Sequence[tuple[AccountNo, FolderNo, int]]) -> None:
         """As `Store.touch`."""
@@ -137,7 +154,10 @@ class MemoryStore:
     def purge(self, limit: int) -> bool:
         """As `Store.purge`."""
         with self._lock:
-            self._answers.expire(self._clock())
+            now = self._clock()
+            self._answers.expire(now)
+            live = {key: kept for key, kept in self._authorizations.items() if kept.expire_time > now * 1_000}
+            self._authorizations = live
             while self._garbage and limit > 0:
                 if next(self._garbage[0], _END) is _END:
                     self._garbage.popleft()
@@ -166,8 +186,13 @@ class MemoryStore:
     def account_by_no(self, account: AccountNo) -> Account | None:
         """As `Store.account_by_no`."""
         with self._lock:
+            return self._known(account)
+
+    def tokens(self, account: AccountNo) -> SealedTokens:
+        """As `Store.tokens`."""
+        with self._lock:
             state = self._accounts.get(account)
-            return state.account if state else None
+            return state.tokens if state else NO_TOKENS
 
     def folders(self, account: AccountNo) -> list[tuple[Folder, FolderProgress]]:
         """As `Store.folders`."""

@@ -36,7 +36,7 @@ from mailsync_grpc.store.base import KEPT_RUNS, ConflictError
 from mailsync_grpc.store.codec.envelope import decode_evidence, decode_flags
 from mailsync_grpc.store.memory_mirror import Mirror
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, PreparedRow, check_version
-from mailsync_grpc.store.values import EnvelopeRow, Twin
+from mailsync_grpc.store.values import NO_TOKENS, EnvelopeRow, SealedTokens, Twin
 
 
 @dataclass(slots=True)
@@ -50,6 +50,7 @@ class AccountState:
     places: dict[bytes, tuple[MirrorNo, int]] = field(default_factory=dict)
     runs: dict[int, SyncRun] = field(default_factory=dict)
     dropped: list[Mirror] = field(default_factory=list)
+    tokens: SealedTokens = NO_TOKENS
 
     def fork(self) -> "AccountState":
         """Return an independent copy."""
@@ -61,6 +62,7 @@ class AccountState:
             dict(self.places),
             dict(self.runs),
             list(self.dropped),
+            self.tokens,
         )
 
     def apply(self, prepared: PreparedBatch) -> None:
@@ -74,6 +76,9 @@ class AccountState:
             self._mirror(folder).outside = uids
         for run in prepared.batch.run_progress:
             self._put_run(run)
+        if tokens := prepared.batch.tokens:
+            check_version(self.tokens.version, tokens.version, "the login")
+            self.tokens = tokens
 
     def _change(self, prepared: PreparedChange) -> None:
         match prepared.change:

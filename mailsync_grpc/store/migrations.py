@@ -6,6 +6,8 @@ database that is new with a schema needs no step: it is made, empty, when the st
     1 → 2   FolderProgress: `history_end`, the highest UID of the first look, becomes `arriving`, the pending UIDs above
             it. New database `outside`. (Envelope ids of schema 1 are wholly random, so messages stored under it are not
             found as twins: they move as removed and added.)
+    2 → 3   New databases `tokens`, `authorizations` and `access_tokens`, new keys in `meta`; an account's record tells its
+            kind of credentials, which before was always a password.
 """
 
 import json
@@ -38,7 +40,11 @@ def with_arriving(progress: bytes) -> bytes:
     return json.dumps([record], separators=(",", ":")).encode()
 
 
-MIGRATIONS: dict[int, Migration] = {1: _tell_arriving}
+def _leave_rows(_env: lmdb.Environment, _txn: "lmdb.Transaction[bytes]") -> None:
+    """Do nothing: records take what is new by default, databases are made when the store is opened."""
+
+
+MIGRATIONS: dict[int, Migration] = {1: _tell_arriving, 2: _leave_rows}
 """From a schema to the next."""
 OLDEST = min(MIGRATIONS)
 """The oldest schema that can be migrated."""

@@ -88,6 +88,15 @@ class PreparedBatch(NamedTuple):
         """Whether the batch removes its account; then it does nothing else."""
         return bool(self.changes) and isinstance(self.changes[0].change, AccountRemoved)
 
+    @property
+    def may_use_reserve(self) -> bool:
+        """Whether a full store takes the batch: a removal, and renewed tokens, which no provider gives a second time."""
+        batch = self.batch
+        return self.removes or (
+            batch.tokens is not None
+            and not (batch.changes or batch.progress or batch.outside or batch.run_progress)
+        )
+
 
 def check_version(stored: int, given: int, what: str) -> None:
     """Raise ConflictError unless `given` follows the stored version (0 for a record that does not exist)."""
@@ -101,7 +110,7 @@ def prepare(batch: Batch, progress_of: ProgressLookup) -> PreparedBatch:
     for run in batch.run_progress:
         _require(run.account == batch.account, "run of another account")
     removes = any(isinstance(change, AccountRemoved) for change in batch.changes)
-    alone = len(batch.changes) == 1 and not batch.progress and not batch.outside
+    alone = len(batch.changes) == 1 and not batch.progress and not batch.outside and not batch.tokens
     _require(not removes or alone, "changes of a removed account")
     for folder, _ in (*batch.progress, *batch.outside):
         _require(folder.account == batch.account, "progress of another account")

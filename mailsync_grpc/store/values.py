@@ -15,6 +15,26 @@ BLOCK_SHIFT = 7
 """Flags are packed in blocks of 2^7 = 128 UIDs."""
 
 
+class SealedTokens(NamedTuple):
+    """What an account's login renews by itself, sealed; empty octets when there is nothing (any more).
+
+    `version` counts the changes, since several processes renew (see `Store.apply`).
+    """
+
+    version: int
+    sealed: bytes
+
+
+NO_TOKENS = SealedTokens(0, b"")
+
+
+class Authorization(NamedTuple):
+    """An authorization on its way, sealed, until `expire_time` (milliseconds since 1970)."""
+
+    sealed: bytes
+    expire_time: int
+
+
 class EnvelopeRow(NamedTuple):
     """One stored envelope as segments of its serialized `mailsync.v1.Envelope`, ready to be joined.
 

@@ -22,6 +22,7 @@ from mailsync_grpc.errors import (
     StoreFullError,
 )
 from mailsync_grpc.imap.budget import Use
+from mailsync_grpc.imap.connecting import endpoint_of
 from mailsync_grpc.imap.connection import Connection
 from mailsync_grpc.model.account import Account, AccountState
 from mailsync_grpc.model.changes import AccountChanged
@@ -42,6 +43,8 @@ from mailsync_grpc.sync.visit import ElsewhereError, Visit
 LISTING_INTERVAL = 300.0
 """Seconds between two listings of an account's folders."""
 CONFLICT_DELAY = 0.1
+CREDENTIALS_DELAY = 300.0
+"""Seconds until credentials that could not be read are looked for again: a secret kept outside may be there by then."""
 STORE_FULL_DELAY = 30.0
 IDLE = 86_400.0
 """Seconds until a paused account is looked at although nothing nudged it."""
@@ -110,10 +113,7 @@ class AccountSync:
     # Preparation
 
     def _follow_edits(self, account: Account) -> None:
-        login = (
-            *(account.host, account.port, account.security, account.ca_pem),
-            *(account.username, account.sealed_credentials),
-        )
+        login = (endpoint_of(account), account.username, account.sealed_credentials)
         resumed = self.failed and account.state is AccountState.ACTIVE
         if login != self.login or resumed:
             self.close()
@@ -149,7 +149,7 @@ class AccountSync:
         except CredentialsNeededError as error:
             keeper.fail(error)
             self._settle_state(account, AccountState.CREDENTIALS_NEEDED, error.reason, str(error))
-            return Plan(self.env.clock() + IDLE)
+            return Plan(self.env.clock() + CREDENTIALS_DELAY)
         except BudgetSpentError as error:
             log.info("account_waits", account=account.name, detail=str(error))
             return Plan(self.env.clock() + retry.jittered(error.retry_after, self.env.draw))
@@ -200,6 +200,8 @@ class AccountSync:
         changed = account.in_state(state, self.env.now(), reason, message)
         if self.connection is not None and account.capabilities != self._capabilities:
             changed = replace(changed, version=account.version + 1, capabilities=self._capabilities)
+        if not account.view_truncated and any(notes.view_cut for notes in self.notes.values()):
+            changed = replace(changed, version=account.version + 1, view_truncated=True)
         if changed is not account:
             self.env.store.apply(Batch(account.key, (AccountChanged(changed),)))
         self.failed = state is not AccountState.ACTIVE

@@ -23,7 +23,7 @@ class FolderNotes:
     `suspicion` are the messages whose disappearance waits for further looks, which are then whole ones.
     From `evict_at` on (monotonic seconds) a sliding window is held against what is stored. `gap` is by how many messages
     EXISTS differed from what the last full comparison found. `repair` are
-    records to be fetched once more.
+    records to be fetched once more. `view_cut` tells that the server was seen to hide its oldest messages.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
@@ -34,6 +34,7 @@ class FolderNotes:
     suspicion: Suspicion | None = None
     evict_at: float = 0.0
     repair: Repair | None = None
+    view_cut: bool = False
 
     @property
     def look_due(self) -> float | None:

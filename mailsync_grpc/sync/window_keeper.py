@@ -203,6 +203,7 @@ class WindowKeeper:
         It is remembered for when it comes in sight again, which happens when newer messages go.
         """
         hidden = windows.below(missing, lowest) - self.state.progress.leaving
+        self.state.notes.view_cut = self.state.notes.view_cut or bool(hidden)
         for chunk in chunks(list(hidden), SLICE):
             self._evict(UidSet.of(chunk), unlisted=len(chunk))
         return missing - hidden

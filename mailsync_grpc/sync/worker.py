@@ -24,13 +24,14 @@ from mailsync_grpc import metrics
 from mailsync_grpc.config import Config
 from mailsync_grpc.errors import RevisionCompactedError, StoreFullError, places
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
+from mailsync_grpc.imap.connecting import connector, ledger_of
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.sync.account import AccountSync
 from mailsync_grpc.sync.environment import Environment
+from mailsync_grpc.sync.logins import logins
 from mailsync_grpc.sync.scheduler import Lane, Plan, Scheduler
 from mailsync_grpc.vault import open_vault
 
@@ -214,11 +215,10 @@ def relax_collector() -> None:
 
 
 def _environment(config: Config, store: Store, stopping: threading.Event) -> Environment:
+    vault, books = open_vault(config), ledger_of(config, Process.SYNC)
     return Environment(
         store=store,
-        connect=connector(
-            config.imap, with_password(open_vault(config)), ledger_of(config, Process.SYNC), Use.POLL
-        ),
+        connect=connector(config.imap, vault, logins(store, vault, config), books, Use.POLL),
         clock=time.monotonic,
         now=lambda: time.time_ns() // 1_000_000,
         random=os.urandom,

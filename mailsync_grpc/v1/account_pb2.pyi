@@ -39,7 +39,9 @@ class _AccountStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccountS
     ACCOUNT_STATE_UNREACHABLE: _AccountState.ValueType  # 4
     """The mail server cannot be reached or used; tried again with back-off."""
     ACCOUNT_STATE_CREDENTIALS_NEEDED: _AccountState.ValueType  # 5
-    """The stored credentials cannot be read (restored without its key); set them by UpdateAccount."""
+    """There are no usable credentials: they cannot be read (restored without its key), an access token without a refresh
+    token has ended, or a secret kept outside is not there. Set them by UpdateAccount or CompleteAuthorization.
+    """
     ACCOUNT_STATE_DELETING: _AccountState.ValueType  # 6
     """Being purged; soon gone."""
 
@@ -57,7 +59,9 @@ ACCOUNT_STATE_AUTH_FAILED: AccountState.ValueType  # 3
 ACCOUNT_STATE_UNREACHABLE: AccountState.ValueType  # 4
 """The mail server cannot be reached or used; tried again with back-off."""
 ACCOUNT_STATE_CREDENTIALS_NEEDED: AccountState.ValueType  # 5
-"""The stored credentials cannot be read (restored without its key); set them by UpdateAccount."""
+"""There are no usable credentials: they cannot be read (restored without its key), an access token without a refresh
+token has ended, or a secret kept outside is not there. Set them by UpdateAccount or CompleteAuthorization.
+"""
 ACCOUNT_STATE_DELETING: AccountState.ValueType  # 6
 """Being purged; soon gone."""
 Global___AccountState: _TypeAlias = AccountState  # noqa: Y015
@@ -348,7 +352,9 @@ class ImapEndpoint(_message.Message):
     security: Global___ImapSecurity.ValueType
     """How the connection is protected; unspecified means IMPLICIT_TLS."""
     proxy_url: _builtins.str
-    """Proxy to connect through, such as socks5://user:password@host:port. Returned without its password."""
+    """Proxy to connect through, such as socks5://user:password@host:port or http://host:port (CONNECT, RFC 9110, section
+    9.3.6). Returned without its password, which stays with an edit that leaves it out of the same URL.
+    """
     @_builtins.property
     def tls(self) -> Global___TlsSettings:
         """What TLS trusts and shows, where the defaults will not do."""
@@ -382,9 +388,9 @@ class TlsSettings(_message.Message):
     ca_pem: _builtins.str
     """PEM certificates to trust instead of the system's."""
     client_certificate_pem: _builtins.str
-    """PEM certificate to show to the server."""
+    """PEM certificate to show to the server, followed by its issuers where the server wants them."""
     client_key_pem: _builtins.str
-    """PEM private key of that certificate. Never returned."""
+    """PEM private key of that certificate, without a password. Never returned; stays as long as the certificate does."""
     def __init__(
         self,
         *,

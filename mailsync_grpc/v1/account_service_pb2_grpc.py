@@ -112,7 +112,8 @@ class AccountServiceServicer:
     """
 
     def CreateAccount(self, request, context):
-        """Registers an account after logging in to its mail server, and starts its first full sync.
+        """Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+        may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
         Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -166,13 +167,15 @@ class AccountServiceServicer:
 
     def BeginAuthorization(self, request, context):
         """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to.
+        Errors: ACCOUNT_NOT_FOUND, INVALID_FIELD, IMAP_UNREACHABLE (the issuer's metadata).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteAuthorization(self, request, context):
-        """Ends the code flow with what the provider handed back. Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED.
+        """Ends the code flow with what the provider handed back. An account keeps the tokens once they open its mailbox.
+        Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED (of the provider or the mail server), IMAP_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,8 @@ class AccountServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     CreateAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CreateAccountRequest, _account_service_pb2.CreateAccountResponse]
-    """Registers an account after logging in to its mail server, and starts its first full sync.
+    """Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+    may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
     Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
@@ -55,9 +56,13 @@ class AccountServiceStub:
     ResumeAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ResumeAccountRequest, _account_service_pb2.ResumeAccountResponse]
     """Lets a paused account be polled again, and one that failed be tried at once. Errors: ACCOUNT_NOT_FOUND."""
     BeginAuthorization: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.BeginAuthorizationRequest, _account_service_pb2.BeginAuthorizationResponse]
-    """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to."""
+    """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to.
+    Errors: ACCOUNT_NOT_FOUND, INVALID_FIELD, IMAP_UNREACHABLE (the issuer's metadata).
+    """
     CompleteAuthorization: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CompleteAuthorizationRequest, _account_service_pb2.CompleteAuthorizationResponse]
-    """Ends the code flow with what the provider handed back. Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED."""
+    """Ends the code flow with what the provider handed back. An account keeps the tokens once they open its mailbox.
+    Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED (of the provider or the mail server), IMAP_UNREACHABLE.
+    """
     DiscoverSettings: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.DiscoverSettingsRequest, _account_service_pb2.DiscoverSettingsResponse]
     """Finds the mail server of an e-mail address (SRV records of RFC 6186, autoconfig, well-known providers)."""
     StartSync: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.StartSyncRequest, _account_service_pb2.StartSyncResponse]
@@ -75,7 +80,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CreateAccountRequest, _account_service_pb2.CreateAccountResponse]  # type: ignore[assignment]
-    """Registers an account after logging in to its mail server, and starts its first full sync.
+    """Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+    may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
     Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
@@ -96,9 +102,13 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ResumeAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ResumeAccountRequest, _account_service_pb2.ResumeAccountResponse]  # type: ignore[assignment]
     """Lets a paused account be polled again, and one that failed be tried at once. Errors: ACCOUNT_NOT_FOUND."""
     BeginAuthorization: _aio.UnaryUnaryMultiCallable[_account_service_pb2.BeginAuthorizationRequest, _account_service_pb2.BeginAuthorizationResponse]  # type: ignore[assignment]
-    """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to."""
+    """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to.
+    Errors: ACCOUNT_NOT_FOUND, INVALID_FIELD, IMAP_UNREACHABLE (the issuer's metadata).
+    """
     CompleteAuthorization: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CompleteAuthorizationRequest, _account_service_pb2.CompleteAuthorizationResponse]  # type: ignore[assignment]
-    """Ends the code flow with what the provider handed back. Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED."""
+    """Ends the code flow with what the provider handed back. An account keeps the tokens once they open its mailbox.
+    Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED (of the provider or the mail server), IMAP_UNREACHABLE.
+    """
     DiscoverSettings: _aio.UnaryUnaryMultiCallable[_account_service_pb2.DiscoverSettingsRequest, _account_service_pb2.DiscoverSettingsResponse]  # type: ignore[assignment]
     """Finds the mail server of an e-mail address (SRV records of RFC 6186, autoconfig, well-known providers)."""
     StartSync: _aio.UnaryUnaryMultiCallable[_account_service_pb2.StartSyncRequest, _account_service_pb2.StartSyncResponse]  # type: ignore[assignment]
@@ -119,7 +129,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.CreateAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.CreateAccountResponse, _abc.Awaitable[_account_service_pb2.CreateAccountResponse]]:
-        """Registers an account after logging in to its mail server, and starts its first full sync.
+        """Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+        may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
         Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
         """
 
@@ -182,7 +193,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.BeginAuthorizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.BeginAuthorizationResponse, _abc.Awaitable[_account_service_pb2.BeginAuthorizationResponse]]:
-        """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to."""
+        """Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to.
+        Errors: ACCOUNT_NOT_FOUND, INVALID_FIELD, IMAP_UNREACHABLE (the issuer's metadata).
+        """
 
     @_abc_1.abstractmethod
     def CompleteAuthorization(
@@ -190,7 +203,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.CompleteAuthorizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.CompleteAuthorizationResponse, _abc.Awaitable[_account_service_pb2.CompleteAuthorizationResponse]]:
-        """Ends the code flow with what the provider handed back. Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED."""
+        """Ends the code flow with what the provider handed back. An account keeps the tokens once they open its mailbox.
+        Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED (of the provider or the mail server), IMAP_UNREACHABLE.
+        """
 
     @_abc_1.abstractmethod
     def DiscoverSettings(

@@ -225,7 +225,7 @@ class WatchEventsRequest(_message.Message):
     RESET_ON_COMPACTED_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """After the position of a token from a response, a list or an export, made under the same filter."""
+    """After the position of a token from a response, a list or an export, made under the same filter (of any view)."""
     reset_on_compacted: _builtins.bool
     """When the position cannot be served, at the start or later: send a reset marker and a snapshot instead of OUT_OF_RANGE, and
     instead of FILTER_MISMATCH where the token tells of accounts the caller may see no more, or of fewer than now.
@@ -306,7 +306,7 @@ class WatchEventsResponse(_message.Message):
     partition: _builtins.int
     """The partition of the log that is covered; always 0 with one partition."""
     resume_token: _builtins.str
-    """Where to resume once this response is applied. Opaque; valid for this filter."""
+    """Where to resume once this response is applied. Opaque; valid for this filter, in any view."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """Events, ordered by revision, all within the covered range. At most 512, or 256 KiB (one larger may stand alone)."""
@@ -434,7 +434,7 @@ Global___SnapshotChunk: _TypeAlias = SnapshotChunk  # noqa: Y015
 @_typing.final
 class SnapshotEnd(_message.Message):
     """The current state is complete; events after the snapshot's start revision follow. What is counted is the whole snapshot, over
-    all the streams that it was resumed by.
+    all the streams that it was resumed by; what was sent twice, since its folder began anew meanwhile, counts twice.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -16,7 +16,7 @@ from mailsync_grpc.model.changes import AccountRemoved
 from mailsync_grpc.store.base import KEPT_LOG, Batch
 from mailsync_grpc.store.environment import refuse_network_file_system
 from mailsync_grpc.store.lmdb import LmdbStore, open_store
-from mailsync_grpc.store.values import Trimmed
+from mailsync_grpc.store.values import SealedTokens, Trimmed
 from tests.support.store import EVERYTHING, Mailbox, ManualClock, message_of
 from tests.support.store_process import environment_of
 
@@ -45,6 +45,9 @@ def test_map_full(data_dir: Path, clock: ManualClock) -> None:
     assert len(inbox.rows()) == added
     with pytest.raises(StoreFullError, match=r"store\.max_bytes"):
         inbox.add(message_of(added + 1, text="z" * 500))
+    # A provider gives a renewed token once, so there is room for it.
+    store.apply(Batch(inbox.account.key, tokens=SealedTokens(1, b"t" * 4_000)))
+    assert store.tokens(inbox.account.no).version == 1
     clock.now += 60
     assert store.trim_log(0, 0, 10).more
     assert store.stats().log_floor == 10

@@ -18,6 +18,7 @@ from mailsync_grpc.store import keys
 from mailsync_grpc.store.base import Batch
 from mailsync_grpc.store.codec.records import PROGRESS
 from mailsync_grpc.store.lmdb import open_store
+from mailsync_grpc.store.values import NO_TOKENS, SealedTokens
 from tests.support.replay import Replayer, listed
 from tests.support.store import Mailbox, message_of
 
@@ -129,3 +130,24 @@ def test_a_store_that_cannot_be_migrated_is_refused_as_it_is_with_what_to_do(
     ):
         open_store(version_1, exclusive=True)
     assert found(version_1) == before
+
+
+def test_accounts_of_version_2_log_in_with_passwords_and_may_have_tokens(tmp_path: Path) -> None:
+    store = open_store(tmp_path, exclusive=True)
+    account = Mailbox.make(store).account
+    store.close()
+    with lmdb.open(str(tmp_path / "store"), max_dbs=20) as env, env.begin(write=True) as txn:
+        accounts, key = env.open_db(b"accounts", txn=txn), keys.number.pack(account.no)
+        stored = txn.get(key, b"", db=accounts)
+        (record,) = json.loads(keys.record_body(stored))
+        del record["auth_kind"]
+        txn.put(key, keys.pack_record(account.version, 0, json.dumps([record]).encode()), db=accounts)
+        for name in (b"tokens", b"authorizations"):
+            txn.drop(env.open_db(name, txn=txn))
+        txn.put(keys.SCHEMA_KEY, keys.number.pack(2), db=env.open_db(b"meta", txn=txn))
+    migrated = open_store(tmp_path, exclusive=True)
+    assert migrated.account(account.id) == account
+    assert migrated.tokens(account.no) == NO_TOKENS
+    migrated.apply(Batch(account.key, tokens=SealedTokens(1, b"one")))
+    assert migrated.tokens(account.no) == SealedTokens(1, b"one")
+    migrated.close()

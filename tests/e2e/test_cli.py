@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 
 from mailsync_grpc.cli.demo.dovecot import DovecotServer
 from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.cli.demo.second_client import create_folders
+from mailsync_grpc.v1.event_service_pb2 import WatchEventsRequest, WatchEventsResponse
 from tests.support.cli import USER, Stage, mailsync
 from tests.support.service import Service, running, wait_for
+from tests.support.stream_checker import StreamChecker
+from tests.support.stream_history import History
 
 PDF = b"%PDF-1.4 \x01\x02\xff not much of it"
 ATTACHED = (
@@ -134,7 +138,7 @@ def test_a_refused_login_says_why_and_keeps_nothing(stage: Stage) -> None:
 
 
 def test_wrong_fields_are_each_named(stage: Stage) -> None:
-    refused = stage.try_("account", "add", "--host", "", "--username", "")
+    refused = stage.try_("account", "add", "--host", "a b", "--username", "")
     assert refused.returncode == 1
     reason, *named = (line.split()[0] for line in refused.stderr.splitlines())
     assert reason == "INVALID_FIELD:"
@@ -292,7 +296,10 @@ def _first_watched(stage: Stage, *arguments: str) -> dict[str, Any]:
     )
     assert watching.stdout is not None
     try:
-        response: dict[str, Any] = json.loads(watching.stdout.readline())
+        line = watching.stdout.readline()
+        stream = StreamChecker(History(), WatchEventsRequest(resume_token="of the command line"))
+        stream.take(json_format.Parse(line, WatchEventsResponse()))
+        response: dict[str, Any] = json.loads(line)
         return response
     finally:
         watching.kill()

@@ -56,7 +56,7 @@ def first_piece(stage: Stage) -> pb.WatchEventsResponse:
     """The first piece of a snapshot that was left then."""
     with Stubs(stage.service.address) as stubs:
         call = stubs.events.WatchEvents(pb.WatchEventsRequest(snapshot=pb.StartSnapshot()))
-        piece = next(response for response in call if response.HasField("snapshot_chunk"))
+        piece: pb.WatchEventsResponse = next(each for each in call if each.HasField("snapshot_chunk"))
         call.cancel()
     return piece
 

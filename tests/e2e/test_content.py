@@ -72,7 +72,7 @@ class Rig:
         loopback = ImapConfig(allow_networks=(ip_network("127.0.0.0/8"),), allow_plaintext=True)
         config = Config(data_dir=self.directory, imap=loopback)
         books = ledger_of(config, Process.API)
-        sessions = Sessions(connector(loopback, with_password(self.vault), books, Use.CONTENT))
+        sessions = Sessions(connector(loopback, self.vault, with_password(self.vault), books, Use.CONTENT))
         return open_reader(config, self.vault, sessions)
 
     async def get(self, uid: int, what: What, *, decode: bool = False, offset: int = 0) -> Download:

@@ -40,13 +40,9 @@ def test_the_final_stage_runs_as_an_ordinary_user_and_checks_its_health() -> Non
     [
         ({}, ""),
         ({"MAILSYNC_TOKEN": "t"}, ""),
-        (
-            {"MAILSYNC_TOKEN": "t", "MAILSYNC_TLS__CERT_FILE": "c", "MAILSYNC_TLS__KEY_FILE": "k"},
-            "0.0.0.0:50051",
-        ),
+        ({"MAILSYNC_TLS__CERT_FILE": "c", "MAILSYNC_TLS__KEY_FILE": "k"}, "0.0.0.0:50051"),
         (
             {
-                "MAILSYNC_TOKEN": "t",
                 "MAILSYNC_TLS__CERT_FILE": "c",
                 "MAILSYNC_TLS__KEY_FILE": "k",
                 "MAILSYNC_LISTEN": "10.0.0.7:1",
@@ -54,9 +50,9 @@ def test_the_final_stage_runs_as_an_ordinary_user_and_checks_its_health() -> Non
             "10.0.0.7:1",
         ),
     ],
-    ids=["nothing set", "token alone", "TLS and token", "the operator's choice"],
+    ids=["nothing set", "token alone", "TLS", "the operator's choice"],
 )
-def test_the_container_opens_grpc_only_with_tls_and_token(settings: dict[str, str], listen: str) -> None:
+def test_the_container_opens_grpc_only_with_tls(settings: dict[str, str], listen: str) -> None:
     shown = subprocess.run(
         [_ENTRYPOINT, "sh", "-c", 'printf %s "${MAILSYNC_LISTEN:-}"'],
         env={"PATH": "/usr/bin:/bin"} | settings,
@@ -65,3 +61,18 @@ def test_the_container_opens_grpc_only_with_tls_and_token(settings: dict[str, st
         check=True,
     )
     assert shown.stdout == listen
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'user: "10001"',
+        "read_only: true",
+        "cap_drop: [ALL]",
+        'security_opt: ["no-new-privileges:true"]',
+        'volumes: ["data:/var/lib/mailsync"]',
+    ],
+)
+def test_the_composed_service_has_no_privileges_and_writes_to_its_volume_alone(line: str) -> None:
+    composed = (_PROJECT / "deploy" / "compose.yaml").read_text("utf-8").splitlines()
+    assert line in [each.strip() for each in composed]

@@ -8,6 +8,8 @@ import pytest
 from mailsync_grpc.cli.demo.mailbox import messages
 from mailsync_grpc.model.account import SyncSettings
 from mailsync_grpc.model.window import Window
+from mailsync_grpc.store.codec import account_message
+from mailsync_grpc.v1 import account_pb2
 from tests.e2e.test_windows import BOUND, SINCE, around, dated
 from tests.support.agreement import added, assert_agreed, backfilled, evicted, removed
 from tests.support.hostile import METADATA, HostileServer
@@ -99,12 +101,20 @@ def test_late_low_uid(
     assert mirror.head == before
 
 
+def notices(mirror: Mirror) -> list[int]:
+    account = mirror.store.account_by_no(mirror.account.no)
+    assert account is not None
+    return list(account_message(account).notices)
+
+
 def test_truncated_view(cut_mirror: Mirror) -> None:
     mirror = cut_mirror
     assert_agreed(mirror)
     before = mirror.head
     mirror.mailbox.deliver(messages(3, seed=2))
+    assert not notices(mirror)
     mirror.poll()
+    assert notices(mirror) == [account_pb2.ACCOUNT_NOTICE_VIEW_TRUNCATED_BY_SERVER]
     assert added(mirror, before) == [1_021, 1_022, 1_023]
     assert (evicted(mirror, before), removed(mirror, before)) == ([21, 22, 23], 0)
     assert_agreed(mirror)

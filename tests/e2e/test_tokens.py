@@ -10,9 +10,10 @@ import pytest
 from mailsync_grpc.cli.demo.mailbox import messages
 from mailsync_grpc.errors import ImapAuthError, ImapUnreachableError
 from mailsync_grpc.imap.auth import AccessToken
+from mailsync_grpc.imap.grants import FRESH, MARGIN, Tokens
 from mailsync_grpc.imap.oauth import Grant
 from mailsync_grpc.imap.token_endpoint import renew
-from mailsync_grpc.imap.tokens import FRESH, MARGIN, TokenLogin, TokenSource
+from mailsync_grpc.imap.tokens import MemoryShelf, Sight, TokenLogin, TokenSource
 from mailsync_grpc.model.account import AccountState, SyncSettings
 from tests.support.agreement import assert_agreed
 from tests.support.hostile import LOGIN, HostileServer
@@ -64,8 +65,12 @@ def rig(mechanism: str) -> Iterator[Rig]:
         TokenEndpoint(server.mail.tokens.add) as endpoint,
     ):
         mirror = Mirror(server.mailbox, SyncSettings(batch_size=10, flags_window=10))
-        grant = Grant(endpoint.url, "client", "refresh", scopes=("mail",))
-        source = TokenSource(lambda: renew(grant, POLICY), mirror.clock)
+        grant = Grant(endpoint.url, "client", scopes=("mail",))
+        source = TokenSource(
+            MemoryShelf(Tokens("id", "refresh")),
+            lambda refresh_token: renew(grant, refresh_token, POLICY),
+            Sight(mirror.clock, mirror.now),
+        )
         mirror.login = TokenLogin(server.mailbox.user, source)
         server.mailbox.deliver(messages(30))
         mirror.settle()
@@ -91,7 +96,7 @@ def test_token_expiry(rig: Rig) -> None:
 
 def test_a_token_that_is_refused_before_its_end_is_renewed_and_shown_once_more(rig: Rig) -> None:
     head, logins = rig.mirror.head, rig.logins
-    rig.mirror.clock.skipped += FRESH
+    rig.mirror.clock.skipped += FRESH / 1_000
     rig.revoke()
     rig.mirror.sync.close()
     rig.server.mailbox.deliver(messages(1, seed=2))
@@ -103,7 +108,7 @@ def test_a_token_that_is_refused_before_its_end_is_renewed_and_shown_once_more(r
 
 
 def test_the_refusal_is_acknowledged_as_the_mechanism_asks(rig: Rig, mechanism: str) -> None:
-    rig.mirror.clock.skipped += FRESH
+    rig.mirror.clock.skipped += FRESH / 1_000
     rig.revoke()
     rig.mirror.sync.close()
     rig.mirror.poll()
@@ -113,7 +118,7 @@ def test_the_refusal_is_acknowledged_as_the_mechanism_asks(rig: Rig, mechanism: 
 
 
 def test_a_server_that_refuses_every_token_is_not_hammered(rig: Rig) -> None:
-    rig.mirror.clock.skipped += FRESH
+    rig.mirror.clock.skipped += FRESH / 1_000
     logins = rig.logins
     rig.mirror.sync.close()
     for _ in range(10):
@@ -125,7 +130,7 @@ def test_a_server_that_refuses_every_token_is_not_hammered(rig: Rig) -> None:
 
 
 def test_a_token_is_renewed_before_its_end(rig: Rig) -> None:
-    rig.mirror.clock.skipped += LIFETIME - MARGIN - 1
+    rig.mirror.clock.skipped += LIFETIME - MARGIN / 1_000 - 1
     assert rig.source.token() == "token1"
     rig.mirror.clock.skipped += 2
     assert rig.source.token() == "token2"

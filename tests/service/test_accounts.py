@@ -1,6 +1,5 @@
 """AccountService: accounts are created after a login, edited with care, paused, deleted; every fault is named."""
 
-from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -108,23 +107,6 @@ async def test_every_wrong_field_is_named_at_once(api: Api) -> None:
         "account.sync.flags_window",
     }
     assert api.mail.tried == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"auth": account_pb2.AccountAuth(oauth=account_pb2.OAuthAuth(username="me"))}, "auth.oauth"),
-        ({"auth": account_pb2.AccountAuth(secret_ref=account_pb2.SecretRefAuth(ref="x"))}, "auth.secret_ref"),
-        ({"imap": account_pb2.ImapEndpoint(proxy_url="socks5://x")}, "imap.proxy_url"),
-    ],
-)
-async def test_settings_that_are_not_built_are_refused_by_name(
-    api: Api, changes: dict[str, Any], named: str
-) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await create(api, **changes)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert caught.value.details() == f"account.{named} is not in this version"
 
 
 async def test_a_second_account_of_the_same_id_is_refused_before_any_login(api: Api) -> None:

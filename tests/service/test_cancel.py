@@ -141,7 +141,7 @@ def test_a_server_told_to_stop_in_mid_commit_has_made_each_change_wholly_or_not_
         assert service.stop() == 0
     store = open_store(tmp_path / "data", exclusive=True)
     for request_id, answer in answers.items():
-        recorded = store.recorded_answer(pb.PauseAccountRequest.DESCRIPTOR.full_name, request_id)
+        recorded = store.recorded_answer(f"anyone {pb.PauseAccountRequest.DESCRIPTOR.full_name}", request_id)
         # One that found the account paused already changed nothing, and nothing was recorded of it.
         assert recorded is None or answer in {None, recorded.response}
         assert len(told(store, request_id)) == (recorded is not None)

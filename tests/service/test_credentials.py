@@ -49,7 +49,7 @@ async def test_a_new_mail_server_is_taken_with_its_password(api: Api) -> None:
 async def test_a_recorded_answer_gives_no_means_to_guess_the_password(api: Api) -> None:
     request = pb.CreateAccountRequest(account=account(), account_id="acme", request_id=str(uuid4()))
     await api.accounts.CreateAccount(request)
-    recorded = api.store.recorded_answer(request.DESCRIPTOR.full_name, request.request_id)
+    recorded = api.store.recorded_answer(f"anyone {request.DESCRIPTOR.full_name}", request.request_id)
     assert recorded is not None
     assert recorded.fingerprint != request_hash(request, "request_id")
     request.account.auth.password.password = "other"

@@ -1,5 +1,7 @@
 """The API in the test's own process: real gRPC over a socket, a store filled by the test, a mail server made up."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,29 +14,31 @@ from google.rpc import error_details_pb2, status_pb2
 
 from mailsync_grpc.config import Config
 from mailsync_grpc.content.reader import open_reader
+from mailsync_grpc.discovery.finder import Finder
 from mailsync_grpc.errors import ImapError
-from mailsync_grpc.imap.auth import Password
+from mailsync_grpc.imap.auth import AccessToken, Credentials
 from mailsync_grpc.imap.budget import Process, Use
-from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
+from mailsync_grpc.imap.connecting import connector, ledger_of, policy_of
 from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.imap.sessions import Sessions
-from mailsync_grpc.server import api
+from mailsync_grpc.server import api, housekeeping
 from mailsync_grpc.services.assembly import About, Services, assemble
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.login import Greeted
 from mailsync_grpc.services.watch_feed import Feed
-from mailsync_grpc.store.base import Store
+from mailsync_grpc.store.base import Clock, Store
+from mailsync_grpc.sync.logins import logins
 from mailsync_grpc.sync.naming import known_as
 from mailsync_grpc.v1 import (
     account_service_pb2_grpc,
     content_service_pb2_grpc,
     envelope_service_pb2_grpc,
-    event_service_pb2_grpc,
     folder_service_pb2_grpc,
     system_service_pb2_grpc,
 )
 from mailsync_grpc.vault import Vault
+from tests.support.checked import events_stub, history_of
 
 M = TypeVar("M", bound=Message)
 KEY = bytes(range(32))
@@ -52,13 +56,16 @@ class FakeMailServer:
         ListedFolder(b"INBOX/Lists", "INBOX/Lists", "/"),
     )
     tried: list[tuple[Endpoint, str]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
     refusal: Callable[[], ImapError] | None = None
 
-    def __call__(self, endpoint: Endpoint, credentials: Password) -> Greeted:
+    def __call__(self, endpoint: Endpoint, credentials: Credentials) -> Greeted:
         self.tried.append((endpoint, credentials.username))
         if self.fault is not None:
             raise self.fault
-        if credentials.password != self.password and self.refusal is not None:
+        shown = credentials.token if isinstance(credentials, AccessToken) else credentials.password
+        self.shown.append(shown)
+        if shown != self.password and self.refusal is not None:
             raise self.refusal()
         return Greeted(("IDLE", "IMAP4REV1"), tuple(known_as(self.folders, None)))
 
@@ -88,33 +95,52 @@ class Api:
         self.folders = folder_service_pb2_grpc.FolderServiceStub(channel)
         self.envelopes = envelope_service_pb2_grpc.EnvelopeServiceStub(channel)
         self.content = content_service_pb2_grpc.ContentServiceStub(channel)
-        self.events = event_service_pb2_grpc.EventServiceStub(channel)
+        self.events = events_stub(channel, history_of(self.store.epoch))
         self.system = system_service_pb2_grpc.SystemServiceStub(channel)
 
 
 @asynccontextmanager
-async def serving(store: Store, data_dir: Path, **settings: Any) -> AsyncIterator[Api]:
-    """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`."""
+async def serving(
+    store: Store, data_dir: Path, pings: api.Pings = api.PINGS, **settings: Any
+) -> AsyncIterator[Api]:
+    """Serve `store` on a Unix socket while the block runs; `settings` are those of `Config`, and a `clock`.
+
+    Every stream is checked; see `checked`.
+    """
+    clock: Clock = settings.pop("clock", time.time)
+    find = settings.pop("find", None)
     listen = settings.pop("listen", f"unix:{data_dir / 'api.sock'}")
     config = Config(data_dir=data_dir, listen=listen, **settings)
-    core = Core(store, Vault(KEY), config)
+    core = Core(store, Vault(KEY), config, clock)
     mail = FakeMailServer()
     async with AsyncExitStack() as stack:
         stack.callback(core.close)
         books = ledger_of(config, Process.API)
-        sessions = Sessions(connector(config.imap, with_password(core.vault), books, Use.CONTENT))
+        sessions = Sessions(
+            connector(config.imap, core.vault, logins(store, core.vault, config), books, Use.CONTENT)
+        )
         reader = await stack.enter_async_context(open_reader(config, core.vault, sessions))
         feed = Feed(core)
         feed.start()
         stack.push_async_callback(feed.close)
-        services = assemble(core, reader, sessions, feed, mail, About("memory", 1, lambda: 0))
-        server = api.make_server(config)
+        stack.callback(asyncio.create_task(housekeeping.callers(core, feed.wake)).cancel)
+        services = assemble(
+            core,
+            reader,
+            sessions,
+            feed,
+            mail,
+            find or Finder(policy_of(config.imap)),
+            About("memory", 1, lambda: 0),
+        )
+        server = api.make_server(core, pings)
         await services.add_to(server)
         address = api.bind(server, config)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         yield Api(store, core, services, feed, server, address, channel, mail)
+        history_of(store.epoch).settle({account.name for account in store.accounts()})
 
 
 def details(error: grpc.aio.AioRpcError) -> status_pb2.Status:

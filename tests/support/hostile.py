@@ -213,6 +213,9 @@ class HostileMailbox:
     def store(self, uids: str, change: str, folder: str = "INBOX") -> None:
         self.server.mail.store(uids, change, folder)
 
+    def label(self, uids: str, *labels: str, folder: str = "INBOX") -> None:
+        self.server.mail.label(uids, *labels, folder=folder)
+
     def expunge(self, uids: str, folder: str = "INBOX") -> None:
         self.server.mail.expunge(uids, folder)
 

@@ -23,6 +23,7 @@ CONDSTORE = (
 )
 FULL = CONDSTORE + " QRESYNC"
 OBJECT_IDS = FULL + " OBJECTID"
+GMAIL = CONDSTORE + " X-GM-EXT-1"
 BAD = Reply(completion=b"BAD not understood")
 ABSENT = Reply(completion=b"NO [NONEXISTENT] no such folder")
 _ITEM = re.compile(r"BODY\.PEEK\[[^\]]*\](?:<\d+\.\d+>)?|[A-Z0-9.-]+")
@@ -232,7 +233,9 @@ _ITEMS: dict[str, Callable[[HeldMessage], bytes]] = {
     "RFC822.SIZE": lambda message: b"%d" % len(message.raw),
     "EMAILID": lambda message: b"(M%d)" % message.number,
     "X-GM-MSGID": lambda message: b"%d" % message.number,
-    "X-GM-LABELS": lambda _: b"()",
+    "THREADID": lambda message: b"(T%d)" % message.thread if message.thread else b"NIL",
+    "X-GM-THRID": lambda message: b"%d" % (message.thread or message.number),
+    "X-GM-LABELS": lambda message: b"(" + b" ".join(map(_quoted, sorted(message.labels))) + b")",
     "ENVELOPE": lambda message: hostile_message.envelope(message.raw),
     "BODYSTRUCTURE": lambda message: hostile_message.body_structure(message.raw),
 }

@@ -21,13 +21,17 @@ _CHANGE = re.compile(r"([+-]?)FLAGS(?:\.SILENT)? \((.*)\)")
 
 @dataclass(slots=True)
 class HeldMessage:
-    """A message; `number` is the server's own name for it, which copies share (RFC 8474 section 5.1)."""
+    """A message; `number` is the server's own name for it, which copies share (RFC 8474 section 5.1), as they
+    share `thread`, that of its conversation, 0 for none. `labels` are Gmail's.
+    """
 
     raw: bytes
     date: datetime
     number: int
     flags: frozenset[str] = frozenset()
     modseq: int = 0
+    labels: frozenset[str] = frozenset()
+    thread: int = 0
 
 
 @dataclass(slots=True)
@@ -145,6 +149,13 @@ class HeldMail:
                         message.flags -= named
                     case _:
                         message.flags = named
+
+    def label(self, uids: str, *labels: str, folder: str = "INBOX") -> None:
+        """Give messages these labels and no others."""
+        with self.lock:
+            for message in self._in(folder, uids):
+                message.modseq = self.folders[folder].next_modseq()
+                message.labels = frozenset(labels)
 
     def expunge(self, uids: str, folder: str = "INBOX") -> None:
         with self.lock:

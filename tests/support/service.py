@@ -20,12 +20,13 @@ from mailsync_grpc.v1 import (
     account_service_pb2_grpc,
     content_service_pb2_grpc,
     envelope_service_pb2_grpc,
-    event_service_pb2_grpc,
     folder_service_pb2_grpc,
     sync_run_pb2,
     system_service_pb2_grpc,
 )
+from tests.support.checked import blocking_events_stub, served
 from tests.support.mail import Mailbox
+from tests.support.stream_history import History
 
 T = TypeVar("T")
 _READY = re.compile(r"grpc (\S+?),? .*?(http://\S+)?$", re.MULTILINE)
@@ -34,13 +35,17 @@ START_SECONDS = 30.0
 
 @dataclass(slots=True)
 class Service:
-    """A service on ephemeral loopback ports; `data` outlives its restarts. `environment` adds settings."""
+    """A service on ephemeral loopback ports; `data` outlives its restarts. `environment` adds settings.
+
+    `history` is what its streams told, over all restarts.
+    """
 
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     address: str = ""
     metrics_url: str = ""
+    history: History = field(default_factory=History)
 
     def start(self) -> None:
         """Start and wait for the line that tells the addresses."""
@@ -65,6 +70,7 @@ class Service:
             )
         line = wait_for(lambda: self._ready_line(ready), START_SECONDS, "the ready line")
         self.address, self.metrics_url = line
+        served[self.address] = self.history
 
     def _ready_line(self, ready: Path) -> tuple[str, str] | None:
         assert self.process is not None
@@ -104,15 +110,16 @@ def running(service: Service) -> Iterator[Service]:
 
 
 class Stubs:
-    """Blocking stubs of every service over one channel."""
+    """Blocking stubs of every service over one channel. Every stream is checked; see `checked`."""
 
     def __init__(self, address: str) -> None:
         self.channel = grpc.insecure_channel(address)
+        self.history = served.get(address) or History()
         self.accounts = account_service_pb2_grpc.AccountServiceStub(self.channel)
         self.folders = folder_service_pb2_grpc.FolderServiceStub(self.channel)
         self.envelopes = envelope_service_pb2_grpc.EnvelopeServiceStub(self.channel)
         self.content = content_service_pb2_grpc.ContentServiceStub(self.channel)
-        self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
+        self.events = blocking_events_stub(self.channel, self.history)
         self.system = system_service_pb2_grpc.SystemServiceStub(self.channel)
 
     def __enter__(self) -> Self:
@@ -120,6 +127,7 @@ class Stubs:
 
     def __exit__(self, *_: object) -> None:
         self.channel.close()
+        self.history.settle()
 
     def register(
         self, mailbox: Mailbox, account_id: str, sync: account_pb2.SyncSettings | None = None

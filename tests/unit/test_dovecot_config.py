@@ -48,3 +48,12 @@ def test_personal_folders_are_below_a_prefix_and_others_in_a_shared_namespace() 
         text = render(_SITE, asked, version)
         assert all(line in text for line in ("prefix = INBOX.\n  separator = .", "prefix = Team.", place))
     assert "namespace shared" not in render(_SITE, DovecotOptions(), (2, 3))
+
+
+def test_client_certificates_are_asked_for_in_each_versions_words() -> None:
+    asked = DovecotOptions(client_ca=Path("/ca.pem"))
+    assert "ssl_ca = </ca.pem\nssl_verify_client_cert = yes" in render(_SITE, asked, (2, 3))
+    assert "ssl_server_ca_file = /ca.pem\nssl_server_request_client_cert = yes" in render(
+        _SITE, asked, (2, 4)
+    )
+    assert "auth_ssl_require_client_cert" not in render(_SITE, DovecotOptions(), (2, 3))

@@ -3,8 +3,8 @@
     python examples/mirror.py --account accounts/demo --state demo.json --until-quiet
 
 Whenever all is quiet and something has changed it prints the revision it has reached and the state hash
-(clients/README.md). The file holds token
-and envelopes together and is replaced in one step, so that whatever is interrupted goes on where the file stands.
+(clients/README.md). The file holds token and envelopes together and is replaced in one step, so that whatever is
+interrupted goes on where the file stands. With --snapshot the watch brings the state and nothing is listed.
 """
 
 import argparse
@@ -30,7 +30,14 @@ def load(path: Path, account: str) -> Mirror:
         for item in kept["items"]
     ]
     through = {int(partition): revision for partition, revision in kept["through"].items()}
-    return Mirror(account, kept["token"], through, {item.envelope.name: item for item in items})
+    return Mirror(
+        account,
+        kept["token"],
+        through,
+        {item.envelope.name: item for item in items},
+        read_revision=kept["read_revision"],
+        partial=kept["partial"],
+    )
 
 
 def save(path: Path, mirror: Mirror) -> None:
@@ -42,8 +49,19 @@ def save(path: Path, mirror: Mirror) -> None:
         }
         for item in mirror.items.values()
     ]
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"token": mirror.token, "through": mirror.through, "items": items}), "utf-8")
+    kept = {
+        "token": mirror.token,
+        "through": mirror.through,
+        "read_revision": mirror.read_revision,
+        "partial": mirror.partial,
+        "items": items,
+    }
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("w", encoding="utf-8") as file:
+        json.dump(kept, file)
+        file.flush()
+        # After a power cut a name may otherwise stand for a file that is still empty.
+        os.fsync(file.fileno())
     fresh.replace(path)
 
 
@@ -73,7 +91,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Follow the account until stopped, or until all is quiet."""
     mirror, quiet, said = load(arguments.state, arguments.account), Quiet(), ""
     with Client.connect(arguments.address, token=os.environ.get("MAILSYNC_TOKEN"), ca=arguments.ca) as client:
-        responses = follow(client, mirror, heartbeat=arguments.heartbeat, on_break=quiet.interrupted)
+        responses = follow(
+            client,
+            mirror,
+            snapshot=arguments.snapshot,
+            heartbeat=arguments.heartbeat,
+            label="mirror",
+            on_break=quiet.interrupted,
+        )
         with closing(responses):
             for response in responses:
                 save(arguments.state, mirror)
@@ -94,6 +119,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--account", required=True, help="accounts/{account}")
     parser.add_argument("--state", type=Path, required=True, help="file that keeps the mirror")
     parser.add_argument("--heartbeat", type=float, default=1.0, help="seconds of silence that count as quiet")
+    parser.add_argument("--snapshot", action="store_true", help="begin with a snapshot instead of a list")
     parser.add_argument("--until-quiet", action="store_true", help="end when all is quiet")
     return parser.parse_args()
 

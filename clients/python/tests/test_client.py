@@ -24,11 +24,13 @@ class Events(EventServiceServicer):
 
     def __init__(self) -> None:
         self.seen: list[tuple[str | bytes | None, bool]] = []
+        self.starts: list[str | None] = []
 
     def WatchEvents(  # noqa: N802  the contract's name
         self, request: WatchEventsRequest, context: grpc.ServicerContext
     ) -> Iterator[WatchEventsResponse]:
         self._note(context)
+        self.starts.append(request.WhichOneof("start"))
         yield WatchEventsResponse(resume_token=request.resume_token, heartbeat=Heartbeat())
 
     def GetEventLog(  # noqa: N802  the contract's name
@@ -73,7 +75,7 @@ def test_every_call_carries_the_token_and_a_watch_no_deadline(service: tuple[str
     address, events = service
     with Client.connect(address, token="secret") as client:
         assert client.events.GetEventLog(GetEventLogRequest(after_revision=5), timeout=10).head_revision == 5
-        assert next(client.watch(resume_token="here")).resume_token == "here"
+        assert next(client.watch(start="here")).resume_token == "here"
     assert events.seen == [("Bearer secret", True), ("Bearer secret", False)]
 
 
@@ -82,6 +84,16 @@ def test_without_a_token_none_is_sent(service: tuple[str, Events]) -> None:
     with Client.connect(address) as client:
         client.events.GetEventLog(GetEventLogRequest(), timeout=10)
     assert events.seen == [(None, True)]
+
+
+def test_a_watch_begins_now_when_it_is_not_told_where_but_not_by_a_lost_token(
+    service: tuple[str, Events],
+) -> None:
+    address, events = service
+    with Client.connect(address) as client:
+        next(client.watch())
+        next(client.watch(start=""))
+    assert events.starts == ["now", "resume_token"]
 
 
 def test_the_server_package_and_this_client_live_in_one_process() -> None:

@@ -5,51 +5,22 @@ from random import Random
 import pytest
 from mailsync_client.mirror import Mirror, ReadEnvelope, ReadFolder
 from mailsync_client.v1 import event_pb2 as pb
-from mailsync_client.v1.envelope_pb2 import Envelope, Flags, UidRange
+from mailsync_client.v1.envelope_pb2 import UidRange
 from mailsync_client.v1.event_service_pb2 import WatchEventsResponse
-
-ACCOUNT = "accounts/demo"
-INBOX = f"{ACCOUNT}/folders/inbox"
-SENT = f"{ACCOUNT}/folders/sent"
-
-
-def name(uid: int, folder: str = INBOX, uid_validity: int = 1) -> str:
-    return f"{folder}/envelopes/{uid_validity}.{uid}"
-
-
-def message(uid: int, folder: str = INBOX, *, seen: bool = False, uid_validity: int = 1) -> Envelope:
-    return Envelope(
-        name=name(uid, folder, uid_validity), uid=uid, uid_validity=uid_validity, flags=Flags(seen=seen)
-    )
-
-
-def added(revision: int, uid: int) -> pb.Event:
-    return pb.Event(revision=revision, folder=INBOX, envelope_added=pb.EnvelopeAdded(envelope=message(uid)))
-
-
-def seen(revision: int, uid: int, *, is_seen: bool = True) -> pb.Event:
-    change = pb.FlagsChanged(name=name(uid), uid=uid, uid_validity=1, flags=Flags(seen=is_seen))
-    return pb.Event(revision=revision, folder=INBOX, flags_changed=change)
-
-
-def removed(revision: int, first: int, last: int) -> pb.Event:
-    gone = pb.EnvelopesRemoved(uid_validity=1, uids=[UidRange(first=first, last=last)])
-    return pb.Event(revision=revision, folder=INBOX, envelopes_removed=gone)
-
-
-def holding(*uids: int, revision: int = 10) -> Mirror:
-    mirror = Mirror(ACCOUNT)
-    mirror.put([message(uid) for uid in uids], revision)
-    return mirror
-
-
-def uids(mirror: Mirror) -> set[int]:
-    return {envelope.uid for envelope in mirror.envelopes()}
-
-
-def caught_up(mirror: Mirror, through: int) -> bool:
-    mirror.advance(WatchEventsResponse(through_revision=through, resume_token=f"t{through}"))
-    return mirror.caught_up
+from written_mailbox import (
+    ACCOUNT,
+    INBOX,
+    SENT,
+    Mailbox,
+    added,
+    caught_up,
+    holding,
+    message,
+    name,
+    removed,
+    seen,
+    uids,
+)
 
 
 def test_an_event_older_than_what_was_read_changes_nothing() -> None:
@@ -189,29 +160,14 @@ def test_a_mirror_made_of_kept_state_goes_on_where_the_old_one_stood() -> None:
     assert again.token == "t10"
 
 
-class Mailbox:
-    """A mailbox's whole history: what it held at each revision, and the event that led there."""
-
-    def __init__(self, random: Random, length: int) -> None:
-        self.states: list[dict[int, bool]] = [{}]
-        self.events: list[pb.Event] = []
-        for revision in range(1, length + 1):
-            state = dict(self.states[-1])
-            uid = random.choice([*state, revision])
-            if uid not in state:
-                state[uid] = False
-                self.events.append(added(revision, uid))
-            elif random.random() < 0.5:
-                state[uid] = not state[uid]
-                self.events.append(seen(revision, uid, is_seen=state[uid]))
-            else:
-                del state[uid]
-                self.events.append(removed(revision, uid, uid))
-            self.states.append(state)
-
-    def read(self, mirror: Mirror, revision: int, first: int, last: int) -> None:
-        held = self.states[revision]
-        mirror.put([message(uid, seen=held[uid]) for uid in held if first <= uid <= last], revision)
+def test_a_mirror_made_of_kept_state_knows_that_it_was_not_caught_up() -> None:
+    old = Mirror(ACCOUNT)
+    # Read at 30, when nothing was there any more: no item tells of that revision.
+    old.put([], 30)
+    caught_up(old, 20)
+    again = Mirror(ACCOUNT, old.token, old.through, old.items, read_revision=old.read_revision)
+    assert not again.caught_up
+    assert caught_up(again, 30)
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -1,125 +1,14 @@
 """The watch loop, against streams that are written down beforehand: coverage, tokens, silence, back-off, resync."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from random import Random
-from typing import Any, NamedTuple
 
 import grpc
 import pytest
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc import error_details_pb2, status_pb2
-from mailsync_client.v1.event_service_pb2 import (
-    Goodbye,
-    Heartbeat,
-    Reset,
-    WatchEventsRequest,
-    WatchEventsResponse,
-)
-from mailsync_client.watch import Break, Coverage, ResyncRequired, Stream, pause_before, watch
-
-
-class Detail(NamedTuple):
-    key: str
-    value: bytes
-
-
-class Failed(grpc.RpcError):
-    """A call that failed, with google.rpc details as the service sends them."""
-
-    def __init__(self, code: grpc.StatusCode, reason: str = "", retry_after: int = 0) -> None:
-        super().__init__()
-        self._code = code
-        info = error_details_pb2.ErrorInfo(domain="mailsync", reason=reason)
-        status = status_pb2.Status(code=code.value[0], message=self.details())
-        status.details.append(_packed(info))
-        if retry_after:
-            retry = error_details_pb2.RetryInfo()
-            retry.retry_delay.seconds = retry_after
-            status.details.append(_packed(retry))
-        self._status = status.SerializeToString()
-
-    def code(self) -> grpc.StatusCode:
-        return self._code
-
-    def details(self) -> str:
-        return "as written"
-
-    def trailing_metadata(self) -> Any:
-        return (Detail("grpc-status-details-bin", self._status),)
-
-
-def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> AnyMessage:
-    packed = AnyMessage()
-    packed.Pack(message)
-    return packed
-
-
-class Written:
-    """A stream whose responses, and the error that ends it, are known beforehand."""
-
-    def __init__(self, *script: WatchEventsResponse | Failed) -> None:
-        self._script = script
-
-    def __iter__(self) -> Iterator[WatchEventsResponse]:
-        for step in self._script:
-            if isinstance(step, Failed):
-                raise step
-            yield step
-
-    def cancel(self) -> None:
-        """A written stream holds nothing."""
-
-
-class Silent:
-    """A connection that is dead without knowing it: a read ends only when the call is cancelled."""
-
-    def __init__(self) -> None:
-        self._cancelled = threading.Event()
-
-    def __iter__(self) -> Iterator[WatchEventsResponse]:
-        self._cancelled.wait()
-        yield from Written(Failed(grpc.StatusCode.CANCELLED))
-
-    def cancel(self) -> None:
-        self._cancelled.set()
-
-
-class Server:
-    """Hands out streams in order and notes what was asked for, and every pause."""
-
-    def __init__(self, *streams: Stream) -> None:
-        self._streams = iter(streams)
-        self.tokens: list[str] = []
-        self.breaks: list[Break] = []
-        self.slept: list[float] = []
-
-    @contextmanager
-    def open(self, request: WatchEventsRequest) -> Iterator[Stream]:
-        self.tokens.append(request.resume_token)
-        yield next(self._streams)
-
-    def watch(self, heartbeat: float = 15.0) -> Iterator[WatchEventsResponse]:
-        return watch(
-            self.open,
-            WatchEventsRequest(resume_token="first"),
-            heartbeat=heartbeat,
-            on_break=self.breaks.append,
-            sleep=self.slept.append,
-            random=Random(1),
-        )
-
-
-def covering(start: int, end: int, partition: int = 0) -> WatchEventsResponse:
-    return WatchEventsResponse(
-        from_revision=start,
-        through_revision=end,
-        partition=partition,
-        resume_token=f"at {end}",
-        heartbeat=Heartbeat(),
-    )
+from mailsync_client.v1.event_service_pb2 import Goodbye, Reset, WatchEventsResponse
+from mailsync_client.watch import Coverage, ResyncRequired, pause_before
+from written_streams import Failed, Server, Silent, Written, covering
 
 
 def test_a_response_that_begins_where_the_last_one_ended_extends_the_coverage() -> None:
@@ -138,9 +27,9 @@ def test_each_partition_of_the_log_is_covered_by_itself() -> None:
     assert coverage.extended(covering(9, 10)).through == {0: 10, 1: 4}
 
 
-def test_after_a_reset_coverage_begins_anew() -> None:
+def test_after_a_reset_coverage_begins_anew_in_every_partition() -> None:
     reset = WatchEventsResponse(from_revision=100, through_revision=100, reset=Reset())
-    assert Coverage({0: 9}).extended(reset).through == {0: 100}
+    assert Coverage({0: 9, 1: 7}).extended(reset).through == {0: 100}
 
 
 @pytest.mark.parametrize("attempt", [0, 1, 5, 6, 1000])
@@ -154,8 +43,11 @@ def test_a_pause_is_drawn_between_half_a_second_and_twice_the_last_ceiling_up_to
     assert max(pauses) > ceiling - (ceiling - 0.5) * 0.1
 
 
-def test_a_pause_is_never_shorter_than_the_server_asks_for() -> None:
-    assert pause_before(0, Random(1), asked=12.0) == 12.0
+def test_what_the_server_asks_of_all_at_once_is_waited_for_and_spread() -> None:
+    pauses = [pause_before(0, Random(seed), asked=12.0) for seed in range(100)]
+    assert min(pauses) >= 12.0
+    assert max(pauses) <= 12.5
+    assert len(set(pauses)) > 90
 
 
 def test_a_lost_connection_is_made_again_with_the_last_token_and_nothing_is_left_out() -> None:
@@ -199,7 +91,8 @@ def test_goodbye_and_retry_info_say_how_long_to_wait() -> None:
     overload = Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, "WATCH_LIMIT", retry_after=40)
     server = Server(Written(goodbye), Written(overload), Written(covering(1, 2)))
     list(islice(server.watch(), 2))
-    assert server.slept == [7.0, 40.0]
+    assert 7.0 <= server.slept[0] <= 7.5
+    assert 40.0 <= server.slept[1] <= 41.5
 
 
 def test_three_missed_heartbeats_are_a_lost_connection() -> None:
@@ -215,6 +108,14 @@ def test_a_slow_consumer_is_not_taken_for_a_silent_server() -> None:
     threading.Event().wait(0.1)
     assert next(responses).through_revision == 2
     assert server.breaks == []
+
+
+@pytest.mark.parametrize("reason", ["FILTER_MISMATCH", "RESUME_TOKEN_INVALID"])
+def test_a_token_of_another_filter_or_key_demands_a_resync(reason: str) -> None:
+    server = Server(Written(Failed(grpc.StatusCode.INVALID_ARGUMENT, reason)))
+    with pytest.raises(ResyncRequired) as caught:
+        next(server.watch())
+    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize("reason", ["REVISION_COMPACTED", "REVISION_IN_FUTURE", "STORE_EPOCH_CHANGED"])

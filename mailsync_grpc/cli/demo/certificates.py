@@ -4,6 +4,7 @@ Made for the demo's mail server and for tests of TLS; both certificates end with
 never written down.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -27,11 +28,11 @@ class Certificates:
     key_file: Path
 
 
-def make_certificates(directory: Path) -> Certificates:
-    """Write ca.pem, server.pem and server.key (0600) for localhost, 127.0.0.1 and ::1 into ``directory``."""
+def make_certificates(directory: Path, hosts: Sequence[str] = ()) -> Certificates:
+    """Write ca.pem, server.pem and server.key (0600) for localhost, 127.0.0.1, ::1 and ``hosts`` into ``directory``."""
     ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca = _authority(ca_key)
-    server = _server_certificate(ca, ca_key, server_key)
+    server = _server_certificate(ca, ca_key, server_key, hosts)
     made = Certificates(directory / "ca.pem", directory / "server.pem", directory / "server.key")
     made.ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     made.cert_file.write_bytes(server.public_bytes(serialization.Encoding.PEM))
@@ -57,12 +58,16 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 
 
 def _server_certificate(
-    ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePrivateKey,
+    hosts: Sequence[str],
 ) -> x509.Certificate:
     names = [
         x509.DNSName("localhost"),
         x509.IPAddress(ip_address("127.0.0.1")),
         x509.IPAddress(ip_address("::1")),
+        *(x509.DNSName(host) for host in hosts),
     ]
     authority_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     return (

@@ -25,7 +25,7 @@ from typing import NamedTuple, Self
 
 from mailsync_grpc.cli.demo import second_client
 from mailsync_grpc.cli.demo.certificates import make_certificates
-from mailsync_grpc.cli.demo.dovecot_config import DovecotOptions, Site, render
+from mailsync_grpc.cli.demo.dovecot_config import DovecotOptions, Site, introspection, render
 from mailsync_grpc.cli.demo.loopback import HOST, PASSWORD, answers, free_ports
 from mailsync_grpc.cli.demo.second_client import Delivery
 
@@ -161,6 +161,8 @@ class DovecotServer:
         site = Site(self.directory, self.port, self.tls_port, self._owner.user, self._owner.group)
         version = _version_of(self._binary)
         (self.directory / "dovecot.conf").write_text(render(site, self._options, version), "utf-8")
+        if self._options.introspection_url:
+            (self.directory / "oauth2.conf").write_text(introspection(self._options), "utf-8")
         (self.directory / "users").write_text("".join(f"{user}:{PASSWORD}\n" for user in self.users), "utf-8")
         for path in (self.directory, *self.directory.iterdir()):
             os.chown(path, self._owner.uid, self._owner.gid)

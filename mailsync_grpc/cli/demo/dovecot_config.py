@@ -26,7 +26,9 @@ class DovecotOptions:
     ``storage`` is sdbox, mdbox or maildir. ``capability``, when set, is what the server announces instead of its own
     list; that hides extensions, it does not switch them off. ``special_use`` creates the folders of ``SPECIAL_USE``.
     Personal folders are below ``prefix``, whose last character is between levels (``/`` without one); ``shared`` is the
-    prefix of a namespace that all users share, none when empty.
+    prefix of a namespace that all users share, none when empty. ``introspection_url``, when set, is where OAuth 2 access
+    tokens are held against (RFC 7662), which then log users in beside their passwords.
+    With ``client_ca``, a PEM file, only clients that show a certificate of that authority may log in.
     ``extra`` is further configuration, appended as it is.
     """
 
@@ -35,6 +37,8 @@ class DovecotOptions:
     special_use: bool = True
     prefix: str = ""
     shared: str = ""
+    client_ca: Path | None = None
+    introspection_url: str = ""
     extra: str = ""
 
 
@@ -59,6 +63,10 @@ def render(site: Site, options: DovecotOptions, version: tuple[int, int]) -> str
         if version < (2, 4):
             place = f"location = {options.storage}:{site.directory}/shared"
         parts.append(_shared_namespace(options, place))
+    if options.client_ca is not None:
+        parts.append(_client_certificates(options.client_ca, version))
+    if options.introspection_url:
+        parts.append(_tokens(site, options, version))
     if options.capability is not None:
         parts.append(f"imap_capability = {options.capability}")
     return "\n".join([*parts, options.extra, ""])
@@ -140,6 +148,33 @@ def _namespace(options: DovecotOptions) -> str:
 def _shared_namespace(options: DovecotOptions, place: str) -> str:
     names = f"  prefix = {options.shared}\n  separator = {_separator(options)}"
     return f"namespace shared {{\n  type = public\n{names}\n  {place}\n  list = yes\n}}\n"
+
+
+def _client_certificates(authority: Path, version: tuple[int, int]) -> str:
+    names = ("ssl_server_ca_file = ", "ssl_server_request_client_cert", "ssl_server_require_crl")
+    if version < (2, 4):
+        names = ("ssl_ca = <", "ssl_verify_client_cert", "ssl_require_crl")
+    return f"{names[0]}{authority}\n{names[1]} = yes\n{names[2]} = no\nauth_ssl_require_client_cert = yes"
+
+
+def _tokens(site: Site, options: DovecotOptions, version: tuple[int, int]) -> str:
+    mechanisms = "auth_mechanisms = plain login xoauth2 oauthbearer"
+    if version < (2, 4):
+        passdb = (
+            f"  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {site.directory}/oauth2.conf"
+        )
+        return f"{mechanisms}\npassdb {{\n{passdb}\n}}"
+    return f"{mechanisms}\noauth2 {{\n{introspection(options)}\n}}"
+
+
+def introspection(options: DovecotOptions) -> str:
+    """How tokens are held against; in 2.3 a file of its own."""
+    return f"""introspection_mode = post
+introspection_url = {options.introspection_url}
+username_attribute = username
+active_attribute = active
+active_value = true
+"""
 
 
 def _separator(options: DovecotOptions) -> str:

@@ -25,6 +25,7 @@ from mailsync_grpc.v1 import envelope_pb2
 FLAGS_FIELD = 6
 
 _FLAGS = bytes_tag(FLAGS_FIELD)
+_THREAD_ID = bytes_tag(5)
 _INTERNAL_DATE, _SIZE, _SUBJECT = bytes_tag(10), varint_tag(11), bytes_tag(12)
 _FROM, _SENDER, _REPLY_TO = bytes_tag(13), bytes_tag(14), bytes_tag(15)
 _TO, _CC, _BCC = bytes_tag(16), bytes_tag(17), bytes_tag(18)
@@ -71,6 +72,8 @@ def _basic(envelope: Envelope) -> bytes:
     parts.append(text_field(_EMAIL_ID, envelope.email_id))
     if envelope.attachments and not all(attachment.inline for attachment in envelope.attachments):
         parts.append(_HAS_ATTACHMENT + _TRUE)
+    # Last, whatever its number: a segment begins with the date, which is read from there.
+    parts.append(text_field(_THREAD_ID, envelope.thread_id))
     return b"".join(parts)
 
 

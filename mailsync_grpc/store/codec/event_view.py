@@ -1,8 +1,8 @@
 """What the watch needs to know of a stored event, and less of it, without the generated classes.
 
 Events are written by `store.codec.event` alone, so the order of their fields is known: revision, commit time, account,
-folder, request, payload. An envelope's fields stand in the order of their numbers, which is the order of the views; a
-smaller view of it is its beginning.
+folder, request, payload. The segments of an envelope stand in the order of the views; a smaller view of it is its
+beginning, up to the first field of the next segment.
 """
 
 from typing import Final, NamedTuple

@@ -50,7 +50,8 @@ def account_etag(account: Account) -> str:
     """Return the version of what people edit: it changes with settings and credentials, not with the state."""
     edited = (
         account.display_name, account.email, account.host, account.port, account.security, account.username,
-        account.sealed_credentials, account.ca_pem, sorted(account.labels.items()), account.settings,
+        account.sealed_credentials, account.ca_pem, account.client_certificate_pem, account.proxy_url,
+        sorted(account.labels.items()), account.settings,
     )  # fmt: skip
     return xxhash.xxh3_64_hexdigest(repr(edited).encode("utf-8", "surrogatepass"))
 
@@ -63,7 +64,7 @@ def account_message(account: Account) -> account_pb2.Account:
         email_address=account.email,
         imap=_endpoint(account),
         username=account.username,
-        auth_kind=account_pb2.AUTH_KIND_PASSWORD
+        auth_kind=account_pb2.AuthKind.ValueType(account.auth_kind)
         if account.sealed_credentials
         else account_pb2.AUTH_KIND_UNSPECIFIED,
         sync=_settings(account.settings),
@@ -81,11 +82,15 @@ def account_message(account: Account) -> account_pb2.Account:
 
 
 def _endpoint(account: Account) -> account_pb2.ImapEndpoint:
+    tls = account_pb2.TlsSettings(
+        ca_pem=account.ca_pem, client_certificate_pem=account.client_certificate_pem
+    )
     return account_pb2.ImapEndpoint(
         host=account.host,
         port=account.port,
         security=account_pb2.ImapSecurity.ValueType(account.security),
-        tls=account_pb2.TlsSettings(ca_pem=account.ca_pem) if account.ca_pem else None,
+        tls=tls if tls.ByteSize() else None,
+        proxy_url=account.proxy_url,
     )
 
 
@@ -110,8 +115,10 @@ def _window(window: Window) -> account_pb2.Window:
 
 
 def _notices(account: Account) -> Iterator[account_pb2.AccountNotice.ValueType]:
-    """Yield what minimal mode keeps the mirror from doing."""
+    """Yield what the server and minimal mode keep the mirror from doing."""
     settings = account.settings
+    if account.view_truncated:
+        yield account_pb2.ACCOUNT_NOTICE_VIEW_TRUNCATED_BY_SERVER
     if settings.mode is not SyncMode.MINIMAL:
         return
     yield account_pb2.ACCOUNT_NOTICE_METADATA_ON_DEMAND

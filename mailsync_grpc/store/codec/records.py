@@ -1,4 +1,4 @@
-"""Records (accounts, folders, their progress, sync runs, recorded answers) as JSON.
+"""Records (accounts, folders, their progress, sync runs, access tokens) as JSON.
 
 JSON is tolerant of age: a field that was added since takes its default, one that was dropped is passed over, so a new
 version reads what an old one wrote. Octets are base64.
@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter
 
+from mailsync_grpc.model.access import AccessToken
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.folder import Folder, FolderProgress
 from mailsync_grpc.model.run import SyncRun
@@ -38,3 +39,4 @@ ACCOUNTS = RecordCodec(Account)
 FOLDERS = RecordCodec(Folder)
 PROGRESS = RecordCodec(FolderProgress)
 RUNS = RecordCodec(SyncRun)
+TOKENS = RecordCodec(AccessToken)

@@ -17,6 +17,7 @@ CALLING = (
     ["account", "list"],
     ["account", "show"],
     ["account", "update"],
+    ["account", "authorize"],
     ["account", "pause"],
     ["account", "resume"],
     ["account", "remove"],

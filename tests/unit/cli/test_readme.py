@@ -61,7 +61,7 @@ def test_every_command_of_the_tour_exists_with_its_options(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     options = [word for word in words if word.startswith("-")]
     path = [word for word in words if not word.startswith("-")][
-        : 2 if words[0] in {"account", "folder", "envelope", "events"} else 1
+        : 2 if words[0] in {"account", "folder", "envelope", "events", "token"} else 1
     ]
     if words[0] == "content":
         path = ["content", words[1] if words[1] == "purge" else "get"]

@@ -3,7 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, parse_flags, parse_section
+from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, parse_flags, parse_labelled, parse_section
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.uidset import UidSet
 
@@ -62,10 +62,29 @@ def test_any_order_case_and_extra_attribute_is_understood() -> None:
     assert read(answer) == {4: ("\\Seen",), 9: ("a",), 11: ("\\Flagged",)}
 
 
+def test_a_list_in_the_place_of_an_attributes_name_is_none_however_deep() -> None:
+    deep = b"(" * 5_000 + b")" * 5_000
+    assert labelled(b"* 1 FETCH (UID 4 X-GM-LABELS (a) " + deep + b" 1)\r\n") == {4: Flags.of([], ["a"])}
+    assert read(b"* 1 FETCH (" + deep + b" 1 UID 4 FLAGS (a))\r\n") == {4: ("a",)}
+
+
+def labelled(answer: bytes) -> dict[int, Flags]:
+    listing = parse_labelled(answer, ALL)
+    return {uid: listing.table[number] for uid, number in zip(listing.uids, listing.hashes, strict=True)}
+
+
 def test_gmail_labels_are_flags_of_their_own_kind() -> None:
     answer = b'* 1 FETCH (X-GM-LABELS ("\\\\Inbox" work "&ZeVnLIqe-" {3}\r\na)b) UID 4 FLAGS (\\Seen))\r\n'
-    listing = parse_flags(answer, ALL)
-    assert listing.table[listing.hashes[0]] == Flags.of(["\\Seen"], ["\\Inbox", "work", "日本語", "a)b"])
+    assert labelled(answer) == {4: Flags.of(["\\Seen"], ["\\Inbox", "work", "日本語", "a)b"])}
+
+
+def test_flags_told_unasked_say_nothing_of_labels() -> None:
+    answer = (
+        b"* 1 FETCH (UID 4 X-GM-LABELS (work) FLAGS ())\r\n* 1 FETCH (UID 4 FLAGS (\\Seen))\r\n"
+        b"* 2 FETCH (UID 9 FLAGS (\\Seen))\r\n* 3 FETCH (X-GM-LABELS () UID 10 FLAGS (\\Draft))\r\n"
+        b"* 3 FETCH (X-GM-LABELS (b a) UID 10)\r\n* 5 FETCH (FLAGS (\\Deleted))\r\n"
+    )
+    assert labelled(answer) == {4: Flags.of(["\\Seen"], ["work"]), 10: Flags.of(["\\Draft"], ["a", "b"])}
 
 
 def test_invalid_utf8_in_a_keyword_is_text_afterwards() -> None:

@@ -186,6 +186,11 @@ def test_a_server_is_known_by_what_does_not_differ_between_its_connections(
     assert parse_server(answer) == server
 
 
+def test_a_server_that_hides_its_name_in_lists_has_none() -> None:
+    deep = b"(" * 5_000 + b")" * 5_000
+    assert parse_server(b'* ID ("name" %s %s "x" "version" "1")\r\n' % (deep, deep)) == "1"
+
+
 def test_counters_of_several_folders_in_one_answer_are_nobodys() -> None:
     one, other = b"* STATUS INBOX (MESSAGES 3)\r\n", b"* STATUS Sent (MESSAGES 0)\r\n"
     assert parse_status(one) == FolderStatus(3, None, None, None)

@@ -174,6 +174,14 @@ def test_email_ids_of_both_kinds_are_kept() -> None:
     assert one(answer(**{"X-GM-MSGID": "1278455344230334865"})).envelope.email_id == "1278455344230334865"
 
 
+def test_thread_ids_of_both_kinds_are_kept() -> None:
+    assert one(answer(THREADID="(T64b478a75b7ea9)")).envelope.thread_id == "T64b478a75b7ea9"
+    assert one(answer(THREADID="NIL")).envelope.thread_id == ""
+    assert one(answer(**{"X-GM-THRID": "1266894439832287888"})).envelope.thread_id == "1266894439832287888"
+    regular = answer(EMAILID="(M1)").replace(b"EMAILID (M1)", b"EMAILID (M1) THREADID (T1)")
+    assert (one(regular).envelope.email_id, one(regular).envelope.thread_id) == ("M1", "T1")
+
+
 def test_invalid_utf8_becomes_text() -> None:
     data = answer().replace(b"=?utf-8?q?R=C3=A9sum=C3=A9?=", b"caf\xe9\xff").replace(b"Terry", b"T\xc3rry")
     envelope = one(data).envelope

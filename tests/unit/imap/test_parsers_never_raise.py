@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -10,55 +9,15 @@ from hypothesis import strategies as st
 
 from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.imap.announcements import announced
-from mailsync_grpc.imap.fetch import parse_flags, parse_section
-from mailsync_grpc.imap.listing import (
-    parse_examine,
-    parse_list,
-    parse_namespaces,
-    parse_search,
-    parse_status,
-    parse_words,
-)
-from mailsync_grpc.imap.metadata import parse_metadata
-from mailsync_grpc.model.uidset import UidSet
-from tests.unit.imap.answers import answer
+from tests.support.damage import TOKENS, damaged
+from tests.support.parsers import CPU_SECONDS, MAX_INPUT, MEMORY, TARGETS, cost
 
-SAMPLES = [
-    answer(),
-    answer(
-        BODYSTRUCTURE='(("text" "plain" NIL NIL NIL "7bit" 1 1)("image" "png" ("name*0*" "utf-8\'\'%C3") NIL) "mixed")'
-    ),
-    b"* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n* 2 FETCH (FLAGS () UID 3)\r\n",
-    b'* LIST (\\Noselect) "/" "a&AOk-"\r\n* LIST () NIL {3}\r\nabc\r\n',
-    b"* STATUS x (MESSAGES 1 UIDNEXT 2)\r\n* 3 EXISTS\r\n* OK [UIDVALIDITY 3] x\r\n",
-    b'* SEARCH 1 2\r\n* ESEARCH (TAG "a") UID ALL 1:3\r\n* VANISHED 1:3\r\n* BYE x\r\n',
-    b'* NAMESPACE (("" "/")) NIL NIL\r\n* CAPABILITY IMAP4rev1\r\n',
-]
+PARSERS = {name: target.parse for name, target in TARGETS.items()}
+SAMPLES = sorted({sample for target in TARGETS.values() for sample in target.samples})
 PIECES = sorted({piece for sample in SAMPLES for piece in re.split(rb'([ ()"{}\r\n]+)', sample)})
-ALL = UidSet.span(1, 0xFFFFFFFF)
-PARSERS: dict[str, Callable[[bytes], object]] = {
-    "announced": lambda data: announced(data, 3),
-    "flags": lambda data: sorted(parse_flags(data, ALL).table.items()),
-    "metadata": lambda data: [tuple(message.envelope) for message in parse_metadata(data)],
-    "section": lambda data: parse_section(data, 1),
-    "list": parse_list,
-    "status": parse_status,
-    "examine": parse_examine,
-    "search": parse_search,
-    "namespaces": parse_namespaces,
-    "words": lambda data: parse_words(data, "CAPABILITY"),
-}
 
 
-@st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    """A sound answer with a stretch replaced by something else."""
-    sample = draw(st.sampled_from(SAMPLES))
-    start, length = draw(st.integers(0, len(sample))), draw(st.integers(0, 20))
-    return sample[:start] + draw(st.binary(max_size=6) | st.sampled_from(PIECES)) + sample[start + length :]
-
-
-ANSWERS = st.binary() | st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join) | damaged()
+ANSWERS = st.binary() | st.lists(st.sampled_from(PIECES + TOKENS), max_size=40).map(b"".join)
 
 
 HOSTILE = {
@@ -90,12 +49,42 @@ def test_hostile_text_costs_no_more_than_its_length(parser: str, text: str) -> N
             PARSERS[parser](head + HOSTILE[text] + b"\r\n")
 
 
+def test_a_set_of_more_messages_than_there_can_be_empties_the_folder() -> None:
+    assert announced(b"* VANISHED 2:%s\r\n" % (b"5" * 70), 3) == (0, True, "")
+
+
+# What these give is as on the wire; what is shown of it is made text elsewhere.
+SURROGATE, NUL = (re.compile(rf"(?<!\\)(?:\\\\)*\\{escape}") for escape in ("ud[89a-f]", "x00"))
+OCTETS = {
+    "announced",
+    "section",
+    "sections",
+    "list",
+    "namespaces",
+    "received",
+    "base64",
+    "quoted_printable",
+    "web",
+}
+
+
 @pytest.mark.parametrize("parser", PARSERS)
-@given(data=ANSWERS)
-def test_parsers_raise_only_errors_of_the_tree_and_give_only_text(parser: str, data: bytes) -> None:
+@given(data=st.data())
+def test_parsers_raise_only_errors_of_the_tree_and_give_only_text(parser: str, data: st.DataObject) -> None:
+    octets = data.draw(ANSWERS | damaged(TARGETS[parser].samples, MAX_INPUT))
     try:
-        value = PARSERS[parser](data)
+        value = PARSERS[parser](octets)
     except MailsyncError:
         return
-    assert "\\ud" not in repr(value)
-    assert "\\x00" not in repr(value) or parser in {"section", "list", "namespaces"}
+    shown = repr(value)
+    assert not SURROGATE.search(shown)
+    assert parser in OCTETS or not NUL.search(shown)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@given(data=st.data())
+def test_damaged_input_costs_little_time_and_memory(parser: str, data: st.DataObject) -> None:
+    octets = data.draw(damaged(TARGETS[parser].samples, MAX_INPUT))
+    seconds, memory = cost(PARSERS[parser], octets)
+    assert seconds <= CPU_SECONDS
+    assert memory <= MEMORY

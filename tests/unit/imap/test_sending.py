@@ -105,7 +105,7 @@ def test_wire_read_only_holds_for_all_that_the_methods_send() -> None:
         assert connection.uid_search("SINCE 1-Jan-2020") == UidSet.span(3, 3)
     sent = b"".join(server.received)
     assert b"BODY.PEEK[1.MIME]<5.10>" in sent
-    assert b"EMAILID X-GM-MSGID X-GM-LABELS" in sent
+    assert b"EMAILID X-GM-MSGID X-GM-LABELS THREADID X-GM-THRID" in sent
     assert b"UID FETCH 1:* (UID FLAGS X-GM-LABELS) (CHANGEDSINCE 7 VANISHED)" in sent
     assert b"UNSELECT" in sent
     assert b"BODY[" not in sent

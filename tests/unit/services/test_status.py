@@ -28,7 +28,7 @@ def made(kind: type[MailsyncError]) -> MailsyncError:
         return kind(5, 9)
     if issubclass(kind, errors.InvalidFieldError):
         return kind({"name": "something else"})
-    if issubclass(kind, errors.BudgetSpentError):
+    if issubclass(kind, errors.BudgetSpentError | errors.RateExceededError):
         return kind("as much as a day allows", 7.5)
     return kind("accounts/x")
 

@@ -1,6 +1,7 @@
 """Resume and page tokens: what was sealed comes back, under its filter or request alone, and nothing else does."""
 
 import base64
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import assume, given
@@ -15,15 +16,25 @@ from mailsync_grpc.errors import (
     VisibleChangedError,
 )
 from mailsync_grpc.model.ids import AccountNo, Revision
+from mailsync_grpc.services.callers import OPERATOR
 from mailsync_grpc.services.paging import PageTokens, page_size
 from mailsync_grpc.services.scan import Place
 from mailsync_grpc.services.tokens import Position, Reach, ResumeTokens, pack_members, unpack_members
 from mailsync_grpc.v1.account_service_pb2 import ListAccountsRequest
 from mailsync_grpc.vault import Vault
+from tests.support.callers import as_caller
 
 VAULT = Vault(bytes(range(32)))
 TOKENS = ResumeTokens(VAULT, b"e" * 16)
 PAGES = PageTokens(VAULT)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def caller() -> Iterator[None]:
+    """A page token is its caller's, so there is one."""
+    with as_caller(OPERATOR):
+        yield
+
 
 numbers = st.integers(0, 2**64 - 1)
 hashes = st.binary(min_size=16, max_size=16)
@@ -105,6 +116,13 @@ def test_a_page_token_is_refused_for_another_request() -> None:
     for other in (ListAccountsRequest(), ListAccountsRequest(labels={"a": "c"})):
         with pytest.raises(PageTokenInvalidError):
             PAGES.open(other, token)
+
+
+def test_a_page_token_is_refused_for_another_caller() -> None:
+    request = ListAccountsRequest()
+    token = PAGES.seal(request, b"key")
+    with as_caller("tokens/other"), pytest.raises(PageTokenInvalidError):
+        PAGES.open(request, token)
 
 
 @given(st.text(min_size=1, max_size=80))

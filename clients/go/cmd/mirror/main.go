@@ -5,7 +5,7 @@
 //
 // Whenever all is quiet and something has changed it prints the revision it has reached and the state hash
 // (clients/README.md). The file holds token and envelopes together and is replaced in one step, so that whatever is
-// interrupted goes on where the file stands.
+// interrupted goes on where the file stands. With --snapshot the watch brings the state and nothing is listed.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 type settings struct {
 	address, ca, account, state string
 	heartbeat                   time.Duration
-	untilQuiet                  bool
+	snapshot, untilQuiet        bool
 }
 
 func main() {
@@ -41,6 +41,7 @@ func main() {
 	flag.StringVar(&chosen.account, "account", "", "accounts/{account}")
 	flag.StringVar(&chosen.state, "state", "", "file that keeps the mirror")
 	flag.DurationVar(&chosen.heartbeat, "heartbeat", time.Second, "silence that counts as quiet")
+	flag.BoolVar(&chosen.snapshot, "snapshot", false, "begin with a snapshot instead of a list")
 	flag.BoolVar(&chosen.untilQuiet, "until-quiet", false, "end when all is quiet")
 	flag.Parse()
 	if chosen.account == "" || chosen.state == "" {
@@ -67,7 +68,9 @@ func run(ctx context.Context, chosen settings) error {
 	}
 	defer client.Close()
 	quiet, said := &quiet{}, ""
-	options := mailsync.FollowOptions{Heartbeat: chosen.heartbeat, OnBreak: quiet.interrupted}
+	options := mailsync.FollowOptions{
+		Snapshot: chosen.snapshot, Heartbeat: chosen.heartbeat, Label: "mirror", OnBreak: quiet.interrupted,
+	}
 	for response, err := range client.Follow(ctx, mirror, options) {
 		if err != nil {
 			return err
@@ -109,11 +112,10 @@ func (q *quiet) interrupted(pause mailsync.Break) {
 	log.Printf("interrupted (%v), trying again in %v", pause.Cause, pause.Pause.Round(100*time.Millisecond))
 }
 
-// kept is the file: token and items of one and the same moment.
+// kept is the file: position and items of one and the same moment.
 type kept struct {
-	Token   string            `json:"token"`
-	Through map[uint32]uint64 `json:"through"`
-	Items   []keptItem        `json:"items"`
+	Position mailsync.Position `json:"position"`
+	Items    []keptItem        `json:"items"`
 }
 
 type keptItem struct {
@@ -135,7 +137,7 @@ func load(path, account string) (*mailsync.Mirror, error) {
 	if err != nil {
 		return nil, err
 	}
-	mirror.Token, mirror.Through = file.Token, file.Through
+	mirror.Position = file.Position
 	for _, item := range file.Items {
 		envelope := &pb.Envelope{}
 		if err := proto.Unmarshal(item.Envelope, envelope); err != nil {
@@ -148,7 +150,7 @@ func load(path, account string) (*mailsync.Mirror, error) {
 
 // save replaces the file by the present state, or leaves it as it was.
 func save(path string, mirror *mailsync.Mirror) error {
-	file := kept{Token: mirror.Token, Through: mirror.Through}
+	file := kept{Position: mirror.Position}
 	for _, item := range mirror.Items() {
 		envelope, err := proto.Marshal(item.Envelope)
 		if err != nil {
@@ -160,8 +162,18 @@ func save(path string, mirror *mailsync.Mirror) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".new", octets, 0o600); err != nil {
+	if err := write(path+".new", octets); err != nil {
 		return err
 	}
 	return os.Rename(path+".new", path)
+}
+
+// write makes a file and waits until it is on the disk: after a power cut its name may otherwise stand for an empty one.
+func write(path string, octets []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(octets)
+	return errors.Join(err, file.Sync(), file.Close())
 }

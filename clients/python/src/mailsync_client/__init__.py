@@ -9,6 +9,18 @@ from mailsync_client.client import Client
 from mailsync_client.follow import follow
 from mailsync_client.mirror import Item, Mirror
 from mailsync_client.state_hash import state_hash
+from mailsync_client.v1.event_service_pb2 import StartNow, StartOldest, StartSnapshot
 from mailsync_client.watch import Break, ResyncRequired
 
-__all__ = ["Break", "Client", "Item", "Mirror", "ResyncRequired", "follow", "state_hash"]
+__all__ = [
+    "Break",
+    "Client",
+    "Item",
+    "Mirror",
+    "ResyncRequired",
+    "StartNow",
+    "StartOldest",
+    "StartSnapshot",
+    "follow",
+    "state_hash",
+]

@@ -28,7 +28,7 @@ from mailsync_client.v1.event_service_pb2 import (
 from mailsync_client.v1.event_service_pb2_grpc import EventServiceStub
 from mailsync_client.v1.folder_service_pb2_grpc import FolderServiceStub
 from mailsync_client.v1.system_service_pb2_grpc import SystemServiceStub
-from mailsync_client.watch import HEARTBEAT_SECONDS, Break, Coverage, Stream, watch
+from mailsync_client.watch import HEARTBEAT_SECONDS, Break, Coverage, Start, Stream, request_from, watch
 
 _log = logging.getLogger("mailsync_client")
 _OPTIONS = [
@@ -100,22 +100,26 @@ class Client:
     def watch(
         self,
         *,
-        resume_token: str = "",
+        start: Start | None = None,
         filter: EventFilter | None = None,  # noqa: A002  the field's name in the contract
         heartbeat: float = HEARTBEAT_SECONDS,
+        label: str = "",
+        reset_on_compacted: bool = False,
         coverage: Coverage | None = None,
         on_break: Callable[[Break], object] = log_break,
     ) -> Generator[WatchEventsResponse, None, None]:
-        """What changes from `resume_token` on, or from now on, without end; see `mailsync_client.watch`.
+        """What changes from `start` on, without end; see `mailsync_client.watch`.
 
-        Keep each response's `resume_token` together with what its events did. A token is valid for the filter it was
-        made under, or, when it came with a list, for that account. `heartbeat` in seconds, 1 to 300.
+        `start`: a resume token, a time, StartOldest, StartSnapshot (the current state first), or None for now. Keep each
+        response's `resume_token` together with what the response did. A token is valid for the filter it was made
+        under, or, when it came with a list, for that account; one of a snapshot goes on with the snapshot. `heartbeat`
+        in seconds, 1 to 300. `label`: what the server calls this stream, [a-z0-9-]{0,63}. `reset_on_compacted`: when
+        the position cannot be served, have a `reset` and a snapshot instead of ResyncRequired.
         """
-        request = WatchEventsRequest(filter=filter or EventFilter())
-        if resume_token:
-            request.resume_token = resume_token
-        else:
-            request.now.CopyFrom(StartNow())
+        request = request_from(StartNow() if start is None else start)
+        request.filter.CopyFrom(filter or EventFilter())
+        request.label = label
+        request.reset_on_compacted = reset_on_compacted
         return watch(self._stream, request, heartbeat=heartbeat, coverage=coverage, on_break=on_break)
 
     @contextmanager

@@ -23,6 +23,8 @@ PASSING = frozenset(
         grpc.StatusCode.UNKNOWN,
     }
 )
+# What was a position once is none any more, by another reason than its age: the service's key or the caller's filter changed.
+_POSITION_LOST = frozenset({"FILTER_MISMATCH", "PAGE_TOKEN_INVALID", "RESUME_TOKEN_INVALID"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ class Failure:
     def passing(self) -> bool:
         """Whether the same call may succeed later."""
         return self.code in PASSING
+
+    @property
+    def position_lost(self) -> bool:
+        """Whether the call went on from a position that cannot be served; without one it may succeed."""
+        return self.code is grpc.StatusCode.OUT_OF_RANGE or self.reason in _POSITION_LOST
 
 
 def failure_of(error: grpc.RpcError) -> Failure:

@@ -1,11 +1,11 @@
-"""A mirror of one account's envelopes, kept right by events although it was listed while they happened.
+"""A mirror of one account's envelopes, kept right by events although it was read while they happened.
 
-Theory. A list is read in pages, each at its own read revision, while the mailbox changes; the events since before its
-first page are then applied over it. So an event may already be contained in what was read: it changes an item only where
-its revision is newer than the one the item is from. And what an event removed must not come back by a page that is older,
-so removals are kept as tombstones until the events have passed every read revision. Some events say only that something
-must be read (BACKFILLED, FOLDER_RESET, flags of a message not known): `apply` returns these reads instead of doing them,
-and takes their answers through `put`. Nothing here does any I/O.
+Theory. A list is read in pages, a snapshot in chunks, each at its own read revision, while the mailbox changes; the events
+since before the first piece are then applied over it. So an event may already be contained in what was read: it changes an
+item only where its revision is newer than the one the item is from. And what an event removed must not come back by a
+piece that is older, so removals are kept as tombstones until the events have passed every read revision. Some events say
+only that something must be read (BACKFILLED, FOLDER_RESET, flags of a message not known): `apply` returns these reads
+instead of doing them, and takes their answers through `put`. Nothing here does any I/O.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -46,7 +46,13 @@ class ReadFolder(NamedTuple):
     uids: Ranges = ()
 
 
-Read = ReadEnvelope | ReadFolder
+class ReadAccount(NamedTuple):
+    """To be read: every selected folder of an account. Not found is no error, see above."""
+
+    name: str
+
+
+Read = ReadEnvelope | ReadFolder | ReadAccount
 
 
 class Item(NamedTuple):
@@ -75,8 +81,9 @@ class _Removal(NamedTuple):
 class Mirror:
     """The envelopes of one account, by name; `account` is its name, accounts/{account}.
 
-    Keep `token`, `through` and `items` together: a mirror made of them goes on where this one stood. An empty `token`
-    means nothing is known and all must be listed.
+    Keep `token`, `through`, `items`, `read_revision` and `partial` together: a mirror made of them goes on where this one
+    stood. Without `token` there is nothing to go on from and all must be read. `through`: the coverage, partition to
+    revision. `read_revision`: the newest revision anything was read at. `partial`: a snapshot has begun and not ended.
     """
 
     def __init__(
@@ -85,13 +92,17 @@ class Mirror:
         token: str = "",
         through: dict[int, int] | None = None,
         items: dict[str, Item] | None = None,
+        *,
+        read_revision: int = 0,
+        partial: bool = False,
     ) -> None:
         self.account = account
         self.token = token
         self.through: dict[int, int] = dict(through or {})
+        self.read_revision = read_revision
+        self.partial = partial
         self._folders: dict[str, dict[str, Item]] = {}
         self._removals: dict[str, list[_Removal]] = {}
-        self._read_revision = 0
         for name, item in (items or {}).items():
             self._folders.setdefault(folder_of(name), {})[name] = item
 
@@ -107,21 +118,36 @@ class Mirror:
     @property
     def caught_up(self) -> bool:
         """Whether events have passed every read revision: the mirror is the state at one moment, not a mix of several."""
-        return bool(self.through) and min(self.through.values()) >= self._read_revision
+        return not self.partial and bool(self.through) and min(self.through.values()) >= self.read_revision
 
-    def reset(self, token: str = "") -> None:
-        """Forget everything; `token` is that of the first page about to be put."""
-        self.token = token
+    def reset(self, *, partial: bool = False) -> None:
+        """Forget everything, the position too; `partial` where a snapshot follows."""
+        self.token, self.read_revision, self.partial = "", 0, partial
         self.through.clear()
-        self._folders.clear()
-        self._removals.clear()
-        self._read_revision = 0
+        self._forget()
 
     def put(self, envelopes: Iterable[Envelope], read_revision: int) -> None:
         """Take envelopes read at a revision, except where something newer is known of them."""
-        self._read_revision = max(self._read_revision, read_revision)
+        self.read_revision = max(self.read_revision, read_revision)
         for envelope in envelopes:
             self._put(envelope, read_revision)
+
+    def heed(self, response: WatchEventsResponse) -> list[Read]:
+        """Take what a response says beside events; what must be read before its events are applied."""
+        control = response.WhichOneof("control")
+        if control == "reset":
+            self.reset(partial=True)
+        elif control == "snapshot_chunk":
+            self.put(response.snapshot_chunk.envelopes, response.snapshot_chunk.read_revision)
+        elif control == "snapshot_end":
+            self.partial = False
+        elif control == "account_hidden" and response.account_hidden.account == self.account:
+            self._forget()
+        elif control == "account_visible" and response.account_visible.account == self.account:
+            # What was removed while it could not be seen is told by no event.
+            self._forget()
+            return [ReadAccount(self.account)]
+        return []
 
     def apply(self, event: Event) -> list[Read]:
         """Take one event; what must be read before the next is applied."""
@@ -135,6 +161,10 @@ class Mirror:
         self.through[response.partition] = response.through_revision
         if self.caught_up:
             self._removals.clear()
+
+    def _forget(self) -> None:
+        self._folders.clear()
+        self._removals.clear()
 
     def _put(self, envelope: Envelope, revision: int) -> None:
         folder = folder_of(envelope.name)

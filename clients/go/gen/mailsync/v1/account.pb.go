@@ -40,7 +40,8 @@ const (
 	AccountState_ACCOUNT_STATE_AUTH_FAILED AccountState = 3
 	// The mail server cannot be reached or used; tried again with back-off.
 	AccountState_ACCOUNT_STATE_UNREACHABLE AccountState = 4
-	// The stored credentials cannot be read (restored without its key); set them by UpdateAccount.
+	// There are no usable credentials: they cannot be read (restored without its key), an access token without a refresh
+	// token has ended, or a secret kept outside is not there. Set them by UpdateAccount or CompleteAuthorization.
 	AccountState_ACCOUNT_STATE_CREDENTIALS_NEEDED AccountState = 5
 	// Being purged; soon gone.
 	AccountState_ACCOUNT_STATE_DELETING AccountState = 6
@@ -590,7 +591,8 @@ type ImapEndpoint struct {
 	Security ImapSecurity `protobuf:"varint,3,opt,name=security,proto3,enum=mailsync.v1.ImapSecurity" json:"security,omitempty"`
 	// What TLS trusts and shows, where the defaults will not do.
 	Tls *TlsSettings `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
-	// Proxy to connect through, such as socks5://user:password@host:port. Returned without its password.
+	// Proxy to connect through, such as socks5://user:password@host:port or http://host:port (CONNECT, RFC 9110, section
+	// 9.3.6). Returned without its password, which stays with an edit that leaves it out of the same URL.
 	ProxyUrl      string `protobuf:"bytes,5,opt,name=proxy_url,json=proxyUrl,proto3" json:"proxy_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -666,9 +668,9 @@ type TlsSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// PEM certificates to trust instead of the system's.
 	CaPem string `protobuf:"bytes,1,opt,name=ca_pem,json=caPem,proto3" json:"ca_pem,omitempty"`
-	// PEM certificate to show to the server.
+	// PEM certificate to show to the server, followed by its issuers where the server wants them.
 	ClientCertificatePem string `protobuf:"bytes,2,opt,name=client_certificate_pem,json=clientCertificatePem,proto3" json:"client_certificate_pem,omitempty"`
-	// PEM private key of that certificate. Never returned.
+	// PEM private key of that certificate, without a password. Never returned; stays as long as the certificate does.
 	ClientKeyPem  string `protobuf:"bytes,3,opt,name=client_key_pem,json=clientKeyPem,proto3" json:"client_key_pem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

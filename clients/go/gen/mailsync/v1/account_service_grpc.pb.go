@@ -43,7 +43,8 @@ const (
 //
 // Manages mail accounts and their synchronisation. Needs scope MANAGE_ACCOUNTS except for reads, which need READ_METADATA.
 type AccountServiceClient interface {
-	// Registers an account after logging in to its mail server, and starts its first full sync.
+	// Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+	// may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
 	// Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
 	CreateAccount(ctx context.Context, in *CreateAccountRequest, opts ...grpc.CallOption) (*CreateAccountResponse, error)
 	// Returns one account, without its secrets. Errors: ACCOUNT_NOT_FOUND.
@@ -62,8 +63,10 @@ type AccountServiceClient interface {
 	// Lets a paused account be polled again, and one that failed be tried at once. Errors: ACCOUNT_NOT_FOUND.
 	ResumeAccount(ctx context.Context, in *ResumeAccountRequest, opts ...grpc.CallOption) (*ResumeAccountResponse, error)
 	// Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to.
+	// Errors: ACCOUNT_NOT_FOUND, INVALID_FIELD, IMAP_UNREACHABLE (the issuer's metadata).
 	BeginAuthorization(ctx context.Context, in *BeginAuthorizationRequest, opts ...grpc.CallOption) (*BeginAuthorizationResponse, error)
-	// Ends the code flow with what the provider handed back. Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED.
+	// Ends the code flow with what the provider handed back. An account keeps the tokens once they open its mailbox.
+	// Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED (of the provider or the mail server), IMAP_UNREACHABLE.
 	CompleteAuthorization(ctx context.Context, in *CompleteAuthorizationRequest, opts ...grpc.CallOption) (*CompleteAuthorizationResponse, error)
 	// Finds the mail server of an e-mail address (SRV records of RFC 6186, autoconfig, well-known providers).
 	DiscoverSettings(ctx context.Context, in *DiscoverSettingsRequest, opts ...grpc.CallOption) (*DiscoverSettingsResponse, error)
@@ -231,7 +234,8 @@ func (c *accountServiceClient) CancelSyncRun(ctx context.Context, in *CancelSync
 //
 // Manages mail accounts and their synchronisation. Needs scope MANAGE_ACCOUNTS except for reads, which need READ_METADATA.
 type AccountServiceServer interface {
-	// Registers an account after logging in to its mail server, and starts its first full sync.
+	// Registers an account after logging in to its mail server, and starts its first full sync. A token limited to named accounts
+	// may not (SCOPE_MISSING); one limited by labels may where the account bears them and account_id is left to the server.
 	// Errors: INVALID_FIELD, ACCOUNT_EXISTS, IMAP_UNREACHABLE, IMAP_AUTH_FAILED, IMAP_TLS_FAILED; nothing is kept then.
 	CreateAccount(context.Context, *CreateAccountRequest) (*CreateAccountResponse, error)
 	// Returns one account, without its secrets. Errors: ACCOUNT_NOT_FOUND.
@@ -250,8 +254,10 @@ type AccountServiceServer interface {
 	// Lets a paused account be polled again, and one that failed be tried at once. Errors: ACCOUNT_NOT_FOUND.
 	ResumeAccount(context.Context, *ResumeAccountRequest) (*ResumeAccountResponse, error)
 	// Begins an OAuth 2 code flow with PKCE (RFC 6749 section 4.1, RFC 7636): returns the address to send the user to.
+	// Errors: ACCOUNT_NOT_FOUND, INVALID_FIELD, IMAP_UNREACHABLE (the issuer's metadata).
 	BeginAuthorization(context.Context, *BeginAuthorizationRequest) (*BeginAuthorizationResponse, error)
-	// Ends the code flow with what the provider handed back. Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED.
+	// Ends the code flow with what the provider handed back. An account keeps the tokens once they open its mailbox.
+	// Errors: AUTHORIZATION_NOT_FOUND, IMAP_AUTH_FAILED (of the provider or the mail server), IMAP_UNREACHABLE.
 	CompleteAuthorization(context.Context, *CompleteAuthorizationRequest) (*CompleteAuthorizationResponse, error)
 	// Finds the mail server of an e-mail address (SRV records of RFC 6186, autoconfig, well-known providers).
 	DiscoverSettings(context.Context, *DiscoverSettingsRequest) (*DiscoverSettingsResponse, error)

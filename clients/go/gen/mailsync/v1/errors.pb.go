@@ -107,7 +107,7 @@ const (
 	ErrorReason_ERROR_REASON_IMAP_UNREACHABLE ErrorReason = 141
 	// UNAUTHENTICATED: the call carries no access token of this server, or one that is wrong, expired or revoked.
 	ErrorReason_ERROR_REASON_TOKEN_INVALID ErrorReason = 160
-	// PERMISSION_DENIED: the caller's access token lacks the scope this call needs.
+	// PERMISSION_DENIED: the caller's access token lacks the scope this call needs, or its accounts do not allow it.
 	ErrorReason_ERROR_REASON_SCOPE_MISSING ErrorReason = 161
 	// DATA_LOSS: the store is damaged.
 	ErrorReason_ERROR_REASON_STORE_CORRUPT ErrorReason = 180

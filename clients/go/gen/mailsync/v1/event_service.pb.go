@@ -499,7 +499,7 @@ type WatchEventsRequest_Oldest struct {
 }
 
 type WatchEventsRequest_ResumeToken struct {
-	// After the position of a token from a response, a list or an export, made under the same filter.
+	// After the position of a token from a response, a list or an export, made under the same filter (of any view).
 	ResumeToken string `protobuf:"bytes,3,opt,name=resume_token,json=resumeToken,proto3,oneof"`
 }
 
@@ -534,7 +534,7 @@ type WatchEventsResponse struct {
 	ThroughRevision uint64 `protobuf:"varint,3,opt,name=through_revision,json=throughRevision,proto3" json:"through_revision,omitempty"`
 	// The partition of the log that is covered; always 0 with one partition.
 	Partition uint32 `protobuf:"varint,4,opt,name=partition,proto3" json:"partition,omitempty"`
-	// Where to resume once this response is applied. Opaque; valid for this filter.
+	// Where to resume once this response is applied. Opaque; valid for this filter, in any view.
 	ResumeToken string `protobuf:"bytes,5,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// Something other than events; unset in a response of events.
 	//
@@ -861,7 +861,7 @@ func (x *SnapshotChunk) GetEnvelopes() []*Envelope {
 }
 
 // The current state is complete; events after the snapshot's start revision follow. What is counted is the whole snapshot, over
-// all the streams that it was resumed by.
+// all the streams that it was resumed by; what was sent twice, since its folder began anew meanwhile, counts twice.
 type SnapshotEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Accounts sent.

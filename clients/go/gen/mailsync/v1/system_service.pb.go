@@ -1109,11 +1109,13 @@ type Token struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// A name for people, at most 200 characters.
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// What it allows.
+	// What it allows; ADMIN only without accounts and account_labels, since it concerns the whole server.
 	Scopes []TokenScope `protobuf:"varint,3,rep,packed,name=scopes,proto3,enum=mailsync.v1.TokenScope" json:"scopes,omitempty"`
-	// Only these accounts, accounts/{account}; empty means only those that match account_labels, or all without that.
+	// Only these accounts, accounts/{account}, as they are when the token is made: one that is deleted stays named here, and
+	// another made under its id is not the token's. At most 1,000; empty means only those that match account_labels, or all
+	// without that.
 	Accounts []string `protobuf:"bytes,4,rep,name=accounts,proto3" json:"accounts,omitempty"`
-	// Only accounts that bear all these labels.
+	// Only accounts that bear all these labels; with accounts too, both must fit.
 	AccountLabels map[string]string `protobuf:"bytes,5,rep,name=account_labels,json=accountLabels,proto3" json:"account_labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// When it was made.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

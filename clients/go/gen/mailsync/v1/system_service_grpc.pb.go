@@ -37,13 +37,15 @@ const (
 type SystemServiceClient interface {
 	// Returns what runs here. Any valid token will do.
 	GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error)
-	// Returns what a live view shows, for the accounts the caller may see. Needs scope READ_METADATA.
+	// Returns what a live view shows, for the accounts the caller may see; a token limited to some accounts is told nothing of what
+	// all have together (streams, sizes). Needs scope READ_METADATA.
 	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error)
-	// Makes an access token; its secret is shown this once. Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND.
+	// Makes an access token; its secret is shown this once. From the first one on every call needs a token.
+	// Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND.
 	CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*CreateTokenResponse, error)
 	// Returns the access tokens, without their secrets, ordered by name.
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
-	// Revokes an access token; its streams end within 5 s. Errors: TOKEN_NOT_FOUND.
+	// Revokes an access token: its calls are refused from now on, its streams end within 5 s. Errors: TOKEN_NOT_FOUND.
 	RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error)
 	// Drops cached content; it is fetched again when asked for. Errors: ACCOUNT_NOT_FOUND.
 	PurgeContentCache(ctx context.Context, in *PurgeContentCacheRequest, opts ...grpc.CallOption) (*PurgeContentCacheResponse, error)
@@ -125,13 +127,15 @@ func (c *systemServiceClient) PurgeContentCache(ctx context.Context, in *PurgeCo
 type SystemServiceServer interface {
 	// Returns what runs here. Any valid token will do.
 	GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error)
-	// Returns what a live view shows, for the accounts the caller may see. Needs scope READ_METADATA.
+	// Returns what a live view shows, for the accounts the caller may see; a token limited to some accounts is told nothing of what
+	// all have together (streams, sizes). Needs scope READ_METADATA.
 	GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error)
-	// Makes an access token; its secret is shown this once. Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND.
+	// Makes an access token; its secret is shown this once. From the first one on every call needs a token.
+	// Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND.
 	CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error)
 	// Returns the access tokens, without their secrets, ordered by name.
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
-	// Revokes an access token; its streams end within 5 s. Errors: TOKEN_NOT_FOUND.
+	// Revokes an access token: its calls are refused from now on, its streams end within 5 s. Errors: TOKEN_NOT_FOUND.
 	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
 	// Drops cached content; it is fetched again when asked for. Errors: ACCOUNT_NOT_FOUND.
 	PurgeContentCache(context.Context, *PurgeContentCacheRequest) (*PurgeContentCacheResponse, error)

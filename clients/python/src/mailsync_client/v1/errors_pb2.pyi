@@ -104,7 +104,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOKEN_INVALID: _ErrorReason.ValueType  # 160
     """UNAUTHENTICATED: the call carries no access token of this server, or one that is wrong, expired or revoked."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 161
-    """PERMISSION_DENIED: the caller's access token lacks the scope this call needs."""
+    """PERMISSION_DENIED: the caller's access token lacks the scope this call needs, or its accounts do not allow it."""
     ERROR_REASON_STORE_CORRUPT: _ErrorReason.ValueType  # 180
     """DATA_LOSS: the store is damaged."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 200
@@ -194,7 +194,7 @@ ERROR_REASON_IMAP_UNREACHABLE: ErrorReason.ValueType  # 141
 ERROR_REASON_TOKEN_INVALID: ErrorReason.ValueType  # 160
 """UNAUTHENTICATED: the call carries no access token of this server, or one that is wrong, expired or revoked."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 161
-"""PERMISSION_DENIED: the caller's access token lacks the scope this call needs."""
+"""PERMISSION_DENIED: the caller's access token lacks the scope this call needs, or its accounts do not allow it."""
 ERROR_REASON_STORE_CORRUPT: ErrorReason.ValueType  # 180
 """DATA_LOSS: the store is damaged."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 200

@@ -604,15 +604,18 @@ class Token(_message.Message):
     """A name for people, at most 200 characters."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[Global___TokenScope.ValueType]:
-        """What it allows."""
+        """What it allows; ADMIN only without accounts and account_labels, since it concerns the whole server."""
 
     @_builtins.property
     def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these accounts, accounts/{account}; empty means only those that match account_labels, or all without that."""
+        """Only these accounts, accounts/{account}, as they are when the token is made: one that is deleted stays named here, and
+        another made under its id is not the token's. At most 1,000; empty means only those that match account_labels, or all
+        without that.
+        """
 
     @_builtins.property
     def account_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Only accounts that bear all these labels."""
+        """Only accounts that bear all these labels; with accounts too, both must fit."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

@@ -79,14 +79,16 @@ class SystemServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStats(self, request, context):
-        """Returns what a live view shows, for the accounts the caller may see. Needs scope READ_METADATA.
+        """Returns what a live view shows, for the accounts the caller may see; a token limited to some accounts is told nothing of what
+        all have together (streams, sizes). Needs scope READ_METADATA.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateToken(self, request, context):
-        """Makes an access token; its secret is shown this once. Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND.
+        """Makes an access token; its secret is shown this once. From the first one on every call needs a token.
+        Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,7 +102,7 @@ class SystemServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Revokes an access token; its streams end within 5 s. Errors: TOKEN_NOT_FOUND.
+        """Revokes an access token: its calls are refused from now on, its streams end within 5 s. Errors: TOKEN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

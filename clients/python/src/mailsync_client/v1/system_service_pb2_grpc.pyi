@@ -36,13 +36,17 @@ class SystemServiceStub:
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.GetServerInfoResponse]
     """Returns what runs here. Any valid token will do."""
     GetStats: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.GetStatsRequest, _system_service_pb2.GetStatsResponse]
-    """Returns what a live view shows, for the accounts the caller may see. Needs scope READ_METADATA."""
+    """Returns what a live view shows, for the accounts the caller may see; a token limited to some accounts is told nothing of what
+    all have together (streams, sizes). Needs scope READ_METADATA.
+    """
     CreateToken: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.CreateTokenRequest, _system_service_pb2.CreateTokenResponse]
-    """Makes an access token; its secret is shown this once. Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND."""
+    """Makes an access token; its secret is shown this once. From the first one on every call needs a token.
+    Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND.
+    """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.ListTokensRequest, _system_service_pb2.ListTokensResponse]
     """Returns the access tokens, without their secrets, ordered by name."""
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.RevokeTokenRequest, _system_service_pb2.RevokeTokenResponse]
-    """Revokes an access token; its streams end within 5 s. Errors: TOKEN_NOT_FOUND."""
+    """Revokes an access token: its calls are refused from now on, its streams end within 5 s. Errors: TOKEN_NOT_FOUND."""
     PurgeContentCache: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.PurgeContentCacheRequest, _system_service_pb2.PurgeContentCacheResponse]
     """Drops cached content; it is fetched again when asked for. Errors: ACCOUNT_NOT_FOUND."""
 
@@ -54,13 +58,17 @@ class SystemServiceAsyncStub(SystemServiceStub):
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Returns what runs here. Any valid token will do."""
     GetStats: _aio.UnaryUnaryMultiCallable[_system_service_pb2.GetStatsRequest, _system_service_pb2.GetStatsResponse]  # type: ignore[assignment]
-    """Returns what a live view shows, for the accounts the caller may see. Needs scope READ_METADATA."""
+    """Returns what a live view shows, for the accounts the caller may see; a token limited to some accounts is told nothing of what
+    all have together (streams, sizes). Needs scope READ_METADATA.
+    """
     CreateToken: _aio.UnaryUnaryMultiCallable[_system_service_pb2.CreateTokenRequest, _system_service_pb2.CreateTokenResponse]  # type: ignore[assignment]
-    """Makes an access token; its secret is shown this once. Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND."""
+    """Makes an access token; its secret is shown this once. From the first one on every call needs a token.
+    Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND.
+    """
     ListTokens: _aio.UnaryUnaryMultiCallable[_system_service_pb2.ListTokensRequest, _system_service_pb2.ListTokensResponse]  # type: ignore[assignment]
     """Returns the access tokens, without their secrets, ordered by name."""
     RevokeToken: _aio.UnaryUnaryMultiCallable[_system_service_pb2.RevokeTokenRequest, _system_service_pb2.RevokeTokenResponse]  # type: ignore[assignment]
-    """Revokes an access token; its streams end within 5 s. Errors: TOKEN_NOT_FOUND."""
+    """Revokes an access token: its calls are refused from now on, its streams end within 5 s. Errors: TOKEN_NOT_FOUND."""
     PurgeContentCache: _aio.UnaryUnaryMultiCallable[_system_service_pb2.PurgeContentCacheRequest, _system_service_pb2.PurgeContentCacheResponse]  # type: ignore[assignment]
     """Drops cached content; it is fetched again when asked for. Errors: ACCOUNT_NOT_FOUND."""
 
@@ -81,7 +89,9 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _system_service_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_system_service_pb2.GetStatsResponse, _abc.Awaitable[_system_service_pb2.GetStatsResponse]]:
-        """Returns what a live view shows, for the accounts the caller may see. Needs scope READ_METADATA."""
+        """Returns what a live view shows, for the accounts the caller may see; a token limited to some accounts is told nothing of what
+        all have together (streams, sizes). Needs scope READ_METADATA.
+        """
 
     @_abc_1.abstractmethod
     def CreateToken(
@@ -89,7 +99,9 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _system_service_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_system_service_pb2.CreateTokenResponse, _abc.Awaitable[_system_service_pb2.CreateTokenResponse]]:
-        """Makes an access token; its secret is shown this once. Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND."""
+        """Makes an access token; its secret is shown this once. From the first one on every call needs a token.
+        Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListTokens(
@@ -105,7 +117,7 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _system_service_pb2.RevokeTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_system_service_pb2.RevokeTokenResponse, _abc.Awaitable[_system_service_pb2.RevokeTokenResponse]]:
-        """Revokes an access token; its streams end within 5 s. Errors: TOKEN_NOT_FOUND."""
+        """Revokes an access token: its calls are refused from now on, its streams end within 5 s. Errors: TOKEN_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def PurgeContentCache(
