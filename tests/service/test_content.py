@@ -1,5 +1,6 @@
 """DownloadContent and PurgeContentCache over gRPC: whose content it is decides before anything else is asked."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,12 +14,16 @@ from mailsync_grpc.content.cleaning import Limits
 from mailsync_grpc.content.names import entry_of
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.values import MessageKey
+from mailsync_grpc.metrics import cache_requests
+from mailsync_grpc.model.access import Reach, Scope
 from mailsync_grpc.model.ids import encode_id, envelope_name, folder_name
+from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.v1 import content_service_pb2 as pb
 from mailsync_grpc.v1 import system_service_pb2 as system_pb
 from mailsync_grpc.vault import Vault
 from tests.support.api import KEY, Api, reason, serving, violations
+from tests.support.callers import Metadata, admit, bearing, token_of
 from tests.support.store import Mailbox, message_of
 
 TEXT = b"cached text"
@@ -34,13 +39,15 @@ class Kept:
     def name(self, box: Mailbox, uid: int = 1) -> str:
         return envelope_name(box.account.id, box.folder.id, box.folder.uid_validity, uid)
 
-    async def download(self, name: str, **what: Any) -> list[pb.DownloadContentResponse]:
+    async def download(
+        self, name: str, caller: Metadata = (), **what: Any
+    ) -> list[pb.DownloadContentResponse]:
         request = pb.DownloadContentRequest(name=name, **what or {"kind": pb.CONTENT_KIND_TEXT})
-        return [piece async for piece in self.api.content.DownloadContent(request)]
+        return [piece async for piece in self.api.content.DownloadContent(request, metadata=caller)]
 
-    async def refused(self, name: str, **what: Any) -> grpc.aio.AioRpcError:
+    async def refused(self, name: str, caller: Metadata = (), **what: Any) -> grpc.aio.AioRpcError:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await self.download(name, **what)
+            await self.download(name, caller, **what)
         return raised.value
 
     async def purge(self, account: str = "", request_id: str = "") -> int:
@@ -124,6 +131,25 @@ async def test_a_purge_names_an_account_that_is_there(kept: Kept) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as malformed:
         await kept.purge("nobody")
     assert violations(malformed.value).keys() == {"account"}
+
+
+async def test_a_token_of_one_account_reads_and_purges_that_one_alone(kept: Kept) -> None:
+    """Another's content is answered as content that is not there, cached or not, and outlives a purge of everything."""
+    mine = Reach((kept.mine.account.key,))
+    admit(kept.api.store, token_of(1, Scope.READ_CONTENT, Scope.ADMIN, reach=mine))
+    await asyncio.to_thread(kept.api.core.callers.look)
+    caller = bearing(1)
+    before = cache_requests()
+    for name in (kept.name(kept.others), kept.name(kept.others, uid=9)):
+        assert reason(await kept.refused(name, caller=caller)) == "ACCOUNT_NOT_FOUND"
+    assert cache_requests() == before
+    assert (await kept.download(kept.name(kept.mine), caller=caller))[0].header.cached
+    purge = system_pb.PurgeContentCacheRequest()
+    dropped = await kept.api.system.PurgeContentCache(purge, metadata=caller)
+    assert dropped.entries == 1
+    service = kept.api.services.servicers["ContentService"][0]
+    assert isinstance(service, ContentService)
+    assert (await service.reader.cached())[0] == 1
 
 
 async def test_a_purge_may_be_repeated(kept: Kept) -> None:
