@@ -36,6 +36,12 @@ class Kept:
         self.api = api
         self.mine, self.others = boxes
 
+    @property
+    def content(self) -> ContentService:
+        service = self.api.services.servicers["ContentService"][0]
+        assert isinstance(service, ContentService)
+        return service
+
     def name(self, box: Mailbox, uid: int = 1) -> str:
         return envelope_name(box.account.id, box.folder.id, box.folder.uid_validity, uid)
 
@@ -61,6 +67,16 @@ class Kept:
         return response.cache
 
 
+def keep(cache: Cache, box: Mailbox, content: bytes, section: str = "1") -> None:
+    """Put content of the box's first message into a cache."""
+    entry = entry_of(Vault(KEY).subkey("content names"), MessageKey(box.account, box.folder, 1), section)
+    draft = cache.draft(entry, Part(section, "text/plain"))
+    assert draft is not None
+    assert cache.append(draft, content)
+    assert cache.commit(draft)
+    draft.file.close()
+
+
 @pytest.fixture
 async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     store, vault = MemoryStore(), Vault(KEY)
@@ -68,12 +84,7 @@ async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     cache = Cache(tmp_path / "content", vault.subkey("content cache"), Limits(1 << 20, 1.0))
     for box in boxes:
         box.add(message_of(1))
-        entry = entry_of(vault.subkey("content names"), MessageKey(box.account, box.folder, 1), "1")
-        draft = cache.draft(entry, Part("1", "text/plain"))
-        assert draft is not None
-        assert cache.append(draft, TEXT)
-        assert cache.commit(draft)
-        draft.file.close()
+        keep(cache, box, TEXT)
     cache.close()
     async with serving(store, tmp_path) as api:
         yield Kept(api, boxes)
@@ -147,9 +158,22 @@ async def test_a_token_of_one_account_reads_and_purges_that_one_alone(kept: Kept
     purge = system_pb.PurgeContentCacheRequest()
     dropped = await kept.api.system.PurgeContentCache(purge, metadata=caller)
     assert dropped.entries == 1
-    service = kept.api.services.servicers["ContentService"][0]
-    assert isinstance(service, ContentService)
-    assert (await service.reader.cached())[0] == 1
+    assert (await kept.content.reader.cached())[0] == 1
+
+
+async def test_a_download_ends_with_its_callers_token(kept: Kept) -> None:
+    """What flow control has let through arrives; the rest does not once the token is revoked."""
+    keep(kept.content.reader._cache, kept.mine, bytes(8 << 20), section="2")
+    admit(kept.api.store, token_of(1), token_of(2))
+    await asyncio.to_thread(kept.api.core.callers.look)
+    request = pb.DownloadContentRequest(name=kept.name(kept.mine), section="2")
+    pieces = aiter(kept.api.content.DownloadContent(request, metadata=bearing(1)))
+    assert (await anext(pieces)).header.cached
+    revoke = system_pb.RevokeTokenRequest(name=f"tokens/{token_of(1).id}")
+    await kept.api.system.RevokeToken(revoke, metadata=bearing(2))
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        _ = [piece async for piece in pieces]
+    assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_a_purge_may_be_repeated(kept: Kept) -> None:
