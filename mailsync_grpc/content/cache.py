@@ -128,6 +128,8 @@ class Cache:
             file = SealedFile.create(path, self._key, entry.name, json.dumps(part).encode())
         except OSError as error:
             _not_cached(error)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
             return None
         return Draft(entry, path, file)
 
@@ -169,7 +171,8 @@ class Cache:
 
     def discard(self, draft: Draft) -> None:
         """Give a draft up. Its file stays open for who reads it."""
-        draft.path.unlink(missing_ok=True)
+        with suppress(OSError):  # what is left over goes at the next start
+            draft.path.unlink(missing_ok=True)
 
     def drop(self, entry: Entry) -> None:
         """Delete one entry that was found damaged."""

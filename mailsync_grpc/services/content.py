@@ -4,6 +4,7 @@ What a caller may see is decided from its name in the store before the cache or 
 entries belong to one account, so neither an answer nor its time tells of content that is another's.
 """
 
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -11,7 +12,9 @@ from mailsync_grpc.content.reader import ContentReader
 from mailsync_grpc.content.values import ContentHeader, ContentId, ContentKind, ContentTrailer, Piece, What
 from mailsync_grpc.errors import InvalidFieldError
 from mailsync_grpc.model.envelope import Attachment, BodyPart, Envelope
+from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.services import fields
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.lookup import find_message
 from mailsync_grpc.services.registry import Context
@@ -49,6 +52,7 @@ class ContentService:
         )
         async with aclosing(pieces):
             async for piece in pieces:
+                current().require_valid()
                 await write(context, _message(piece), self.core.config.watch.stall_timeout)
 
 
@@ -69,11 +73,21 @@ class PurgeService:
         )
 
     async def _purge(self, name: str) -> Decision[system_pb.PurgeContentCacheResponse]:
-        account = None
+        dropped = [await self.reader.purge(account) for account in await self._accounts(name)]
+        return Decision(
+            None,
+            system_pb.PurgeContentCacheResponse(
+                entries=sum(entries for entries, _ in dropped), size=sum(size for _, size in dropped)
+            ),
+        )
+
+    async def _accounts(self, name: str) -> Iterable[AccountNo | None]:
+        """Return the account of this name, without one those that the caller may see; None is all there are."""
         if name:
-            account = await self.core.run(self.core.account, fields.account_id(name, "account"))
-        entries, size = await self.reader.purge(account.no if account else None)
-        return Decision(None, system_pb.PurgeContentCacheResponse(entries=entries, size=size))
+            account_id = fields.account_id(name, "account")
+            return [(await self.core.run(self.core.account, account_id)).no]
+        visible = await self.core.run(lambda: current().visible)
+        return [None] if visible is None else visible
 
 
 def _what(request: pb.DownloadContentRequest) -> What:

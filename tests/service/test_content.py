@@ -1,5 +1,6 @@
 """DownloadContent and PurgeContentCache over gRPC: whose content it is decides before anything else is asked."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,12 +14,16 @@ from mailsync_grpc.content.cleaning import Limits
 from mailsync_grpc.content.names import entry_of
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.values import MessageKey
+from mailsync_grpc.metrics import cache_requests
+from mailsync_grpc.model.access import Reach, Scope
 from mailsync_grpc.model.ids import encode_id, envelope_name, folder_name
+from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.v1 import content_service_pb2 as pb
 from mailsync_grpc.v1 import system_service_pb2 as system_pb
 from mailsync_grpc.vault import Vault
 from tests.support.api import KEY, Api, reason, serving, violations
+from tests.support.callers import Metadata, admit, bearing, token_of
 from tests.support.store import Mailbox, message_of
 
 TEXT = b"cached text"
@@ -31,16 +36,24 @@ class Kept:
         self.api = api
         self.mine, self.others = boxes
 
+    @property
+    def content(self) -> ContentService:
+        service = self.api.services.servicers["ContentService"][0]
+        assert isinstance(service, ContentService)
+        return service
+
     def name(self, box: Mailbox, uid: int = 1) -> str:
         return envelope_name(box.account.id, box.folder.id, box.folder.uid_validity, uid)
 
-    async def download(self, name: str, **what: Any) -> list[pb.DownloadContentResponse]:
+    async def download(
+        self, name: str, caller: Metadata = (), **what: Any
+    ) -> list[pb.DownloadContentResponse]:
         request = pb.DownloadContentRequest(name=name, **what or {"kind": pb.CONTENT_KIND_TEXT})
-        return [piece async for piece in self.api.content.DownloadContent(request)]
+        return [piece async for piece in self.api.content.DownloadContent(request, metadata=caller)]
 
-    async def refused(self, name: str, **what: Any) -> grpc.aio.AioRpcError:
+    async def refused(self, name: str, caller: Metadata = (), **what: Any) -> grpc.aio.AioRpcError:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await self.download(name, **what)
+            await self.download(name, caller, **what)
         return raised.value
 
     async def purge(self, account: str = "", request_id: str = "") -> int:
@@ -54,6 +67,16 @@ class Kept:
         return response.cache
 
 
+def keep(cache: Cache, box: Mailbox, content: bytes, section: str = "1") -> None:
+    """Put content of the box's first message into a cache."""
+    entry = entry_of(Vault(KEY).subkey("content names"), MessageKey(box.account, box.folder, 1), section)
+    draft = cache.draft(entry, Part(section, "text/plain"))
+    assert draft is not None
+    assert cache.append(draft, content)
+    assert cache.commit(draft)
+    draft.file.close()
+
+
 @pytest.fixture
 async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     store, vault = MemoryStore(), Vault(KEY)
@@ -61,12 +84,7 @@ async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     cache = Cache(tmp_path / "content", vault.subkey("content cache"), Limits(1 << 20, 1.0))
     for box in boxes:
         box.add(message_of(1))
-        entry = entry_of(vault.subkey("content names"), MessageKey(box.account, box.folder, 1), "1")
-        draft = cache.draft(entry, Part("1", "text/plain"))
-        assert draft is not None
-        assert cache.append(draft, TEXT)
-        assert cache.commit(draft)
-        draft.file.close()
+        keep(cache, box, TEXT)
     cache.close()
     async with serving(store, tmp_path) as api:
         yield Kept(api, boxes)
@@ -124,6 +142,38 @@ async def test_a_purge_names_an_account_that_is_there(kept: Kept) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as malformed:
         await kept.purge("nobody")
     assert violations(malformed.value).keys() == {"account"}
+
+
+async def test_a_token_of_one_account_reads_and_purges_that_one_alone(kept: Kept) -> None:
+    """Another's content is answered as content that is not there, cached or not, and outlives a purge of everything."""
+    mine = Reach((kept.mine.account.key,))
+    admit(kept.api.store, token_of(1, Scope.READ_CONTENT, Scope.ADMIN, reach=mine))
+    await asyncio.to_thread(kept.api.core.callers.look)
+    caller = bearing(1)
+    before = cache_requests()
+    for name in (kept.name(kept.others), kept.name(kept.others, uid=9)):
+        assert reason(await kept.refused(name, caller=caller)) == "ACCOUNT_NOT_FOUND"
+    assert cache_requests() == before
+    assert (await kept.download(kept.name(kept.mine), caller=caller))[0].header.cached
+    purge = system_pb.PurgeContentCacheRequest()
+    dropped = await kept.api.system.PurgeContentCache(purge, metadata=caller)
+    assert dropped.entries == 1
+    assert (await kept.content.reader.cached())[0] == 1
+
+
+async def test_a_download_ends_with_its_callers_token(kept: Kept) -> None:
+    """What flow control has let through arrives; the rest does not once the token is revoked."""
+    keep(kept.content.reader._cache, kept.mine, bytes(8 << 20), section="2")
+    admit(kept.api.store, token_of(1), token_of(2))
+    await asyncio.to_thread(kept.api.core.callers.look)
+    request = pb.DownloadContentRequest(name=kept.name(kept.mine), section="2")
+    pieces = aiter(kept.api.content.DownloadContent(request, metadata=bearing(1)))
+    assert (await anext(pieces)).header.cached
+    revoke = system_pb.RevokeTokenRequest(name=f"tokens/{token_of(1).id}")
+    await kept.api.system.RevokeToken(revoke, metadata=bearing(2))
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        _ = [piece async for piece in pieces]
+    assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_a_purge_may_be_repeated(kept: Kept) -> None:

@@ -23,8 +23,11 @@ def exposed() -> set[str]:
     """Names of all samples that may be scraped."""
     store = metrics.StoreReading(0, 0, 0, 0, 0, 0, 0, 0, 0, {}, 0)
     watch = metrics.WatchReading(0, {})
+    cache = metrics.CacheReading(0, 0, 0)
     shown = exposition.registry(
-        metrics.StoreCollector(lambda: store), metrics.WatchCollector(lambda: watch)
+        metrics.StoreCollector(lambda: store),
+        metrics.WatchCollector(lambda: watch),
+        metrics.CacheCollector(lambda: cache),
     ).collect()
     return {f"{metric.name}{suffix}" for metric in shown for suffix in ("", "_bucket", "_total")}
 

@@ -1,6 +1,8 @@
 """Content shared by its callers and kept on disk: one fetch, whole or not kept, gone when its message is."""
 
 import asyncio
+import errno
+import os
 from contextlib import aclosing
 
 import pytest
@@ -120,6 +122,30 @@ async def test_without_a_cache_content_is_streamed_all_the_same(rig: ReaderRig) 
     await rig.restart(max_bytes=0)
     assert (await rig.get("2")).octets == BIG
     assert rig.files() == []
+
+
+@pytest.mark.parametrize("octets_that_fit", [0, WINDOW + CHUNK])
+async def test_on_a_full_disk_content_is_streamed_and_not_kept(
+    rig: ReaderRig, monkeypatch: pytest.MonkeyPatch, octets_that_fit: int
+) -> None:
+    """From the first octet on, or in the middle: the callers notice nothing, and later ones are kept again."""
+    room, write = octets_that_fit, os.write
+
+    def filling(handle: int, data: bytes) -> int:
+        nonlocal room
+        room -= len(data)
+        if room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(handle, data)
+
+    monkeypatch.setattr(os, "write", filling)
+    first, second = await asyncio.gather(rig.get("2"), rig.get("2"))
+    assert first.octets == second.octets == BIG
+    await until_kept(rig, 0)
+    monkeypatch.undo()
+    assert (await rig.get("2")).octets == BIG
+    await until_kept(rig, 1)
+    assert (await rig.get("2")).header.cached
 
 
 async def test_content_beyond_the_cap_is_streamed_and_not_kept(rig: ReaderRig) -> None:
