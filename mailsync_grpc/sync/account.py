@@ -47,7 +47,7 @@ from mailsync_grpc.sync.run_keeper import RunKeeper
 from mailsync_grpc.sync.scheduler import Lane, Plan
 from mailsync_grpc.sync.show_folders import show_folders
 from mailsync_grpc.sync.turn import Turn
-from mailsync_grpc.sync.visit import ElsewhereError, Visit
+from mailsync_grpc.sync.visit import Visit
 
 LISTING_INTERVAL = 300.0
 """Seconds between two listings of an account's folders."""
@@ -252,16 +252,9 @@ class AccountSync:
             )
         )
         follow_up = FollowUp(visit.turn, self._intents(account), dict(self.transit.looked))
-        more = self._visited(visit, due)
+        more = visit.through(due)
         follow_up.conclude(more)
         return more
-
-    def _visited(self, visit: Visit, due: bool) -> bool:
-        try:
-            return visit.run(due)
-        except ElsewhereError:
-            self._tree.refresh(visit.turn.connection)
-            return replace(visit, relisted=True).run(due)
 
     def _intents(self, account: Account) -> Intents:
         return Intents(self.env.store, account.key, self.env.now, self.env.spool)

@@ -21,9 +21,10 @@ from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.intent import Intent, IntentState, Outcome
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import Store
+from mailsync_grpc.sync.appeared import appeared
 from mailsync_grpc.sync.environment import Spool
 from mailsync_grpc.sync.sending import sent
-from mailsync_grpc.sync.traces import Findings, Print, judge, prints
+from mailsync_grpc.sync.traces import Findings, Print, judge
 
 _UNKNOWN = "the connection broke, and the folder does not show whether the server took the message"
 _IT = 1
@@ -95,12 +96,10 @@ class AppendChange:
 
     def _find(self) -> Findings:
         """Look for the message among what came to the folder since this was begun."""
-        intent, it = self.intent, UidSet.span(_IT, _IT)
-        opened = self.connection.examine(self._folder().raw_name)
-        if not intent.uid_next or opened.uid_validity != intent.target_validity:
-            return Findings(unknown=it)
-        came = self.connection.fetch_metadata(self.connection.present_from(intent.uid_next))
-        return judge({_IT: Print(intent.message_id, intent.size)}, prints(came))
+        found = appeared(self.connection, self._folder(), self.intent)
+        if found is None:
+            return Findings(unknown=UidSet.span(_IT, _IT))
+        return judge({_IT: Print(self.intent.message_id, self.intent.size)}, found)
 
 
 def _failed(error: MailsyncError) -> Outcome:

@@ -28,6 +28,7 @@ from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import Store
 from mailsync_grpc.store.codec.envelope import decode_print
+from mailsync_grpc.sync.appeared import appeared
 from mailsync_grpc.sync.sending import sent
 from mailsync_grpc.sync.tally import Tally
 from mailsync_grpc.sync.traces import Findings, Print, judge, prints
@@ -278,7 +279,7 @@ class MessageChange:
         if not uids:
             return Findings()
         wanted = self._looks_of(uids)
-        found = self._appeared()
+        found = appeared(self.connection, self._folder(self.intent.target), self.intent)
         self._open()
         if found is None:
             return Findings(unknown=uids)
@@ -293,14 +294,3 @@ class MessageChange:
     def _remembered(self, folder: Folder, uid: int) -> Print | None:
         row = self.store.envelope(folder, uid) if folder.uid_validity == self.intent.uid_validity else None
         return Print(*decode_print(row.basic)) if row and row.basic else None
-
-    def _appeared(self) -> dict[int, Print] | None:
-        """Return what came to the target since this was begun, None when that cannot be told."""
-        intent = self.intent
-        try:
-            opened = self.connection.examine(self._folder(intent.target).raw_name)
-        except (ImapRefusedError, FolderNotFoundError):
-            return None
-        if not intent.uid_next or opened.uid_validity != intent.target_validity:
-            return None
-        return prints(self.connection.fetch_metadata(self.connection.present_from(intent.uid_next)))

@@ -5,7 +5,7 @@ failures end here: the folder is marked and backs off, and never blocks the othe
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from mailsync_grpc import metrics
@@ -44,6 +44,14 @@ class Visit:
 
     turn: Turn
     relisted: bool = False
+
+    def through(self, due: bool) -> bool:
+        """As `run`, listing the folders anew once where one may have another name now."""
+        try:
+            return self.run(due)
+        except ElsewhereError:
+            self.turn.tree.refresh(self.turn.connection)
+            return replace(self, relisted=True).run(due)
 
     def run(self, due: bool) -> bool:
         """Look at the folders, all of them when `due`, and fetch what is pending; True when some of it is left.
