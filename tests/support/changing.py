@@ -105,10 +105,20 @@ async def working(mirror: Mirror) -> AsyncIterator[None]:
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
+        while not rests(worker, mirror):
+            await asyncio.sleep(0.02)
         yield
     finally:
         stopping.set()
         await asyncio.to_thread(thread.join)
+
+
+def rests(worker: Worker, mirror: Mirror) -> bool:
+    """Whether the worker has taken its first turn of the account, which lists and looks at everything."""
+    sync = worker._syncs.get(mirror.account.no)
+    with worker._wake:
+        running = mirror.account.no in worker._scheduler._running
+    return sync is not None and sync.next_listing > 0 and not running
 
 
 def uids(found: Iterable[envelope_pb2.UidRange]) -> list[int]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mailsync_grpc.errors import UidValidityChangedError
 from mailsync_grpc.imap.changing import ChangingConnection
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
@@ -99,3 +100,28 @@ def test_a_move_after_which_messages_stayed_is_no_success(mailbox: Mailbox, serv
     work.connection.close()
     assert outcome.done == UidSet()
     assert [(str(one.uids), one.reason) for one in outcome.refused] == [("1:2", "IMAP_REFUSED")]
+
+
+@pytest.mark.parametrize("kind", [IntentKind.COPY, IntentKind.MOVE])
+def test_a_target_whose_name_is_another_mailboxs_is_refused_before_any_change(
+    mailbox: Mailbox, server: ScriptedServer, kind: IntentKind
+) -> None:
+    replaced(server, b"STATUS", b"* STATUS x (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 78)\r\n<tag> OK done\r\n")
+    work = change(mailbox, server, kind, target=mailbox.folder.no)
+    with pytest.raises(UidValidityChangedError):
+        work.begin()
+    work.connection.close()
+    assert not any(b"SELECT" in line or b"UID" in line[:10] for line in server.received)
+
+
+def test_the_place_to_look_at_after_a_crash_is_recorded_before_the_first_command(
+    mailbox: Mailbox, server: ScriptedServer
+) -> None:
+    replaced(server, b"STATUS", b"* STATUS x (MESSAGES 1 UIDNEXT 9 UIDVALIDITY 77)\r\n<tag> OK done\r\n")
+    work = change(mailbox, server, IntentKind.MOVE, target=mailbox.folder.no, single=UidSet.parse("2,7"))
+    begun = work.begin()
+    work.connection.close()
+    assert (begun.target_validity, begun.uid_next, str(begun.uids)) == (77, 9, "1:2")
+    assert (begun.state, begun.sent) == (IntentState.BEGUN, True)
+    assert [(str(one.uids), one.reason) for one in begun.outcome.refused] == [("7", "ENVELOPE_NOT_FOUND")]
+    assert not any(b"UID MOVE" in line for line in server.received)
