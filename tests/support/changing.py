@@ -19,6 +19,7 @@ from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.api import Api, serving
 from tests.support.mail import AnyMailbox
 from tests.support.mirror import Mirror
+from tests.support.service import wait_for
 
 SELDOM = SyncSettings(poll_interval=3_600, full_interval=86_400, batch_size=500, flags_window=10)
 
@@ -105,8 +106,7 @@ async def working(mirror: Mirror) -> AsyncIterator[None]:
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        while not rests(worker, mirror):
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(wait_for, lambda: rests(worker, mirror) or None, 60, "the first turn")
         yield
     finally:
         stopping.set()
