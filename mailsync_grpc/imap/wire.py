@@ -1,10 +1,11 @@
 r"""The guarded socket: an `imaplib.IMAP4` that reads in chunks, keeps deadlines and caps, and sends only what reads.
 
 `imaplib` keeps the protocol's state up to the login; every octet in either direction passes here. Outgoing lines are
-held against the allow-list of `commands`, unless `changing` gives the wire another. Incoming octets go into one `ReceiveBuffer`, which serves both imaplib's
-line reader and whole answers read by tag. A command has a deadline that received octets extend only at a minimum
-rate, so that a server that drips cannot hold a thread. Before STARTTLS completes nothing may be buffered: what an
-attacker on the path injected in clear must not be taken for the server's word (CVE-2011-0411).
+held against the allow-list of `commands`, unless `changing` gives the wire another. Incoming octets go into one
+`ReceiveBuffer`, which serves both imaplib's line reader and whole answers read by tag. A command has a deadline that
+received octets extend only at a minimum rate, so that a server that drips cannot hold a thread. Before STARTTLS completes
+nothing may be buffered: what an attacker on the path injected in clear must not be taken for the server's word
+(CVE-2011-0411).
 """
 
 import contextlib

@@ -31,9 +31,8 @@ class Fetching:
 
     def __post_init__(self) -> None:
         """A poll takes one batch with it, so that a new account shows its newest mail at once, and no whole slice."""
-        patient = (
-            self.turn.lane is Lane.BACKFILL or self.turn.settled
-        )  # a caller waits for what it has changed
+        # With changes to be shown their caller waits for what they brought.
+        patient = self.turn.lane is Lane.BACKFILL or self.turn.settled
         room = BACKFILL_SLICE if patient else 0.0
         self.end = min(self.turn.env.clock() + room, self.turn.next_poll)
 

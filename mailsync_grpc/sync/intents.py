@@ -2,7 +2,8 @@ r"""Carrying out what callers asked for: each intent over a connection of its ow
 
 ASKED becomes BEGUN by a commit that records what is needed to find out later what was done, and only then the first command is
 sent; BEGUN becomes SETTLED by the commit of the outcome. So whatever happens in between, the next process finds the
-intent BEGUN and knows that it must look before it sends (`change_messages`, `change_folders`, `change_append`). A
+intent BEGUN and knows that it must look before it sends (`change_messages`, `change_folders`,
+`change_append`). A
 connection that breaks is such a crash: one more is tried at once, then the account's own back-off decides. SETTLED intents
 end when the sync that follows has shown what they did, or could not.
 """
@@ -21,8 +22,9 @@ from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
 from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Batch, Store
 from mailsync_grpc.sync.change_append import AppendChange
+from mailsync_grpc.sync.change_flags import FlagChange
 from mailsync_grpc.sync.change_folders import FolderChange
-from mailsync_grpc.sync.change_messages import MessageChange
+from mailsync_grpc.sync.change_places import PlaceChange
 from mailsync_grpc.sync.environment import Spool
 
 UNSEEN = Revision(0)
@@ -141,10 +143,14 @@ class Intents:
             raise
 
     def _work(self, connection: ChangingConnection, intent: Intent) -> Work:
-        if intent.kind is IntentKind.APPEND:
-            return AppendChange(self.store, connection, intent, self.spool)
-        kind = MessageChange if intent.of_messages else FolderChange
-        return kind(self.store, connection, intent)
+        match intent.kind:
+            case IntentKind.MODIFY_FLAGS:
+                return FlagChange(self.store, connection, intent)
+            case IntentKind.COPY | IntentKind.MOVE | IntentKind.EXPUNGE:
+                return PlaceChange(self.store, connection, intent)
+            case IntentKind.APPEND:
+                return AppendChange(self.store, connection, intent, self.spool)
+        return FolderChange(self.store, connection, intent)
 
     def _refuse(self, intent: Intent, error: MailsyncError) -> None:
         log.info("change_refused", account=self.account.id, kind=intent.kind.name, reason=error.reason)

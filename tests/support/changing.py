@@ -19,6 +19,7 @@ from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.api import Api, serving
 from tests.support.mail import AnyMailbox
 from tests.support.mirror import Mirror
+from tests.support.service import wait_for
 
 SELDOM = SyncSettings(poll_interval=3_600, full_interval=86_400, batch_size=500, flags_window=10)
 
@@ -105,10 +106,19 @@ async def working(mirror: Mirror) -> AsyncIterator[None]:
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
+        await asyncio.to_thread(wait_for, lambda: rests(worker, mirror) or None, 60, "the first turn")
         yield
     finally:
         stopping.set()
         await asyncio.to_thread(thread.join)
+
+
+def rests(worker: Worker, mirror: Mirror) -> bool:
+    """Whether the worker has taken its first turn of the account, which lists and looks at everything."""
+    sync = worker._syncs.get(mirror.account.no)
+    with worker._wake:
+        running = mirror.account.no in worker._scheduler._running
+    return sync is not None and sync.next_listing > 0 and not running
 
 
 def uids(found: Iterable[envelope_pb2.UidRange]) -> list[int]:

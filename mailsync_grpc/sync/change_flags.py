@@ -1,0 +1,68 @@
+"""Flags added and removed on the mail server. When it is not known what was sent before, that is repeated.
+
+The answer to STORE says little, since servers may drop flags that they do not keep; so the flags are read afterwards, and a
+message has succeeded when it has them as was asked for.
+"""
+
+from dataclasses import dataclass
+
+from mailsync_grpc.errors import (
+    EnvelopeNotFoundError,
+    ImapRefusedError,
+    ModseqConflictError,
+    OutcomeUnknownError,
+)
+from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.sync.change_messages import NOT_THERE, UNKNOWN, MessageChange, pieces
+from mailsync_grpc.sync.sending import sent
+
+_CHANGED = "the message was changed since the mod-sequence given"
+_KEPT = "the server took the command and did not keep the flags"
+
+
+@dataclass(slots=True)
+class FlagChange(MessageChange):
+    """A change of flags."""
+
+    def carry_out(self, resumed: bool) -> None:
+        """Add and remove the flags, and see what the messages have then."""
+        intent, modified = self.intent, UidSet()
+        if resumed and intent.unchanged_since:
+            # Our own first try is a change since then.
+            self.tally.succeed(self._flagged(self.left)[0])
+        for piece in pieces(self.left):
+            try:
+                modified |= self._store_flags(piece)
+            except ImapRefusedError as error:
+                self.tally.refuse(piece, error)
+        if resumed:  # perhaps by the first half of our own first try
+            self.tally.refuse(modified & self.left, OutcomeUnknownError, UNKNOWN)
+        self.tally.refuse(modified & self.left, ModseqConflictError, _CHANGED)
+        flagged, other = self._flagged(self.left)
+        self.tally.succeed(flagged)
+        self.tally.refuse(other, ImapRefusedError, _KEPT)
+        self.tally.refuse(self.left, EnvelopeNotFoundError, NOT_THERE)
+
+    def _store_flags(self, piece: UidSet) -> UidSet:
+        """Send both changes; the first decides which messages were changed meanwhile, since it is a change itself."""
+        intent, modified, unless = self.intent, UidSet(), self.intent.unchanged_since
+        for sign, flags in (("+", intent.add.names), ("-", intent.remove.names)):
+            if flags and piece:
+                modified |= sent(self.connection.store(piece, sign, flags, unless)) & piece
+                piece, unless = piece - modified, 0
+        return modified
+
+    def _flagged(self, uids: UidSet) -> tuple[UidSet, UidSet]:
+        """Return those of `uids` that have the flags as asked for, and those that have not; without what is gone."""
+        if not uids:
+            return UidSet(), UidSet()
+        listing = self.connection.fetch_flags(uids)
+        right = {number: self._as_asked(flags) for number, flags in listing.table.items()}
+        pairs = list(zip(listing.uids, listing.hashes, strict=True))
+        flagged = UidSet.of(uid for uid, number in pairs if right[number])
+        return flagged, UidSet.of(listing.uids) - flagged
+
+    def _as_asked(self, flags: Flags) -> bool:
+        remove = self.intent.remove
+        return not self.intent.add.minus(flags).names and len(remove.minus(flags).names) == len(remove.names)
