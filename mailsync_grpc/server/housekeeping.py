@@ -39,11 +39,13 @@ async def purge(core: Core) -> NoReturn:
 
 async def callers(core: Core, changed: Callable[[], None]) -> NoReturn:
     """Notice tokens that were made or revoked elsewhere, and accounts whose labels changed; `changed` is told."""
+    told = core.callers.version
     while True:
-        seen = core.callers.version
         try:
             await core.run(core.callers.look)
-            if core.callers.version != seen:
+            # Calls look too, so this look may be one that finds nothing new.
+            if core.callers.version != told:
+                told = core.callers.version
                 changed()
         except Exception as error:  # noqa: BLE001 - whatever one look met, the next must see what was revoked
             _log.error("access tokens not looked at", error=type(error).__name__, frames=places(error))

@@ -184,6 +184,17 @@ async def test_a_revoked_tokens_streams_end(two: Two) -> None:
         await others.until(head(two.api))
 
 
+async def test_a_silent_stream_ends_when_its_token_is_revoked_by_a_call(two: Two) -> None:
+    request = pb.WatchEventsRequest(heartbeat_interval=Duration(seconds=300))
+    watcher = Watcher(two.api.events.WatchEvents(request, metadata=OURS))
+    await watcher.read()
+    two.api.store.access.edit(TokenEdit(drop=(token_of(1).id,)))
+    await two.api.core.run(two.api.core.callers.look)  # as RevokeToken does
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await watcher.status()
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 async def test_an_expired_tokens_streams_end(two: Two) -> None:
     async with two.watching(bearing(4)) as mine:
         two.clock.now += 601
