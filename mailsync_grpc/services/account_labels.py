@@ -25,6 +25,7 @@ class AccountLabels:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self._loading = threading.Lock()  # held while accounts are read: what was read first must not be kept last
         self._labels: dict[AccountNo, Mapping[str, str]] = {}
         self._noted: dict[AccountNo, Mapping[str, str]] = {}  # since the accounts were last read
         self._is_loaded = False
@@ -34,12 +35,15 @@ class AccountLabels:
     def load(self) -> None:
         """Read the accounts that no event told of, once; blocks."""
         if not self._is_loaded:
-            self._load()
+            with self._loading:
+                if not self._is_loaded:
+                    self._load()
 
     def load_again(self) -> None:
         """Read the accounts once more, since events were missed; blocks."""
-        if self._is_loaded:
-            self._load()
+        with self._loading:
+            if self._is_loaded:
+                self._load()
 
     def _load(self) -> None:
         with self._lock:

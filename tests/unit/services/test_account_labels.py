@@ -1,5 +1,6 @@
 """Which accounts bear which labels: as read, as events say, in whatever order the two come."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -70,6 +71,24 @@ def test_an_event_that_comes_while_accounts_are_read_is_not_forgotten() -> None:
 
     store.meanwhile = change
     labels.load()
+    assert labels.bearing(GOLD) == {box.account.no}
+
+
+def test_two_that_begin_at_once_end_with_the_newest_labels() -> None:
+    store = Interrupted()
+    box = Mailbox.make(store, "one")
+    labels = AccountLabels(store)
+    second = threading.Thread(target=labels.load)
+
+    def begin_another() -> None:
+        store.meanwhile = lambda: None
+        labels.note(label(box, plan="gold"))
+        second.start()
+        second.join(0.5)  # it either waits for this reading, or has overtaken it by now
+
+    store.meanwhile = begin_another
+    labels.load()
+    second.join()
     assert labels.bearing(GOLD) == {box.account.no}
 
 
