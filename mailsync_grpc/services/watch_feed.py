@@ -141,19 +141,21 @@ class Feed:
         self._changed = asyncio.Event()
 
     async def _follow(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                records = await loop.run_in_executor(self._thread, self._next)
-            except RevisionCompactedError as error:
-                await self._skip_to(Revision(error.floor))
-                continue
+                await self._go_on()
             except Exception as error:  # noqa: BLE001 - streams live on this task; it outlives a failing store
                 _log.error("event log cannot be read", error=str(error))
                 await asyncio.sleep(_RETRY)
-                continue
-            if records:
-                self._add(records)
+
+    async def _go_on(self) -> None:
+        try:
+            records = await asyncio.get_running_loop().run_in_executor(self._thread, self._next)
+        except RevisionCompactedError as error:
+            await self._skip_to(Revision(error.floor))
+            return
+        if records:
+            self._add(records)
 
     def _next(self) -> list[LogRecord]:
         head = self._ring.head
@@ -163,9 +165,9 @@ class Feed:
 
     async def _skip_to(self, floor: Revision) -> None:
         """Go on where the log begins: it was cut before it was read, as in a store that is full or was long not seen."""
+        await self._core.run(self.labels.load_again)  # first: where it fails, all of this is done again
         self._ring.skip_to(floor)
         self.erasures += 1
-        await self._core.run(self.labels.load_again)
         self.wake()
 
     def _add(self, records: list[LogRecord]) -> None:

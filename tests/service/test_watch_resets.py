@@ -1,5 +1,6 @@
 """A position that is gone: told so, or, for those who ask, a reset and the present state instead. And positions by time."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,18 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from mailsync_grpc.errors import StoreCorruptError
+from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.services.tokens import Position, ResumeTokens
 from mailsync_grpc.store.base import KEPT_LOG
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.store.values import LogSlice
 from mailsync_grpc.v1 import errors_pb2
 from mailsync_grpc.v1 import event_service_pb2 as pb
 from tests.support.api import Api, reason, serving
 from tests.support.store import Mailbox, ManualClock, message_of
-from tests.support.watching import OLDEST, Watcher, head, quick, refused, watching
+from tests.support.watching import OLDEST, PATIENCE, Watcher, head, quick, refused, watching
 
 
 class Aging:
@@ -119,6 +123,46 @@ async def test_a_stream_that_falls_behind_the_log_begins_anew_where_it_may(tmp_p
             await watcher.read()
             assert watcher.responses[-1].reset.reason == errors_pb2.ERROR_REASON_REVISION_COMPACTED
             assert await snapshot_of(watcher) == list(range(1, 20))
+
+
+class StumblingStore(MemoryStore):
+    """Once `armed`: drops the log just before it is read, and then fails to read accounts."""
+
+    clock = ManualClock()
+    armed = fails = False
+
+    def __init__(self) -> None:
+        super().__init__(self.clock)
+
+    def log(self, after: Revision, limit: int, max_bytes: int) -> LogSlice:
+        if self.armed:
+            self.armed, self.fails = False, True
+            self.clock.now += KEPT_LOG + 1
+            self.trim_log(0, 0, 1_000_000)
+        return super().log(after, limit, max_bytes)
+
+    def accounts(self, after: str = "", limit: int = 1_000) -> list[Account]:
+        if self.fails:
+            self.fails = False
+            raise StoreCorruptError("made up")
+        return super().accounts(after, limit)
+
+
+async def test_events_go_on_after_the_store_failed_while_the_log_was_cut(tmp_path: Path) -> None:
+    store = StumblingStore()
+    box = Mailbox.make(store)
+    labelled = pb.EventFilter(account_labels={"plan": "gold"})
+    async with serving(store, tmp_path) as api:
+        async with watching(api, filter=labelled):
+            store.armed = True
+            box.add(message_of(1))
+            async with asyncio.timeout(PATIENCE):
+                while api.feed.head < head(api):
+                    await asyncio.sleep(0.05)
+        async with watching(api) as watcher:
+            box.add(message_of(2))
+            (event,) = await watcher.until(head(api))
+    assert event.envelope_added.envelope.uid == 2
 
 
 async def test_a_snapshot_whose_start_was_compacted_begins_anew(aging: Aging) -> None:
