@@ -101,6 +101,9 @@ def saying(said: bytes, pause: float = 0.0) -> Iterator[socket.socket]:
                     there.send(bytes([octet]))
                 except OSError:
                     return
+            # Whoever is still asking is not told of a broken pipe in place of what was said.
+            there.shutdown(socket.SHUT_WR)
+            there.recv(1 << 16)
 
     here, there = socket.socketpair()
     thread = threading.Thread(target=drip)
