@@ -24,9 +24,10 @@ demo: $(STAMP) ## show it live on a demo mailbox (ARGS=--once ends by itself)
 	@scripts/need.sh dovecot || echo "going on with pymap instead, which cannot show keywords" >&2
 	@$(BIN)/mailsync demo $(ARGS)
 
+# Tests wait more than they compute: a process more than CI has cores. A file's tests share one, and so their fixtures.
 test: $(STAMP) ## run the whole test suite, with a real Dovecot (ARGS="-k name")
 	@scripts/need.sh dovecot promtool
-	$(BIN)/pytest --quiet --durations=10 $(ARGS)
+	$(BIN)/pytest --quiet --durations=10 --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: format lint types layers stubs contract ## format, lint, types, import layers, generated code, contract
 

@@ -1,4 +1,8 @@
-"""Fixtures every test may use: a real Dovecot for the whole run, a mailbox of one's own; and hypothesis's profiles."""
+"""Fixtures every test may use: a real Dovecot, a mailbox of one's own; and hypothesis's profiles.
+
+`make test` runs in several processes, each with its own Dovecots; a file's tests all run in one of them. Nothing is
+shared between the processes, so no test may reach for what has a fixed name or port on the machine.
+"""
 
 import os
 from collections.abc import Generator, Iterator
@@ -27,7 +31,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.en
 
 @pytest.fixture(scope="session")
 def dovecot() -> Iterator[DovecotServer]:
-    """A Dovecot with all its extensions, started once; missing, it is an error that says what to install."""
+    """A Dovecot with all its extensions, started once in a process; missing, it is an error that says what to install."""
     with DovecotServer(_USERS) as server:
         yield server
 
@@ -48,7 +52,7 @@ def dovecot_without_move() -> Iterator[DovecotServer]:
 
 @pytest.fixture
 def mailbox(dovecot: DovecotServer) -> Mailbox:
-    """An empty mailbox of a user that no other test has."""
+    """An empty mailbox of a user that no other test of this process, and hence of its server, has."""
     return Mailbox(dovecot, _USERS[next(_next_user)])
 
 

@@ -70,8 +70,8 @@ def ask(url: str, policy: Policy, form: bytes | None = None, deadline: float = D
             connection.sock = sock
             headers = {"Accept": "application/json", **(_FORM if form is not None else {})}
             connection.request("GET" if form is None else "POST", path, form, headers)
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.read(MAX_ANSWER))
+            with connection.getresponse() as answer:
+                return Answer(answer.status, answer.read(MAX_ANSWER))
     except OSError as fault:
         raise described(fault, endpoint) from None
     except (http.client.HTTPException, ValueError):

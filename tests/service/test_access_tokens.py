@@ -1,6 +1,7 @@
 """Access tokens through the API: made with a secret that is shown once, held to their scopes, noticed and revoked at once."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mailsync_grpc.services.rights import CHANGING, NEEDED
 from mailsync_grpc.store.base import TokenEdit
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.store.memory_access import MemoryAccess
-from mailsync_grpc.v1 import account_service_pb2
+from mailsync_grpc.v1 import account_service_pb2, envelope_service_pb2
 from mailsync_grpc.v1 import system_service_pb2 as pb
 from tests.support.api import Api, reason, serving, violations
 from tests.support.callers import Metadata, admit, bearing, token_of
@@ -243,3 +244,9 @@ async def test_health_stays_open_and_reflection_takes_any_token(guarded: Api) ->
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
     answer = await stub.ServerReflectionInfo(iter([asked]), metadata=ADMIN).read()
     assert answer.list_services_response.service
+
+
+async def test_a_stream_that_is_refused_unread_leaves_nothing_to_complain_of(guarded: Api) -> None:
+    # Collected here, so that the warning, which is an error, would be this test's and not any later one's.
+    await refused(guarded.envelopes.AppendMessage, iter([envelope_service_pb2.AppendMessageRequest()]))
+    gc.collect()

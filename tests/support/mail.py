@@ -47,7 +47,7 @@ class AnyMailbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A user nobody else of this test run has, with INBOX and the special-use folders, all empty."""
+    """A user nobody else on this server has, with INBOX and the special-use folders, all empty."""
 
     server: DovecotServer
     user: str

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ START_SECONDS = 30.0
 class Service:
     """A service on ephemeral loopback ports; `data` outlives its restarts. `environment` adds settings.
 
-    `history` is what its streams told, over all restarts.
+    `history` is what its streams told, over all restarts. While it is down, nobody else is given its port.
     """
 
     data: Path
@@ -46,6 +47,7 @@ class Service:
     address: str = ""
     metrics_url: str = ""
     history: History = field(default_factory=History)
+    _port: socket.socket | None = None
 
     def start(self) -> None:
         """Start and wait for the line that tells the addresses."""
@@ -71,6 +73,7 @@ class Service:
         line = wait_for(lambda: self._ready_line(ready), START_SECONDS, "the ready line")
         self.address, self.metrics_url = line
         served[self.address] = self.history
+        self.give_port_back()
 
     def _ready_line(self, ready: Path) -> tuple[str, str] | None:
         assert self.process is not None
@@ -88,6 +91,21 @@ class Service:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._hold_port()
+
+    def _hold_port(self) -> None:
+        """Bind the port without listening: the service itself may still take it, a port of the system's choice it is not."""
+        if self.address and self._port is None:
+            self._port = socket.socket()
+            self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            host, _, port = self.address.rpartition(":")
+            self._port.bind((host, int(port)))
+
+    def give_port_back(self) -> None:
+        """Let anyone have the port."""
+        if self._port is not None:
+            self._port.close()
+            self._port = None
 
     def stop(self) -> int:
         """SIGTERM the service; return its exit status."""
@@ -107,6 +125,7 @@ def running(service: Service) -> Iterator[Service]:
         yield service
     finally:
         service.kill()
+        service.give_port_back()
 
 
 class Stubs:

@@ -94,13 +94,14 @@ def saying(said: bytes, pause: float = 0.0) -> Iterator[socket.socket]:
     """A connection to a proxy that says `said`, octet by octet with pauses, and hangs up."""
 
     def drip() -> None:
-        with there:
+        with there, contextlib.suppress(OSError):
             for octet in said:
                 time.sleep(pause)
-                try:
-                    there.send(bytes([octet]))
-                except OSError:
-                    return
+                there.send(bytes([octet]))
+            # It hears on: a broken pipe would be met in place of what was said.
+            there.shutdown(socket.SHUT_WR)
+            while there.recv(1 << 16):
+                pass
 
     here, there = socket.socketpair()
     thread = threading.Thread(target=drip)
