@@ -112,8 +112,12 @@ class Filter:
 
     def shows_account(self, account: Account) -> bool:
         """Whether the state of this account is part of a snapshot."""
+        return self.is_of(account) and (self.members is None or account.no in self.members)
+
+    def is_of(self, account: Account) -> bool:
+        """Whether the account is among the named ones and in the share, be it shown at the moment or not."""
         named = self.account_ids is None or account.id in self.account_ids
-        return named and self._in_share(account.no) and (self.members is None or account.no in self.members)
+        return named and self._in_share(account.no)
 
     def shows_folder(self, folder: Folder) -> bool:
         """Whether the state of this folder of such an account is part of a snapshot."""
