@@ -25,7 +25,9 @@ class AccountLabels:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._loading = threading.Lock()  # held while accounts are read: what was read first must not be kept last
+        self._loading = (
+            threading.Lock()
+        )  # held while accounts are read: what was read first must not be kept last
         self._labels: dict[AccountNo, Mapping[str, str]] = {}
         self._noted: dict[AccountNo, Mapping[str, str]] = {}  # since the accounts were last read
         self._is_loaded = False

@@ -130,7 +130,6 @@ class Stream:
         self.cursor = start.position
         self._said = start.position.revision
         self._place = start.place
-        self._gone = start.gone
         self._members_version = (-1, -1)  # at which it was last held against what was told
 
     async def run(self, context: Context, reset: pb.Reset | None = None) -> None:
@@ -222,13 +221,17 @@ class Stream:
 
     async def _tell_members(self, context: Context) -> None:
         """Say which accounts are shown from now on and which no longer, one by one, as the token after each says."""
-        members = self._shared.positions.members(self._filter)
+        shared = self._shared
+        members = shared.positions.members(self._filter)
         told: Members = self._filter.members or frozenset()
-        for account in sorted(told ^ ((members or frozenset()) | self._gone)):
-            found = await self._shared.core.run(self._shared.core.store.account_by_no, account)
-            if found is None and account in told:
-                self._gone |= {account}  # deleted, which has an event of its own that is still to be shown
-                continue
+        for account in sorted(told ^ (members or frozenset())):
+            found = await shared.core.run(shared.core.store.account_by_no, account)
+            if (
+                found is None
+                and account in told
+                and self.cursor.revision < await shared.core.run(shared.core.head)
+            ):
+                continue  # deleted, which has an event of its own; until that was covered the account is shown
             self._filter = self._filter.among(told := told ^ {account})
             self._close_reader()  # it goes on under the filter as it is now
             if found is not None and self._filter.is_of(found):
