@@ -14,6 +14,7 @@ from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import AccountNo, FolderNo, account_name
 from mailsync_grpc.services import fields
+from mailsync_grpc.services.account_fields import check_labels
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.lookup import find_folder
 from mailsync_grpc.services.tokens import Members, Reach, pack_members
@@ -144,6 +145,9 @@ def compile_filter(message: EventFilter, account_names: AccountNames) -> Filter:
     within = frozenset(fields.folder_ref(name, "filter.folders").account_id for name in message.folders)
     limits = [found for found in (accounts, within) if found]
     among = frozenset.intersection(*limits) if limits else None
+    faults = fields.Violations()
+    check_labels(message.account_labels, "filter.account_labels", faults)
+    faults.raise_any()
     canonical = sha256(_canonical(message)).digest()[:_HASH_BYTES]
     found = Filter(
         reach=Reach(canonical, among),

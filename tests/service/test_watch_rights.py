@@ -25,7 +25,7 @@ from mailsync_grpc.v1 import event_service_pb2 as pb
 from tests.support.api import Api, reason, serving
 from tests.support.callers import Metadata, admit, bearing, token_of
 from tests.support.store import Mailbox, ManualClock, message_of
-from tests.support.watching import OLDEST, PATIENCE, Watcher, head
+from tests.support.watching import OLDEST, PATIENCE, Watcher, head, until
 
 READER = Scope.READ_METADATA
 OURS, TENANT, ADMIN = bearing(1), bearing(2), bearing(3)
@@ -181,13 +181,10 @@ async def test_the_deletion_of_an_account_is_told_however_far_behind_the_stream_
         request = pb.WatchEventsRequest(snapshot=pb.StartSnapshot(), heartbeat_interval=BEAT)
         call = api.events.WatchEvents(request, metadata=TENANT)
         reading = asyncio.create_task(call.read())
-        while not streams(api):
-            await asyncio.sleep(0.01)
+        await until(lambda: streams(api))
         store.apply(Batch(gone.account.key, (AccountRemoved(gone.account.key),)))
         label(kept, tenant="a", more="labels")
-        async with asyncio.timeout(PATIENCE):
-            while tenant.visible != {kept.account.no}:
-                await asyncio.sleep(0.05)
+        await until(lambda: tenant.visible == {kept.account.no})
         store.goes_on.set()
         await reading
         watcher = Watcher(call)
