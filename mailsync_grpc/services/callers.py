@@ -47,7 +47,10 @@ class _Access(NamedTuple):
 
 
 class _Sight(NamedTuple):
-    """Which accounts a token reaches as of `seen`; `version` counts the changes."""
+    """Which accounts a token reaches as of `seen`; `version` is that which changed them last.
+
+    It is no count: threads may put an older sight in place of a newer one, and both must not be called the same.
+    """
 
     seen: int
     visible: frozenset[AccountNo]
@@ -121,8 +124,9 @@ class Callers:
         if before is not None and before.seen == access.version:
             return before
         visible = _visible(caller.reach, access.labels)
-        changes = before.version + (visible != before.visible) if before is not None else 0
-        sight = self._sights[caller.name] = _Sight(access.version, visible, changes)
+        is_same = before is not None and visible == before.visible
+        version = before.version if before is not None and is_same else access.version
+        sight = self._sights[caller.name] = _Sight(access.version, visible, version)
         return sight
 
     # Keeping up with the store

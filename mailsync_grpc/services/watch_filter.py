@@ -14,6 +14,7 @@ from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import AccountNo, FolderNo, account_name
 from mailsync_grpc.services import fields
+from mailsync_grpc.services.account_fields import check_labels
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.lookup import find_folder
 from mailsync_grpc.services.tokens import Members, Reach, pack_members
@@ -112,8 +113,12 @@ class Filter:
 
     def shows_account(self, account: Account) -> bool:
         """Whether the state of this account is part of a snapshot."""
+        return self.is_of(account) and (self.members is None or account.no in self.members)
+
+    def is_of(self, account: Account) -> bool:
+        """Whether the account is among the named ones and in the share, be it shown at the moment or not."""
         named = self.account_ids is None or account.id in self.account_ids
-        return named and self._in_share(account.no) and (self.members is None or account.no in self.members)
+        return named and self._in_share(account.no)
 
     def shows_folder(self, folder: Folder) -> bool:
         """Whether the state of this folder of such an account is part of a snapshot."""
@@ -140,6 +145,9 @@ def compile_filter(message: EventFilter, account_names: AccountNames) -> Filter:
     within = frozenset(fields.folder_ref(name, "filter.folders").account_id for name in message.folders)
     limits = [found for found in (accounts, within) if found]
     among = frozenset.intersection(*limits) if limits else None
+    faults = fields.Violations()
+    check_labels(message.account_labels, "filter.account_labels", faults)
+    faults.raise_any()
     canonical = sha256(_canonical(message)).digest()[:_HASH_BYTES]
     found = Filter(
         reach=Reach(canonical, among),

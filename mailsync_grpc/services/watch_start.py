@@ -41,15 +41,13 @@ _LATEST_SECOND: Final = 253_402_300_799
 class Start(NamedTuple):
     """How a stream begins; `place` is set where it is in a snapshot, `reset` is the marker to begin with.
 
-    Where not all accounts are shown, the filter's members are those that the reader knows of, and `gone` those of them
-    that were deleted since: they stay members until that was told.
+    Where not all accounts are shown, the filter's members are those that the reader knows of.
     """
 
     wanted: Filter
     position: Position
     place: Place | None = None
     reset: pb.Reset | None = None
-    gone: Members = frozenset()
 
 
 class Positions:
@@ -133,8 +131,7 @@ class Positions:
             )
         if told is None:
             return Start(wanted, resumed.position, resumed.place)
-        gone = frozenset(no for no in told - members if self._store.account_by_no(no) is None)
-        return Start(wanted.among(told), resumed.position, resumed.place, gone=gone)
+        return Start(wanted.among(told), resumed.position, resumed.place)
 
     def head(self) -> Position:
         """Return the position after the newest event."""

@@ -161,6 +161,11 @@ async def test_nothing_of_a_deleted_account_is_sent_any_more(api: Api) -> None:
         ({"filter": pb.EventFilter(share=pb.Share(index=2, count=2))}, "filter.share.index"),
         ({"filter": pb.EventFilter(share=pb.Share(count=300))}, "filter.share.count"),
         ({"filter": pb.EventFilter(folders=["accounts/a"])}, "filter.folders"),
+        ({"filter": pb.EventFilter(account_labels={"plan": "x" * 64})}, "filter.account_labels"),
+        (
+            {"filter": pb.EventFilter(account_labels={str(key): "" for key in range(65)})},
+            "filter.account_labels",
+        ),
         ({"filter": pb.EventFilter(view=9)}, "filter.view"),  # type: ignore[arg-type] # no value of the enum
         ({"since_time": Timestamp(seconds=4_000_000_000)}, "since_time"),
         ({"since_time": Timestamp(seconds=-1)}, "since_time"),

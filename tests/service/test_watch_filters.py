@@ -200,6 +200,19 @@ async def test_labels_are_followed_in_a_snapshot_too(api: Api) -> None:
     assert (end.accounts, end.folders, end.envelopes) == (1, 1, 1)
 
 
+async def test_labels_of_accounts_that_the_filter_does_not_name_are_not_told(api: Api) -> None:
+    named, other = Mailbox.make(api.store, "a"), Mailbox.make(api.store, "b")
+    wanted = pb.EventFilter(accounts=["accounts/a"], account_labels={"plan": "gold"})
+    async with watching(api, filter=wanted, heartbeat_interval=BEAT) as watcher:
+        label(other, plan="gold")
+        label(named, plan="gold")
+        await told(watcher, "account_visible accounts/a")
+        label(other)
+        label(named)
+        await told(watcher, "account_hidden accounts/a")
+    assert not any(each.endswith("accounts/b") for each in kinds(watcher))
+
+
 async def test_an_event_names_the_request_that_caused_it(api: Api) -> None:
     """Who changes something and watches too tells its own echo by the id that it gave."""
     box = Mailbox.make(api.store, "a")

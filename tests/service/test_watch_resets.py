@@ -1,6 +1,5 @@
 """A position that is gone: told so, or, for those who ask, a reset and the present state instead. And positions by time."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from mailsync_grpc.v1 import errors_pb2
 from mailsync_grpc.v1 import event_service_pb2 as pb
 from tests.support.api import Api, reason, serving
 from tests.support.store import Mailbox, ManualClock, message_of
-from tests.support.watching import OLDEST, PATIENCE, Watcher, head, quick, refused, watching
+from tests.support.watching import OLDEST, Watcher, head, quick, refused, until, watching
 
 
 class Aging:
@@ -156,9 +155,7 @@ async def test_events_go_on_after_the_store_failed_while_the_log_was_cut(tmp_pat
         async with watching(api, filter=labelled):
             store.armed = True
             box.add(message_of(1))
-            async with asyncio.timeout(PATIENCE):
-                while api.feed.head < head(api):  # noqa: ASYNC110 - the feed reads in its own time
-                    await asyncio.sleep(0.05)
+            await until(lambda: api.feed.head == head(api))
         async with watching(api) as watcher:
             box.add(message_of(2))
             (event,) = await watcher.until(head(api))

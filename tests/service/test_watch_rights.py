@@ -1,7 +1,8 @@
 """What a caller may see of a watch: its own accounts, as they are now, and nothing once its token is gone."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,16 +13,19 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from mailsync_grpc.model.access import AccessToken, Reach, Scope
-from mailsync_grpc.model.changes import AccountChanged
+from mailsync_grpc.model.account import Account
+from mailsync_grpc.model.changes import AccountChanged, AccountRemoved
+from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.store.base import Batch, TokenEdit
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.store.values import EnvelopePage
 from mailsync_grpc.v1 import account_service_pb2 as account_pb
 from mailsync_grpc.v1 import envelope_service_pb2 as envelope_pb
 from mailsync_grpc.v1 import event_service_pb2 as pb
 from tests.support.api import Api, reason, serving
 from tests.support.callers import Metadata, admit, bearing, token_of
 from tests.support.store import Mailbox, ManualClock, message_of
-from tests.support.watching import OLDEST, PATIENCE, Watcher, head
+from tests.support.watching import OLDEST, PATIENCE, Watcher, head, until
 
 READER = Scope.READ_METADATA
 OURS, TENANT, ADMIN = bearing(1), bearing(2), bearing(3)
@@ -145,6 +149,69 @@ async def test_a_list_of_accounts_tells_the_watch_what_was_listed(two: Two) -> N
     await settled(two, 2)
     async with two.watching(TENANT, resume_token=listed.resume_token) as watcher:
         assert await told(watcher, "account_visible") == "accounts/theirs"
+
+
+class Held(MemoryStore):
+    """While `held` is set, waits with a page of envelopes; calls `found` when an account was looked for by number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.found: Callable[[], object] = lambda: None
+
+    def page(self, *args: Any, **kwargs: Any) -> EnvelopePage:
+        self.goes_on.wait(PATIENCE)
+        return super().page(*args, **kwargs)
+
+    def account_by_no(self, account: AccountNo) -> Account | None:
+        self.found()
+        return super().account_by_no(account)
+
+
+async def test_the_deletion_of_an_account_is_told_however_far_behind_the_stream_is(tmp_path: Path) -> None:
+    store = Held()
+    kept, gone = Mailbox.make(store, "kept"), Mailbox.make(store, "gone")
+    for box in (kept, gone):
+        label(box, tenant="a")
+    admit(store, token_of(2, READER, reach=Reach(labels={"tenant": "a"})))
+    async with serving(store, tmp_path) as api:
+        tenant = api.core.callers.identify("secret-2")
+        store.goes_on.clear()
+        request = pb.WatchEventsRequest(snapshot=pb.StartSnapshot(), heartbeat_interval=BEAT)
+        call = api.events.WatchEvents(request, metadata=TENANT)
+        reading = asyncio.create_task(call.read())
+        await until(lambda: streams(api))
+        store.apply(Batch(gone.account.key, (AccountRemoved(gone.account.key),)))
+        label(kept, tenant="a", more="labels")
+        await until(lambda: tenant.visible == {kept.account.no})
+        store.goes_on.set()
+        await reading
+        watcher = Watcher(call)
+        events = await watcher.until(head(api))
+        call.cancel()
+    assert "account_removed" in [event.WhichOneof("payload") for event in events]
+
+
+async def test_a_stop_that_comes_while_accounts_are_told_is_not_slept_through(tmp_path: Path) -> None:
+    store = Held()
+    box = Mailbox.make(store, "box")
+    admit(store, token_of(2, READER, reach=Reach(labels={"tenant": "a"})))
+    async with serving(store, tmp_path) as api:
+        request = pb.WatchEventsRequest(heartbeat_interval=Duration(seconds=300))
+        watcher = Watcher(api.events.WatchEvents(request, metadata=TENANT))
+        await watcher.read()
+        loop = asyncio.get_running_loop()
+        store.found = lambda: loop.call_soon_threadsafe(api.feed.drain)
+        label(box, tenant="a")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await watcher.status()
+    assert reason(caught.value) == "SERVER_DRAINING"
+
+
+def streams(api: Api) -> Any:
+    (events,) = api.services.servicers["EventService"]
+    return events.streams  # type: ignore[attr-defined] # an EventService
 
 
 async def settled(two: Two, accounts: int) -> None:

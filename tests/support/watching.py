@@ -1,7 +1,7 @@
 """A reader of one event stream, and what tests of streams begin with. What no stream may do, the stub itself notices."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -79,6 +79,15 @@ async def refused(api: Api, **request: Any) -> grpc.aio.AioRpcError:
         async with asyncio.timeout(PATIENCE):
             await api.events.WatchEvents(pb.WatchEventsRequest(**request)).read()
     return caught.value
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Return once it holds."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.02)
 
 
 def head(api: Api) -> int:

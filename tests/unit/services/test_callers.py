@@ -204,6 +204,24 @@ def test_what_a_token_of_labels_sees_follows_them_and_its_version_tells(
     assert caller.valid
 
 
+def test_an_older_sight_in_place_of_a_newer_one_hides_no_change(
+    store: WatchedStore, clock: ManualClock
+) -> None:
+    box = Mailbox.make(store, "box")
+    caller = caller_of(store, clock, Reach(labels={"tenant": "a"}))
+    stale = caller.callers.sight(caller)
+    relabelled(box, tenant="a")
+    caller.callers.look()
+    seen = caller.version, caller.visible
+    assert stale is not None
+    caller.callers._sights[caller.name] = stale  # as a thread does that was overtaken
+    other = Mailbox.make(store, "other")
+    relabelled(other, tenant="a")
+    caller.callers.look()
+    assert caller.visible != seen[1]
+    assert caller.version != seen[0]
+
+
 @pytest.mark.parametrize("reach", [Reach(), Reach(())], ids=["everything", "some accounts"])
 def test_what_does_not_follow_labels_keeps_its_version(
     store: WatchedStore, clock: ManualClock, reach: Reach
@@ -236,7 +254,8 @@ def test_the_last_use_is_noted_to_the_hour_and_written_once_an_hour(
 def test_calls_read_nothing_of_the_store(store: WatchedStore, clock: ManualClock) -> None:
     admit(store, token_of(1, reach=Reach(labels={"tenant": "a"})))
     callers = Callers(store, Config(), clock)
+    version = store.access.version()
     before = store.access.reads
     caller = callers.identify("secret-1")
-    assert (caller.valid, caller.visible, caller.version) == (True, frozenset(), 0)
+    assert (caller.valid, caller.visible, caller.version) == (True, frozenset(), version)
     assert store.access.reads == before
