@@ -16,7 +16,6 @@ from mailsync_grpc.v1 import account_pb2
 from mailsync_grpc.v1 import account_service_pb2 as pb
 from tests.support.accounts import account, create
 from tests.support.api import Api, reason, serving, violations
-from tests.support.callers import admit, bearing, token_of
 from tests.support.oauth_server import CLIENT, SECRET, OAuthServer, Reply
 from tests.support.store import ManualClock
 
@@ -288,47 +287,3 @@ async def test_metadata_of_another_issuer_is_not_used(
         await begin(api)
     assert reason(caught.value) == "IMAP_PROTOCOL"
     assert provider.paths == ["/tenant/.well-known/openid-configuration"]
-
-
-def strangers(api: Api) -> None:
-    """Two callers from here on, each with a token that may do everything."""
-    admit(api.store, token_of(1), token_of(2))
-    api.core.callers.look()
-
-
-async def test_a_state_is_worth_nothing_to_another_caller(api: Api, provider: OAuthServer) -> None:
-    strangers(api)
-    request = pb.BeginAuthorizationRequest(provider="house", redirect_uri=REDIRECT)
-    begun = await api.accounts.BeginAuthorization(request, metadata=bearing(1))
-    back = provider.browse(begun.authorization_url)
-    completing = pb.CompleteAuthorizationRequest(state=back["state"], code=back["code"])
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await api.accounts.CompleteAuthorization(completing, metadata=bearing(2))
-    assert reason(caught.value) == "AUTHORIZATION_NOT_FOUND"
-    completed = await api.accounts.CompleteAuthorization(completing, metadata=bearing(1))
-    assert completed.authorization
-
-
-async def test_an_authorization_is_worth_nothing_to_another_caller(api: Api, provider: OAuthServer) -> None:
-    strangers(api)
-    request = pb.BeginAuthorizationRequest(provider="house", redirect_uri=REDIRECT)
-    begun = await api.accounts.BeginAuthorization(request, metadata=bearing(1))
-    back = provider.browse(begun.authorization_url)
-    completing = pb.CompleteAuthorizationRequest(state=back["state"], code=back["code"])
-    completed = await api.accounts.CompleteAuthorization(completing, metadata=bearing(1))
-    creating = pb.CreateAccountRequest(account=with_authorization(completed.authorization))
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await api.accounts.CreateAccount(creating, metadata=bearing(2))
-    assert reason(caught.value) == "AUTHORIZATION_NOT_FOUND"
-    await api.accounts.CreateAccount(creating, metadata=bearing(1))
-
-
-async def test_the_request_id_of_another_caller_gives_no_state_away(api: Api) -> None:
-    strangers(api)
-    request = pb.BeginAuthorizationRequest(
-        provider="house", redirect_uri=REDIRECT, request_id=str(uuid4()), login_hint="anna@example.org"
-    )
-    first = await api.accounts.BeginAuthorization(request, metadata=bearing(1))
-    again = await api.accounts.BeginAuthorization(request, metadata=bearing(1))
-    other = await api.accounts.BeginAuthorization(request, metadata=bearing(2))
-    assert (again.state == first.state, other.state == first.state) == (True, False)
