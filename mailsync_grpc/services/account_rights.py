@@ -1,4 +1,7 @@
-"""What accounts a caller of limited rights may make, and how it may label them: none that it could not see itself."""
+"""What accounts a caller of limited rights may make, how it may label them, and what it may log in with.
+
+It makes none that it could not see itself, and names no secret of the operator's, among which are those of others.
+"""
 
 from mailsync_grpc.errors import InvalidFieldError, PermissionDeniedError
 from mailsync_grpc.services.account_fields import AccountDraft
@@ -26,3 +29,11 @@ def require_labels(draft: AccountDraft) -> None:
     if not reach.bears(draft.labels):
         labels = ", ".join(f"{key}={value}" for key, value in sorted(reach.labels.items()))
         raise InvalidFieldError({"account.labels": f"{labels}, which this token is limited to"})
+
+
+def require_secrets() -> None:
+    """Refuse the operator's secrets to callers of some accounts, whichever is named. Raises InvalidFieldError."""
+    if current().reach.is_limited:
+        raise InvalidFieldError(
+            {"account.auth": "credentials of its own: a token limited to accounts names no secret_ref"}
+        )

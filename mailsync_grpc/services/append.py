@@ -4,16 +4,19 @@ The octets go to disk as they come, so a large message is never in memory. They 
 """
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email.parser import BytesHeaderParser
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
 from mailsync_grpc.content.spool import Draft, Spool
 from mailsync_grpc.errors import InvalidFieldError, QuotaExceededError
 from mailsync_grpc.imap.header_text import message_id
-from mailsync_grpc.model.ids import envelope_name
+from mailsync_grpc.model.ids import AccountNo, envelope_name
 from mailsync_grpc.model.intent import Intent, IntentKind
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.envelope_changes import flags_asked
 from mailsync_grpc.services.fields import Violations
@@ -72,21 +75,35 @@ class AppendService:
         """Add a message to a folder."""
         header = await _header(requests)
         plan = await self.core.run(self._plan, header)
-        draft = await self.core.run(self.spool.create)
-        try:
+        async with self._draft(plan.account.no) as draft:
             received = await self._receive(requests, header.size, draft)
             await self.core.run(draft.finish)
-            planned = replace(plan, spool=draft.name, message_id=received.message_id)
-            asked = await self.asking.ask(header, lambda: planned, received.digest.digest())
-        finally:
-            await self.core.run_to_end(self._discard, plan, draft)
+            decide = partial(self._decide, header, draft.name, received.message_id)
+            asked = await self.asking.ask(header, decide, received.digest.digest())
         intent = await self.asking.ended(asked)
         return await self.core.run(self._response, intent)
 
-    def _discard(self, plan: Intent, draft: Draft) -> None:
-        """Remove the message unless it waits to be appended."""
-        if all(intent.spool != draft.name for intent in self.core.store.open_intents(plan.account.no)):
-            draft.discard()
+    @asynccontextmanager
+    async def _draft(self, account: AccountNo) -> AsyncIterator[Draft]:
+        """Begin a message on disk, which is removed at the end unless it waits to be appended."""
+        made: list[Draft] = []
+        try:
+            # To its end: a caller that leaves meanwhile would leave a file that nobody knows of.
+            await self.core.run_to_end(lambda: made.append(self.spool.create()))
+            yield made[0]
+        finally:
+            await self.core.run_to_end(self._discard, account, made)
+
+    def _discard(self, account: AccountNo, drafts: list[Draft]) -> None:
+        waiting = {intent.spool for intent in self.core.store.open_intents(account)}
+        for draft in drafts:
+            if draft.name not in waiting:
+                draft.discard()
+
+    def _decide(self, header: pb.AppendHeader, spool: str, message_id: str) -> Intent:
+        """Return the plan as it is by now: a message may be hours on its way."""
+        current().require_valid()
+        return replace(self._plan(header), spool=spool, message_id=message_id)
 
     def _plan(self, header: pb.AppendHeader) -> Intent:
         account, folder = find_changeable(self.core, header.parent, "header.parent")

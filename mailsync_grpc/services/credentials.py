@@ -16,6 +16,7 @@ from mailsync_grpc.imap.endpoint import Endpoint
 from mailsync_grpc.imap.grants import OAuthLogin, Tokens
 from mailsync_grpc.imap.tokens import MemoryShelf, Sight, TokenLogin, TokenSource
 from mailsync_grpc.model.account import Account, AccountState, AuthKind
+from mailsync_grpc.services.account_rights import require_secrets
 from mailsync_grpc.services.auth_fields import (
     Auth,
     AuthorizationAuth,
@@ -68,6 +69,7 @@ class CredentialKeeper:
                     endpoint, AuthKind.PASSWORD, username, _with(username, password), {PASSWORD: password}
                 )
             case SecretAuth(username, ref):
+                require_secrets()
                 login = with_secret(username, ref, endpoint, config)
                 return Trial(endpoint, AuthKind.SECRET_REF, username, login, {SECRET_REF: ref})
             case TokenAuth():

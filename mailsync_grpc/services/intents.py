@@ -32,6 +32,10 @@ from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Batch, ConflictError, Counter, RecordedAnswer
 
 _PLACE: Final = Struct(">IQ")  # account and number of the intent that answers a request
+MAX_OPEN: Final = 256
+"""Changes of one account that wait at a time: they are carried out one after the other, and read as a whole."""
+MAX_SPOOLED: Final = 16
+"""Messages of the largest size (append.max_bytes) that wait on disk for one account, in octets."""
 _WAIT: Final = 0.5  # seconds; bounds how long a thread outlives the last caller
 _ERRORS: Final[dict[str, Callable[[str], MailsyncError]]] = {
     kind.reason: kind
@@ -97,6 +101,7 @@ class Asking:
             ) from None
 
     def _put(self, intent: Intent, record: RecordedAnswer | None) -> Intent:
+        self._refuse_beyond(intent)
         number = self._core.store.allocate(Counter.INTENT)
         request_id = record.request_id if record else ""
         intent = replace(intent, no=number, version=1, request_id=request_id, create_time=self._core.now_ms())
@@ -106,6 +111,17 @@ class Asking:
         self._core.store.apply(Batch(intent.account, intents=(intent,), answer=record))
         failpoints.hit("after_intent")
         return intent
+
+    def _refuse_beyond(self, intent: Intent) -> None:
+        """Raise QuotaExceededError where the account has no room for one more change."""
+        waiting = self._core.store.open_intents(intent.account.no)
+        if len(waiting) >= MAX_OPEN:
+            raise errors.QuotaExceededError(f"{MAX_OPEN} changes of this account wait; repeat it later")
+        octets = MAX_SPOOLED * self._core.config.append.max_bytes
+        if intent.size and intent.size + sum(one.size for one in waiting) > octets:
+            raise errors.QuotaExceededError(
+                f"messages of {octets} octets wait to be added to this account; repeat it later"
+            )
 
     def _known(self, record: RecordedAnswer, decide: Callable[[], Intent]) -> Intent | None:
         """Return the ended intent of an earlier call, or the same asked for anew; None when there was no such call."""
@@ -118,12 +134,15 @@ class Asking:
             )
         account, number = _PLACE.unpack(known.response)
         intent = self._core.store.intent(AccountNo(account), number)
+        if intent is not None:
+            self._core.account(intent.account.id)  # its labels may have changed since
         if intent is None or not intent.ended:
             raise RequestInProgressError("an earlier call with this request_id is still at work; repeat it")
         return intent if intent.sent or not intent.outcome.error_reason else self._again(intent, decide())
 
     def _again(self, intent: Intent, anew: Intent) -> Intent:
         """Ask anew, as it is decided now, for what was refused before anything was sent."""
+        self._refuse_beyond(anew)
         again = replace(
             anew,
             no=intent.no,

@@ -26,6 +26,13 @@ from mailsync_grpc.services.quotas import Quotas
 from mailsync_grpc.services.registry import Context, Handler
 
 ABORT_SECONDS = 5.0
+_KINDS = {
+    (False, False): "unary",
+    (False, True): "server_stream",
+    (True, False): "client_stream",
+    (True, True): "bidi_stream",
+}
+"""Kinds of calls by whether request and response are streams."""
 _HEALTH = "health"
 """Whose the streams of health checks are, which carry no token."""
 
@@ -97,7 +104,7 @@ def _bearer(metadata: Any) -> str | None:
 def _wrapped(handler: Handler, path: str, secret: str | None, gate: Gate, audit: Audit) -> Handler:
     _, service, name = path.split("/", 2)
     streams = bool(handler.response_streaming)
-    kind = f"{'bidi' if handler.request_streaming else 'server'}_stream" if streams else "unary"
+    kind = _KINDS[bool(handler.request_streaming), streams]
     inner: Any  # each kind has a type of its own, and grpc.aio's are not those of its declarations
     make: Callable[..., Handler]
     match bool(handler.request_streaming), streams:

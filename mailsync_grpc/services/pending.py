@@ -2,8 +2,8 @@
 
 What a caller gets in hand is a random text (the state, the authorization); what it stands for is kept in the store
 under a hash of it, so neither a restart nor another process of the server loses it, the browser that carries the state
-carries no secret, and a copy of the store gives no state away. Taking is forgetting: of two callers with the same text one
-has it.
+carries no secret, and a copy of the store gives no state away. A text is good for the caller that it was made for, once:
+taking is forgetting.
 """
 
 import base64
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.paging import request_hash
 from mailsync_grpc.services.requests import R, refuse_other, request_id_of
@@ -61,7 +62,8 @@ class Pending:
         return Taken(text, content, kept.expire_time) if kept and content is not None else None
 
     def _key(self, text: str) -> bytes:
-        return sha256(f"{self.step}\0{text}".encode("utf-8", "surrogatepass")).digest()
+        # The caller's name is in it: a text that another got hold of is unknown there, and is not used up by trying.
+        return sha256(f"{self.step}\0{current().name}\0{text}".encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True)

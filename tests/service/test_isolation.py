@@ -27,7 +27,11 @@ LIMITED = EVERY_SCOPE - {Scope.ADMIN}
 OURS, ANYONE, LABELLED = bearing(1), bearing(2), bearing(3)
 TENANT = {"tenant": "a"}
 
-# What each call is asked for; {account}, {folder}, {envelope}, {id} and {run} are names of the other account.
+OWN = {"folder": "{own}"}
+MINE = {**OWN, "uidValidity": 77, "uids": [{"first": 1, "last": 1}]}
+FOREIGN = {**MINE, "folder": "{folder}"}
+# What each call is asked for; {account}, {folder}, {envelope}, {id} and {run} are names of the other account, {own} is
+# a folder of the caller's.
 REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "AccountService.CreateAccount": {
         "accountId": "{account_id}",
@@ -59,7 +63,7 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "EnvelopeService.ListEnvelopes": {"parent": "{folder}"},
     "EnvelopeService.ExportEnvelopes": {"parent": "{folder}"},
     "EnvelopeService.ListThreads": {"parent": "{account}"},
-    "EnvelopeService.ModifyFlags": {"selection": {"folder": "{folder}"}},
+    "EnvelopeService.ModifyFlags": {"selection": FOREIGN, "add": {"seen": True}},
     "EnvelopeService.MoveEnvelopes": {"selection": {"folder": "{folder}"}},
     "EnvelopeService.CopyEnvelopes": {"selection": {"folder": "{folder}"}},
     "EnvelopeService.DeleteEnvelopes": {"selection": {"folder": "{folder}"}},
@@ -83,6 +87,14 @@ OTHERWISE = {
     "ContentService.DownloadContent": {"name": "{id}", "section": "1"},
     "EventService.WatchEvents": {"filter": {"folders": ["{folder}"]}},
     "EventService.GetEventLog": {"filter": {"folders": ["{folder}"]}},
+    "FolderService.CreateFolder": {"parent": "{account}", "path": "new"},
+    "FolderService.RenameFolder": {"name": "{folder}", "newPath": "new", "etag": "x"},
+    "FolderService.DeleteFolder": {"name": "{folder}", "etag": "x"},
+    "EnvelopeService.ModifyFlags": {"selection": {"names": ["{envelope}"], **OWN}, "add": {"seen": True}},
+    "EnvelopeService.DeleteEnvelopes": {"selection": FOREIGN, "mode": "DELETE_MODE_TRASH"},
+    "EnvelopeService.MoveEnvelopes": {"selection": MINE, "destination": "{folder}"},
+    "EnvelopeService.CopyEnvelopes": {"selection": MINE, "destination": "{folder}"},
+    "EnvelopeService.AppendMessage": {"header": {"parent": "{folder}", "size": 1}},
 }
 CASES = [*REQUESTS.items(), *OTHERWISE.items()]
 
@@ -95,6 +107,7 @@ class Names:
     folder_id: bytes
     envelope_id: bytes
     run: int
+    own: str
 
     def fill(self, request: Any) -> Any:
         """Return the request with the names put in."""
@@ -116,6 +129,7 @@ class Names:
             "envelope": envelope_name(self.account_id, self.folder_id, 77, 1),
             "id": f"{name}/envelopes/{encode_id(self.envelope_id)}",
             "run": f"{name}/syncRuns/{self.run}",
+            "own": self.own,
         }
 
     def masked(self, told: Told) -> Told:
@@ -152,7 +166,7 @@ async def two(tmp_path: Path) -> AsyncIterator[Two]:
         token_of(2),
         token_of(3, *LIMITED, reach=Reach(labels=TENANT)),
     )
-    names = Names("theirs", theirs.folder.id, message_of(1).envelope_id, run.no)
+    names = Names("theirs", theirs.folder.id, message_of(1).envelope_id, run.no, ours.folder.name)
     async with serving(store, tmp_path) as api:
         yield Two(api, ours, names, replace(names, account_id="nobody"))
 

@@ -10,14 +10,16 @@ import pytest
 
 from mailsync_grpc.errors import ImapAuthError
 from mailsync_grpc.imap.grants import Tokens
+from mailsync_grpc.model.access import Reach, Scope
 from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.model.changes import AccountChanged
 from mailsync_grpc.store.base import Batch
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.v1 import account_pb2
 from mailsync_grpc.v1 import account_service_pb2 as pb
-from tests.support.accounts import create
+from tests.support.accounts import account, create
 from tests.support.api import Api, reason, serving, violations
+from tests.support.callers import admit, bearing, token_of
 from tests.support.oauth_server import CLIENT, SECRET, OAuthServer
 
 
@@ -181,6 +183,18 @@ async def test_a_secret_kept_outside_is_looked_up_and_never_stored(api: Api) -> 
 async def test_a_secret_that_is_not_for_the_caller_is_not_there(api: Api, ref: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await create(api, auth=secret(ref))
+    assert set(violations(caught.value)) == {"account.auth"}
+    assert api.mail.tried == []
+
+
+@pytest.mark.parametrize("ref", ["file:work", "file:other"])
+async def test_a_secret_is_not_there_for_a_token_of_some_accounts(api: Api, ref: str) -> None:
+    """The operator keeps secrets of every tenant's mailboxes in one place, and the caller chooses the user name."""
+    admit(api.store, token_of(1, Scope.MANAGE_ACCOUNTS, reach=Reach(labels={"tenant": "a"})))
+    api.core.callers.look()
+    request = pb.CreateAccountRequest(account=account(auth=secret(ref), labels={"tenant": "a"}))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await api.accounts.CreateAccount(request, metadata=bearing(1))
     assert set(violations(caught.value)) == {"account.auth"}
     assert api.mail.tried == []
 
