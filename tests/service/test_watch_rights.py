@@ -184,7 +184,7 @@ async def test_the_deletion_of_an_account_is_told_however_far_behind_the_stream_
         await until(lambda: streams(api))
         store.apply(Batch(gone.account.key, (AccountRemoved(gone.account.key),)))
         label(kept, tenant="a", more="labels")
-        await until(lambda: tenant.visible == {kept.account.no})
+        await until(lambda: tenant.visible == frozenset({kept.account.no}))
         store.goes_on.set()
         await reading
         watcher = Watcher(call)
