@@ -25,7 +25,7 @@ from mailsync_grpc.services.watch import Limits, Pieces, Shared, Stream
 from mailsync_grpc.services.watch_cut import Cut, cut
 from mailsync_grpc.services.watch_feed import READ_BYTES, READ_LIMIT, Feed
 from mailsync_grpc.services.watch_filter import Filter, require_named
-from mailsync_grpc.services.watch_start import Positions
+from mailsync_grpc.services.watch_start import Positions, require_same
 from mailsync_grpc.store.values import LogSlice
 from mailsync_grpc.v1 import event_service_pb2 as pb
 
@@ -114,7 +114,7 @@ class EventService:
             resume_token=self._resume_tokens.of_watch(
                 found.through, wanted.reach.filter_hash, wanted.packed_members
             ),
-            next_page_token=self._page_tokens.seal(request, b"%d" % found.through.revision) if more else "",
+            next_page_token=self._page_tokens.seal(request, _key(found, wanted)) if more else "",
             read_revision=bounds.head,
             floor_revision=bounds.floor,
             head_revision=bounds.head,
@@ -124,7 +124,9 @@ class EventService:
     def _log_start(self, request: pb.GetEventLogRequest, wanted: Filter) -> Position:
         key = self._page_tokens.open(request, request.page_token)
         if key is not None:
-            return self._positions.at(Revision(int(key)))
+            revision, _, members = key.partition(b" ")
+            require_same(members, wanted)
+            return self._positions.at(Revision(int(revision)))
         start = request.WhichOneof("start")
         if start == "resume_token":
             return self._positions.resume_log(request.resume_token, wanted)
@@ -150,3 +152,8 @@ class EventService:
             cut_short = bool(read.records) and found.through.revision < read.records[-1].revision
             if full or cut_short or page.through.revision >= read.head or scanned >= SCAN_BUDGET:
                 return page, read
+
+
+def _key(page: Cut, wanted: Filter) -> bytes:
+    """Return where the next page begins and what the pages before it were of."""
+    return b"%d %s" % (page.through.revision, wanted.packed_members)

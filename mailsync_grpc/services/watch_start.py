@@ -157,10 +157,8 @@ class Positions:
     def resume_log(self, token: str, wanted: Filter) -> Position:
         """Return the position of a token that stands for no unfinished snapshot."""
         resumed = self.resume(token, wanted)
-        if resumed.members and resumed.members != wanted.packed_members:
-            raise VisibleChangedError(
-                "the accounts that are shown changed since the token was made; read on without it"
-            )
+        if resumed.members:
+            require_same(resumed.members, wanted)
         if resumed.place is not None:
             raise ResumeTokenInvalidError(
                 "the resume token stands within a snapshot; finish that with WatchEvents"
@@ -183,6 +181,14 @@ class Positions:
 
     def _time_of(self, revision: Revision) -> int:
         return self._store.log(Revision(revision - 1), 1, 1).records[0].commit_time
+
+
+def require_same(members: bytes, wanted: Filter) -> None:
+    """Raise VisibleChangedError unless a token's members are those that may be shown now."""
+    if members != wanted.packed_members:
+        raise VisibleChangedError(
+            "the accounts that are shown changed since the token was made; read on without it"
+        )
 
 
 def _millis(moment: Timestamp) -> int:
