@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mailsync_grpc import keyring
+from mailsync_grpc.content.spool import open_spool
 from mailsync_grpc.errors import ConfigError, CredentialsNeededError
 from mailsync_grpc.keyring import Keys
 from mailsync_grpc.model.account import Account, AccountKey
@@ -13,6 +14,7 @@ from mailsync_grpc.model.changes import AccountChanged, AccountRemoved
 from mailsync_grpc.services.key_rotation import finish, rotate
 from mailsync_grpc.store.base import Applied, Batch
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.store.values import SealedTokens
 from mailsync_grpc.vault import Vault, load_master_key, open_vault
 from tests.support.keys import filled, given, opens, own, register
 
@@ -104,6 +106,33 @@ def test_credentials_that_no_key_opens_are_left_and_counted(tmp_path: Path) -> N
     stranger = register(store, Vault(THIRD), "stranger")
     assert rotate(config, store)[:2] == (3, 1)
     assert store.account("stranger") == stranger
+
+
+def test_nothing_of_any_kind_is_lost_to_a_process_that_runs_or_starts_after_several_rotations(
+    tmp_path: Path,
+) -> None:
+    config = own(tmp_path)
+    running = open_vault(config)
+    store = filled(running)
+    account = store.accounts()[0]
+    secrets = {"password": "p", "proxy_password": "q", "client_key_pem": "k"}
+    sealed = running.seal_secrets(account.no, secrets)
+    changed = replace(account, version=account.version + 1, sealed_credentials=sealed)
+    tokens = SealedTokens(1, running.seal(account.no, b"tokens"))
+    store.apply(Batch(account.key, (AccountChanged(changed),), tokens=tokens))
+    begun = running.seal_authorization(b"state", {"verifier": "v"})
+    draft = open_spool(config, running).create()
+    draft.add(b"letter")
+    draft.finish()
+    for _ in range(3):
+        rotate(config, store)
+        for vault in (running, open_vault(config)):
+            now = store.account_by_no(account.no)
+            assert now is not None
+            assert vault.open_secrets(now.no, now.sealed_credentials) == secrets
+            assert vault.open(now.no, store.tokens(now.no).sealed) == b"tokens"
+            assert vault.open_authorization(b"state", begun) == {"verifier": "v"}
+            assert b"".join(open_spool(config, vault).pieces(draft.name)) == b"letter"
 
 
 class BusyStore(MemoryStore):
