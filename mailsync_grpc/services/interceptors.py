@@ -141,18 +141,17 @@ class _Opened:
     """What a client streams; its first message, which says what the call is about, is kept for the audit."""
 
     def __init__(self, messages: AsyncIterable[Any]) -> None:
-        self._messages = messages
-        self._reader: AsyncIterator[Any] | None = None
+        self._from = messages
+        self._messages: AsyncIterator[Any] | None = None
         self.first: object = None
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        # Opened here and not before: the library complains of a reader from which a refused call has not read.
-        if self._reader is None:
-            self._reader = aiter(self._messages)
-        message = await anext(self._reader)
+        # Not before it is asked for: an iterator of grpc's that is never used is a coroutine that nobody awaited.
+        self._messages = self._messages or aiter(self._from)
+        message = await anext(self._messages)
         self.first = self.first or message
         return message
 
