@@ -24,6 +24,8 @@ from mailsync_grpc.store.values import LogRecord
 from mailsync_grpc.v1.event_service_pb2 import EventFilter
 
 MAX_SHARES = 256
+MAX_NAMES = 10_000
+"""Accounts or folders that a filter may name."""
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 ÷ golden ratio: spreads consecutive numbers (Fibonacci hashing)
 _HASH_BYTES = 16
 
@@ -141,6 +143,10 @@ def part(account: AccountNo) -> int:
 
 def compile_filter(message: EventFilter, account_names: AccountNames) -> Filter:
     """Return the filter that `message` asks for. Raises InvalidFieldError."""
+    faults = fields.Violations()
+    for field_name, names in (("filter.accounts", message.accounts), ("filter.folders", message.folders)):
+        faults.unless(len(names) <= MAX_NAMES, field_name, f"at most {MAX_NAMES} names")
+    faults.raise_any()
     accounts = frozenset(fields.account_id(name, "filter.accounts") for name in message.accounts)
     within = frozenset(fields.folder_ref(name, "filter.folders").account_id for name in message.folders)
     limits = [found for found in (accounts, within) if found]

@@ -161,6 +161,7 @@ async def test_nothing_of_a_deleted_account_is_sent_any_more(api: Api) -> None:
         ({"filter": pb.EventFilter(share=pb.Share(index=2, count=2))}, "filter.share.index"),
         ({"filter": pb.EventFilter(share=pb.Share(count=300))}, "filter.share.count"),
         ({"filter": pb.EventFilter(folders=["accounts/a"])}, "filter.folders"),
+        ({"filter": pb.EventFilter(accounts=["accounts/a"] * 10_001)}, "filter.accounts"),
         ({"filter": pb.EventFilter(account_labels={"plan": "x" * 64})}, "filter.account_labels"),
         (
             {"filter": pb.EventFilter(account_labels={str(key): "" for key in range(65)})},
