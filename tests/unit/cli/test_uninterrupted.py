@@ -10,9 +10,12 @@ from mailsync_grpc.cli.uninterrupted import uninterrupted
 
 @pytest.fixture(autouse=True)
 def _like_a_command() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT, too: a process that runs a part of the tests ignores it.
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
