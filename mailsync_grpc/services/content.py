@@ -7,6 +7,7 @@ entries belong to one account, so neither an answer nor its time tells of conten
 from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 from mailsync_grpc.content.reader import ContentReader
 from mailsync_grpc.content.values import ContentHeader, ContentId, ContentKind, ContentTrailer, Piece, What
@@ -19,11 +20,14 @@ from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.lookup import find_message
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.requests import Decision, Mutations
-from mailsync_grpc.services.streams import write
+from mailsync_grpc.services.streams import Writer
+from mailsync_grpc.store.codec.wire import bytes_tag, varint
 from mailsync_grpc.store.values import EnvelopeRow
 from mailsync_grpc.v1 import content_service_pb2 as pb
 from mailsync_grpc.v1 import envelope_pb2
 from mailsync_grpc.v1 import system_service_pb2 as system_pb
+
+_CHUNK: Final = bytes_tag(pb.DownloadContentResponse.CHUNK_FIELD_NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,10 @@ class ContentService:
             mirrored=found.row is not None,
         )
         async with aclosing(pieces):
-            async for piece in pieces:
-                current().require_valid()
-                await write(context, _message(piece), self.core.config.watch.stall_timeout)
+            with Writer(context, self.core.config.watch.stall_timeout) as out:
+                async for piece in pieces:
+                    current().require_valid()
+                    await out.write(_response(piece))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +144,15 @@ def _structure(row: EnvelopeRow) -> Envelope | None:
     )
 
 
-def _message(piece: Piece) -> pb.DownloadContentResponse:
+def _response(piece: Piece) -> pb.DownloadContentResponse | bytes:
     match piece:
         case ContentHeader():
             return pb.DownloadContentResponse(header=_header(piece))
         case ContentTrailer():
             return pb.DownloadContentResponse(trailer=_trailer(piece))
         case chunk:
-            return pb.DownloadContentResponse(chunk=chunk)
+            # Framed by hand: the generated class would copy it twice more.
+            return b"".join((_CHUNK, varint(len(chunk)), chunk))
 
 
 def _header(header: ContentHeader) -> pb.ContentHeader:

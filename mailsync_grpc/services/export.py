@@ -20,7 +20,7 @@ from mailsync_grpc.services.lookup import find_folder
 from mailsync_grpc.services.paging import MAX_PAGE_BYTES, MAX_PAGE_SIZE, PageTokens
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.scan import Place, rest_of
-from mailsync_grpc.services.streams import Slots, write
+from mailsync_grpc.services.streams import Slots, Writer
 from mailsync_grpc.services.tokens import Position, ResumeTokens
 from mailsync_grpc.store.codec.identity import View, join_envelopes
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
@@ -52,24 +52,24 @@ class ExportService:
             raise NotImplementedYetError(f"{named or 'filter'}: not in this version; filter at your side")
         view = fields.view(request.view, View.FULL)
         account, folders, place, head = await self.core.run(self._begin, request)
-        stall = self.core.config.watch.stall_timeout
         self.snapshots.take()
         try:
             read = _pieces(self.core, folders, view, place)
             token = "" if request.continue_token else self._token(account, head)
-            while (piece := await self.core.run(next, read, None)) is not None:
-                current().require_valid()
-                rest = pb.ExportEnvelopesResponse(
-                    continue_token=self.page_tokens.seal(request, piece.place.pack()),
-                    read_revision=piece.read_revision,
-                    resume_token=token,
+            with Writer(context, self.core.config.watch.stall_timeout) as out:
+                while (piece := await self.core.run(next, read, None)) is not None:
+                    current().require_valid()
+                    rest = pb.ExportEnvelopesResponse(
+                        continue_token=self.page_tokens.seal(request, piece.place.pack()),
+                        read_revision=piece.read_revision,
+                        resume_token=token,
+                    )
+                    token = ""
+                    await out.write(piece.content + rest.SerializeToString())
+                last = pb.ExportEnvelopesResponse(
+                    read_revision=self.core.head(), resume_token=token, complete=True
                 )
-                token = ""
-                await write(context, piece.content + rest.SerializeToString(), stall)
-            last = pb.ExportEnvelopesResponse(
-                read_revision=self.core.head(), resume_token=token, complete=True
-            )
-            await write(context, last, stall)
+                await out.write(last)
         finally:
             self.snapshots.give_back()
 
