@@ -22,6 +22,7 @@ CHUNK = 64 << 10
 _MAGIC = b"MSC1"
 _SALT_BYTES = 16
 _TAG_BYTES = 16
+_SEALED = CHUNK + _TAG_BYTES
 _FRONT = struct.Struct(f">4s{_SALT_BYTES}sI")
 _END = struct.Struct(">Q")
 _END_BYTES = _END.size + _TAG_BYTES
@@ -82,7 +83,7 @@ class SealedFile:
         file.description = file._open(_DESCRIPTION, 0, os.pread(handle, length, _FRONT.size))
         stored = os.fstat(handle).st_size
         file.size = _END.unpack(file._open(_FINAL, 0, os.pread(handle, _END_BYTES, stored - _END_BYTES)))[0]
-        if stored != file._position(file.chunks) + file.size % CHUNK + _partial_tag(file.size) + _END_BYTES:
+        if stored != file._start + _stored_length(file.size) + _END_BYTES:
             raise CorruptEntryError
         return file
 
@@ -99,11 +100,11 @@ class SealedFile:
     def append(self, data: bytes) -> None:
         """Add content; only the last piece may be other than a multiple of CHUNK. Raises OSError (disk full)."""
         assert self.size % CHUNK == 0
-        pieces = [
-            self._seal(_CHUNK, self.chunks + number, data[start : start + CHUNK])
-            for number, start in enumerate(range(0, len(data), CHUNK))
-        ]
-        _write(self._handle, b"".join(pieces))
+        sealed = bytearray(_stored_length(len(data)))
+        pieces = zip(_cut(memoryview(data), CHUNK), _cut(memoryview(sealed), _SEALED), strict=True)
+        for number, (piece, place) in enumerate(pieces, self.chunks):
+            self._cipher.encrypt_into(_nonce(_CHUNK, number), piece, self._name, place)
+        _write(self._handle, sealed)
         self.size += len(data)
 
     def finish(self) -> None:
@@ -112,28 +113,27 @@ class SealedFile:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to `length` octets of content from `offset`, a multiple of CHUNK. Raises CorruptEntryError."""
-        end = min(offset + length, self.size)
+        length = max(0, min(length, self.size - offset))
+        first = offset // CHUNK
+        sealed = os.pread(self._handle, _stored_length(length), self._position(first))
+        if len(sealed) != _stored_length(length):
+            raise CorruptEntryError  # cut short since it was opened
         return b"".join(
-            self._open(
-                _CHUNK, start // CHUNK, self._stored_chunk(start // CHUNK, min(CHUNK, self.size - start))
-            )
-            for start in range(offset, end, CHUNK)
-        )[: max(0, end - offset)]
+            self._open(_CHUNK, number, piece)
+            for number, piece in enumerate(_cut(memoryview(sealed), _SEALED), first)
+        )
 
     def close(self) -> None:
         """Release the file."""
         os.close(self._handle)
 
-    def _stored_chunk(self, number: int, length: int) -> bytes:
-        return os.pread(self._handle, length + _TAG_BYTES, self._position(number))
-
     def _position(self, chunk: int) -> int:
-        return self._start + chunk * (CHUNK + _TAG_BYTES)
+        return self._start + chunk * _SEALED
 
     def _seal(self, kind: int, number: int, data: bytes) -> bytes:
         return self._cipher.encrypt(_nonce(kind, number), data, self._name)
 
-    def _open(self, kind: int, number: int, sealed: bytes) -> bytes:
+    def _open(self, kind: int, number: int, sealed: bytes | memoryview) -> bytes:
         try:
             return self._cipher.decrypt(_nonce(kind, number), sealed, self._name)
         except (InvalidTag, ValueError):
@@ -148,11 +148,15 @@ def _nonce(kind: int, number: int) -> bytes:
     return struct.pack(">IQ", kind, number)
 
 
-def _partial_tag(size: int) -> int:
-    return _TAG_BYTES if size % CHUNK else 0
+def _stored_length(size: int) -> int:
+    return size + -(-size // CHUNK) * _TAG_BYTES
 
 
-def _write(handle: int, data: bytes) -> None:
+def _cut(octets: memoryview, length: int) -> list[memoryview]:
+    return [octets[start : start + length] for start in range(0, len(octets), length)]
+
+
+def _write(handle: int, data: bytes | bytearray) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]

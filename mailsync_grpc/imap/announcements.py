@@ -8,7 +8,7 @@ fraction of splitting them; one that turns out to be a message's own text costs 
 import re
 from typing import NamedTuple
 
-from mailsync_grpc.imap.answer import split_answer
+from mailsync_grpc.imap.answer import LITERAL, literal_size, split_answer
 from mailsync_grpc.imap.fetch import MAX_UID
 from mailsync_grpc.model.uidset import UidSet
 
@@ -35,12 +35,21 @@ class Announced(NamedTuple):
 def announced(answer: bytes, exists: int) -> Announced:
     """Return the state after `answer` of a folder that had `exists` messages."""
     news = Announced(exists, changed=False, bye="")
+    answer = _without_text(answer)
     if len(answer) > _SMALL and not (_FIRST_OTHER.match(answer) or _LATER_OTHER.search(answer)):
         return news
     for line in split_answer(answer).lines:
         if found := _NEWS.fullmatch(line):
             news = _after(news, found)
     return news
+
+
+def _without_text(answer: bytes) -> bytes:
+    """Return an answer without the large literal that it begins with when a message's text was asked for."""
+    found = LITERAL.search(answer, 0, _SMALL)
+    if found is None or (size := literal_size(found)) < _SMALL:
+        return answer
+    return answer[: found.start()] + answer[found.end() + size :]
 
 
 def _after(news: Announced, found: re.Match[str]) -> Announced:

@@ -8,6 +8,7 @@ time for any message, and sequence numbers are no identity here); it only tells 
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
@@ -243,26 +244,37 @@ def _object_id(standard: Node, gmail: Node) -> str:
 
 def parse_section(answer: bytes, uid: int) -> bytes | None:
     """Return the octets of the body section in a UID FETCH answer, None when the answer does not hold message `uid`."""
-    lines, literals = split_answer(answer)
-    for line in lines:
-        attributes = fetch_attributes(line, literals)
+    for attributes, literals in _marked(answer):
         if uid_of(attributes) != uid:
             continue
         for name, value in attributes.items():
             if name.startswith("BODY["):
-                return value.encode("latin-1") if isinstance(value, str) else b""
+                return _octets(value, literals) if isinstance(value, str) else b""
     return None
 
 
 def parse_sections(answer: bytes) -> dict[tuple[int, str], bytes]:
     """Return the octets of each body section in UID FETCH answers, by UID and section."""
-    lines, literals = split_answer(answer)
     found: dict[tuple[int, str], bytes] = {}
-    for line in lines:
-        attributes = fetch_attributes(line, literals)
+    for attributes, literals in _marked(answer):
         uid = uid_of(attributes)
         for name, value in attributes.items():
             section = _SECTION.match(name)
             if uid is not None and section is not None and isinstance(value, str):
-                found[uid, section[1]] = value.encode("latin-1")
+                found[uid, section[1]] = _octets(value, literals)
     return found
+
+
+def _marked(answer: bytes) -> Iterator[tuple[dict[str, Node], list[bytes]]]:
+    """Yield the attributes of each response, where NUL and its number stand for a literal, and the literals.
+
+    Octets of a section would otherwise become text and octets again.
+    """
+    lines, literals = split_answer(answer)
+    marks = [b"\0%d" % number for number in range(len(literals))]
+    for line in lines:
+        yield fetch_attributes(line, marks), literals
+
+
+def _octets(value: str, literals: list[bytes]) -> bytes:
+    return literals[int(value[1:])] if value[:1] == "\0" else value.encode("latin-1")

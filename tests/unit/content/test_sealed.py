@@ -101,3 +101,15 @@ def test_a_file_opens_under_its_own_name_and_key_only(tmp_path: Path) -> None:
         read(tmp_path / "file", name=b"m" * 32)
     with pytest.raises(CorruptEntryError):
         read(tmp_path / "file", key=b"l" * 32)
+
+
+def test_a_file_that_loses_a_whole_chunk_while_it_is_open_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write(path, b"a" * 3 * CHUNK)
+    file = SealedFile.open(path, KEY, NAME)
+    end, last_chunk = 8 + 16, CHUNK + 16
+    with path.open("r+b") as handle:
+        handle.truncate(path.stat().st_size - end - last_chunk)
+    with pytest.raises(CorruptEntryError):
+        file.read(0, file.size)
+    file.close()

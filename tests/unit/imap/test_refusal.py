@@ -72,3 +72,11 @@ def test_announcements_are_noticed_in_every_answer_and_not_in_literals(
     answer: bytes, news: Announced, padding: bytes
 ) -> None:
     assert announced(padding + answer, 5) == news
+
+
+def test_news_is_noticed_around_a_large_text_and_not_in_it() -> None:
+    text = b"\r\n* BYE no\r\n" + b"x" * 20_000
+    answer = b"* 1 FETCH (UID 4 BODY[]<0> {%d}\r\n%b)\r\n" % (len(text), text)
+    assert announced(answer, 5) == Announced(5, changed=False, bye="")
+    assert announced(answer + b"* 6 EXISTS\r\n", 5) == Announced(6, changed=False, bye="")
+    assert announced(b"* 6 EXISTS\r\n" + answer + answer, 5) == Announced(6, changed=False, bye="")
