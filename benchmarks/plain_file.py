@@ -66,10 +66,10 @@ def _main(path: Path, pipe: Pipe) -> None:
 
 
 async def _serve(config: Config, path: Path, pipe: Pipe) -> None:
-    async def download_content(_request: DownloadContentRequest, context: registry.Context) -> None:
+    async def download_content(request: DownloadContentRequest, context: registry.Context) -> None:
         await context.write(DownloadContentResponse(header=ContentHeader()))
         with path.open("rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(request.chunk_size or _CHUNK):
                 await context.write(DownloadContentResponse(chunk=chunk))
         await context.write(DownloadContentResponse(trailer=ContentTrailer()))
 
