@@ -84,4 +84,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def until_kept(rig: ReaderRig, files: int = 1) -> None:
-    await until(lambda: len(rig.files()) == files)
+    """Wait until so many entries are whole, under their final names, and nothing is on its way there."""
+    await until(
+        lambda: len(rig.files()) == files and not any(path.parent.name == "tmp" for path in rig.files())
+    )
