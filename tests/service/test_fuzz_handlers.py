@@ -37,6 +37,9 @@ from tests.support.store import Mailbox, message_of, run_of
 
 METHODS = [method for service in SERVICES.values() for method in service.methods]
 SECONDS = 2.0
+TOKEN = "operator"
+"""Of one who may do everything, also once a token was made by a request that was drawn."""
+BEARING = (("authorization", f"Bearer {TOKEN}"),)
 STREAM_SECONDS = 0.1
 DEPTH = 3
 NAMES = {"name", "parent", "account", "folder", "email_address"}
@@ -72,7 +75,7 @@ def _serve(
 ) -> None:
     async def serve() -> None:
         ended = asyncio.Event()
-        async with serving(store, data, find=_nothing) as api:
+        async with serving(store, data, find=_nothing, token=TOKEN) as api:
             loops.append((asyncio.get_running_loop(), ended))
             address.append(api.address)
             started.set()
@@ -103,7 +106,9 @@ def _texts(store: MemoryStore, channel: Any) -> tuple[str, ...]:
     box, run = _filled(store)
     listing = envelope_service_pb2.ListEnvelopesRequest(parent=box.folder.name, page_size=2)
     page = envelope_service_pb2.ListEnvelopesResponse.FromString(
-        channel.unary_unary("/mailsync.v1.EnvelopeService/ListEnvelopes")(listing.SerializeToString())
+        channel.unary_unary("/mailsync.v1.EnvelopeService/ListEnvelopes")(
+            listing.SerializeToString(), metadata=BEARING
+        )
     )
     return (
         *("accounts/acme", "acme", box.folder.name, encode_id(box.folder.id)),
@@ -213,12 +218,12 @@ def call(served: Served, method: MethodDescriptor, request: Message) -> grpc.Sta
     octets, channel = request.SerializeToString(), served.channel
     try:
         if method.server_streaming:
-            for _ in channel.unary_stream(path)(octets, timeout=STREAM_SECONDS):
+            for _ in channel.unary_stream(path)(octets, timeout=STREAM_SECONDS, metadata=BEARING):
                 pass
         elif method.client_streaming:
-            channel.stream_unary(path)(iter([octets, octets]), timeout=SECONDS)
+            channel.stream_unary(path)(iter([octets, octets]), timeout=SECONDS, metadata=BEARING)
         else:
-            channel.unary_unary(path)(octets, timeout=SECONDS)
+            channel.unary_unary(path)(octets, timeout=SECONDS, metadata=BEARING)
     except grpc.RpcError as error:
         return error.code()
     return grpc.StatusCode.OK
