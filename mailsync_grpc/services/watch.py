@@ -29,7 +29,7 @@ from mailsync_grpc.services.tokens import Members, Position, ResumeTokens
 from mailsync_grpc.services.watch_cut import LINGER, Cut, cut, linger
 from mailsync_grpc.services.watch_feed import Feed
 from mailsync_grpc.services.watch_filter import Filter
-from mailsync_grpc.services.watch_snapshot import SnapshotReader, chunk_of, end_of
+from mailsync_grpc.services.watch_snapshot import SnapshotReader, end_of, response_of
 from mailsync_grpc.services.watch_start import Positions, Start
 from mailsync_grpc.v1 import errors_pb2
 from mailsync_grpc.v1 import event_service_pb2 as pb
@@ -211,7 +211,7 @@ class Stream:
         piece = await self._reader.next()
         if piece is not None:
             self._place = piece.place
-            await self._write(out, chunk_of(piece) + self._frame().SerializeToString())
+            await self._write(out, response_of(piece, self._frame().SerializeToString()))
             return
         self._close_reader()
         self._place = None

@@ -12,7 +12,7 @@ from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.scan import Piece, Place, pieces
 from mailsync_grpc.services.streams import Slots
 from mailsync_grpc.services.watch_filter import Filter
-from mailsync_grpc.store.codec.wire import bytes_tag, chunk, number_field, varint_tag
+from mailsync_grpc.store.codec.wire import bytes_tag, number_field, varint, varint_tag
 from mailsync_grpc.v1 import event_service_pb2 as pb
 
 _CHUNK: Final = bytes_tag(pb.WatchEventsResponse.SNAPSHOT_CHUNK_FIELD_NUMBER)
@@ -45,9 +45,10 @@ class SnapshotReader:
         self._slots.give_back()
 
 
-def chunk_of(piece: Piece) -> bytes:
-    """Return a WatchEventsResponse that holds the piece and nothing else, serialized."""
-    return chunk(_CHUNK, number_field(_READ_REVISION, piece.read_revision) + piece.content)
+def response_of(piece: Piece, frame: bytes) -> bytes:
+    """Return a serialized WatchEventsResponse of the piece and the fields of `frame`; a piece is large, so it is copied once."""
+    revision = number_field(_READ_REVISION, piece.read_revision)
+    return b"".join((_CHUNK, varint(len(revision) + len(piece.content)), revision, piece.content, frame))
 
 
 def end_of(place: Place) -> pb.SnapshotEnd:
