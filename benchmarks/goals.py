@@ -69,6 +69,7 @@ CONTENT_HIT = Goal(
 )
 CONTENT_MISS = Goal("rate of the same, not cached", _WIRE, None, 0.8, Better.HIGHER)
 CONTENT_LINK = Goal("rate of the same over a link of 400 Mbit/s", _WIRE, None, 0.8, Better.HIGHER)
+CONTENT_FAR = Goal("rate of the same with a delay of 20 ms besides", _WIRE, None, 0.8, Better.HIGHER)
 CONTENT_MEMORY = Goal(
     "memory of 20 parallel downloads of 50 MB over idle", "none, in MB", None, 100.0, unit="MB"
 )

@@ -201,8 +201,11 @@ class ContentReader:
         self, content: SharedContent, number: int, outlet: Outlet, decoder: Decoder
     ) -> AsyncGenerator[list[bytes], None]:
         """Yield the chunks that each window makes, from window `number` on."""
-        while not outlet.full and (window := await content.window(number)):
-            yield await self._threads.run(lambda data: outlet.feed(decoder.feed(data)), window)
+        while not outlet.full:
+            chunks = await content.window(number, lambda data: outlet.feed(decoder.feed(data)))
+            if chunks is None:
+                return
+            yield chunks
             number += 1
 
     async def _section(self, message: MessageKey, what: What, known: Envelope | None) -> str:

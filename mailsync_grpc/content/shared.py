@@ -31,8 +31,8 @@ MAX_CONTENT = 1 << 30
 _FROM_CACHE, _FROM_SERVER = (CONTENT_BYTES.labels(source) for source in ("cache", "server"))
 
 T = TypeVar("T")
-Windows = Callable[[int, int], AsyncGenerator[bytes, None]]
-"""Yields the content from an offset (first) on in windows of a size (second), as `Source.windows` does."""
+Windows = Callable[[int, int, int], AsyncGenerator[bytes, None]]
+"""Yields the content from an offset on in windows of a size, thought to end at the third, as `Source.windows` does."""
 
 
 class SharedContent:
@@ -69,16 +69,23 @@ class SharedContent:
     @property
     def short(self) -> bool:
         """Whether the server sent fewer octets than it declares; known once `size` is."""
-        declared = self._part.size if self._part else None
-        return self.size is not None and declared is not None and self.size < declared
+        return self.size is not None and self._declared is not None and self.size < self._declared
+
+    @property
+    def _declared(self) -> int | None:
+        """Octets that the server says there are, where it does."""
+        return self._part.size if self._part else None
 
     async def part(self) -> Part:
         """Return what is known of the part, found in the cache or else asked of the server."""
         return self._part if self._part is not None else await self._step(self._open())
 
-    async def window(self, number: int) -> bytes:
-        """Return window `number`, empty beyond the end, shorter than WINDOW only at the end."""
-        return await self._step(self._window(number * WINDOW))
+    async def window(self, number: int, use: Callable[[bytes], T]) -> T | None:
+        """Return what `use` makes of window `number` in a thread, None beyond the end.
+
+        A window is shorter than WINDOW only at the end.
+        """
+        return await self._step(self._window(number * WINDOW, use))
 
     async def settled(self) -> None:
         """Return once nothing is under way, the commit of what became whole included."""
@@ -120,23 +127,25 @@ class SharedContent:
             self._part = part
             return part
 
-    async def _window(self, offset: int) -> bytes:
+    async def _window(self, offset: int, use: Callable[[bytes], T]) -> T | None:
         async with self._lock:
             if self.size is not None and offset >= self.size:
-                return b""
+                return None
             if self._file is not None and offset < self._file.size:
                 try:
-                    data = await self._threads.run(self._file.read, offset, WINDOW)
+                    return await self._threads.run(self._read, self._file, offset, use)
                 except (CorruptEntryError, OSError):
                     await self._forget_file(damaged=True)
-                else:
-                    _FROM_CACHE.inc(len(data))
-                    return data
-            return await self._next(offset)
+            return await self._next(offset, use)
 
-    async def _next(self, offset: int) -> bytes:
+    def _read(self, file: SealedFile, offset: int, use: Callable[[bytes], T]) -> T:
+        data = file.read(offset, WINDOW)
+        _FROM_CACHE.inc(len(data))
+        return use(data)
+
+    async def _next(self, offset: int, use: Callable[[bytes], T]) -> T | None:
         if offset >= MAX_CONTENT and offset > self._reached:
-            return b""  # begins beyond anything there can be
+            return None  # begins beyond anything there can be
         if offset >= MAX_CONTENT:
             raise QuotaExceededError(f"the mail server sends more than {MAX_CONTENT} octets of one part")
         data = await self._fetch_whole(offset)
@@ -145,16 +154,21 @@ class SharedContent:
         if len(data) < WINDOW and (data or offset == self._reached):
             self.size = offset + len(data)
         self._reached = max(self._reached, offset + len(data))
-        if self._draft is not None and offset == self._draft.file.size:
-            await self._keep(self._draft, data)
-        return data
+        draft = self._draft if self._draft and offset == self._draft.file.size else None
+        # Kept and used in one go, since handing it from thread to thread costs as much as either.
+        kept, used = await self._threads.run(
+            lambda: (draft is not None and self._cache.append(draft, data), use(data) if data else None)
+        )
+        if draft is not None:
+            await self._keep(draft, kept=kept)
+        return used
 
     async def _fetch_whole(self, offset: int) -> bytes:
         """Return a window; what is missing of the declared size is asked for once more before it counts as missing."""
-        declared = (self._part.size if self._part else None) or 0
+        declared = self._declared or 0
         data = await self._of_run(offset)
         while data and len(data) < WINDOW and offset + len(data) < declared:
-            async with aclosing(self._windows(offset + len(data), WINDOW - len(data))) as again:
+            async with aclosing(self._windows(offset + len(data), WINDOW - len(data), declared)) as again:
                 more = await anext(again)
             if not more:
                 break
@@ -167,7 +181,7 @@ class SharedContent:
             await self._end_run()
         data = await anext(self._run, None) if self._run else None
         if data is None:
-            self._run = self._windows(offset, WINDOW)
+            self._run = self._windows(offset, WINDOW, self._declared or 0)
             data = await anext(self._run)
         self._next_of_run = offset + len(data)
         return data
@@ -177,8 +191,9 @@ class SharedContent:
         if run is not None:
             await run.aclose()
 
-    async def _keep(self, draft: Draft, data: bytes) -> None:
-        if not await self._threads.run(self._cache.append, draft, data):
+    async def _keep(self, draft: Draft, *, kept: bool) -> None:
+        """Go on with a file after its last window was `kept`, or was not."""
+        if not kept:
             await self._forget_file()
         elif self.short:
             self._draft = None

@@ -10,7 +10,7 @@ from typing import Protocol
 from mailsync_grpc.content.parts import Part, can_hold, part_from_mime, part_of
 from mailsync_grpc.content.run import Run
 from mailsync_grpc.content.values import MessageKey
-from mailsync_grpc.errors import EnvelopeNotFoundError, ImapProtocolError, ImapRefusedError, PartNotFoundError
+from mailsync_grpc.errors import EnvelopeNotFoundError, ImapRefusedError, PartNotFoundError
 from mailsync_grpc.imap.sessions import Reading, Sessions, Wish
 from mailsync_grpc.model.envelope import Envelope
 
@@ -36,11 +36,12 @@ class Source(Protocol):
         ...
 
     def windows(
-        self, message: MessageKey, section: str, offset: int, size: int
+        self, message: MessageKey, section: str, offset: int, size: int, expected: int
     ) -> AsyncGenerator[bytes, None]:
         """Yield a section from `offset` on in windows of `size` octets; at least one, not always all.
 
         The one that is smaller is the last; after one of full size the caller may have to begin anew from there.
+        `expected` is where the section is thought to end; beyond it nothing is asked for ahead.
         """
         ...
 
@@ -90,16 +91,21 @@ class ImapSource:
         )
 
     async def windows(
-        self, message: MessageKey, section: str, offset: int, size: int
+        self, message: MessageKey, section: str, offset: int, size: int, expected: int
     ) -> AsyncGenerator[bytes, None]:
         """Yield a section in windows, those of one run on one connection."""
-        run = Run(
-            lambda connection, start, length: _octets(connection, message, section, start, length),
-            offset,
-            size,
-        )
+        run = Run(lambda connection: connection.section_windows(message.uid, section), offset, size, expected)
+
+        def read(connection: Reading) -> None:
+            try:
+                run.read(connection)
+            except ImapRefusedError:
+                _check_there(connection, message)
+                run.expect_nothing()
+                run.read(connection)
+
         reading = asyncio.ensure_future(
-            self._sessions.read(message.account, message.folder, run.read, Wish(message.uid))
+            self._sessions.read(message.account, message.folder, read, Wish(message.uid))
         )
         reading.add_done_callback(lambda _: run.over())
         try:
@@ -117,13 +123,16 @@ class ImapSource:
 
 def _octets(connection: Reading, message: MessageKey, section: str, offset: int, length: int) -> bytes:
     try:
-        data = connection.fetch_section(message.uid, section, offset, length)
+        return connection.fetch_section(message.uid, section, offset, length)
     except ImapRefusedError:
-        if connection.fetch_structure(message.uid) is None:
-            raise EnvelopeNotFoundError(message.name) from None
-        # The answer before may have come from an old view, which every command lets the server renew.
-        data = connection.fetch_section(message.uid, section, offset, length)
-    if len(data) > length:
-        connection.close()
-        raise ImapProtocolError("the server sent more of a message than was asked for")
-    return data
+        _check_there(connection, message)
+        return connection.fetch_section(message.uid, section, offset, length)
+
+
+def _check_there(connection: Reading, message: MessageKey) -> None:
+    """Raise EnvelopeNotFoundError when a refusal means that the message is gone.
+
+    If it is there, the refusal may have come from an old view, which every command lets the server renew.
+    """
+    if connection.fetch_structure(message.uid) is None:
+        raise EnvelopeNotFoundError(message.name) from None

@@ -48,8 +48,7 @@ class Channel:
     def conclude(self, tag: bytes) -> Answer:
         """Return the whole answer to the command sent with `tag`, once it is complete and OK."""
         answer = self._read(tag)
-        with self.closing_on_breach():
-            _check_completion(answer.completion)
+        self.check(answer.completion)
         return answer
 
     def send_literal(self, command: bytes, octets: Iterable[bytes]) -> bytes:
@@ -85,14 +84,28 @@ class Channel:
                     _check_completion(answer.completion)
         return b"".join(answer.untagged for answer in answers)
 
+    def receive(self) -> bytes:
+        """Return the next response as it came, tagged or not."""
+        response = self.wire.read_response()
+        self._notice(response)
+        return response
+
+    def check(self, completion: bytes) -> None:
+        """Raise ImapRefusedError unless `completion`, a tagged response without its tag, says OK."""
+        with self.closing_on_breach():
+            _check_completion(completion)
+
     def _read(self, tag: bytes) -> Answer:
         answer = self.wire.read_answer(tag)
-        news = announced(answer.untagged, self.exists)
+        self._notice(answer.untagged)
+        return answer
+
+    def _notice(self, untagged: bytes) -> None:
+        news = announced(untagged, self.exists)
         self.exists, self.dirty = news.exists, self.dirty or news.changed
         if news.bye:
             with self.closing_on_breach():
                 raise farewell(news.bye)
-        return answer
 
     def log_out(self) -> None:
         """Say goodbye and close, whatever the server makes of it."""

@@ -72,9 +72,9 @@ def section_item(section: str, offset: int, length: int) -> bytes:
     return b"BODY.PEEK[%s]<%d.%d>" % (section.encode("ascii"), offset, length)
 
 
-def section_fetch(uid: int, section: str, length: int) -> bytes:
-    """Return the command that reads the first `length` octets of one message's `section`."""
-    return b"UID FETCH %d (%s)" % (uid, section_item(section, 0, length))
+def section_fetch(uid: int, section: str, offset: int, length: int) -> bytes:
+    """Return the command that reads `length` octets of one message's `section` from `offset`."""
+    return b"UID FETCH %d (%s)" % (uid, section_item(section, offset, length))
 
 
 def introduction(capabilities: frozenset[str]) -> list[bytes]:

@@ -25,7 +25,6 @@ from mailsync_grpc.imap.fetch import (
     FlagListing,
     parse_flags,
     parse_labelled,
-    parse_section,
     parse_sections,
 )
 from mailsync_grpc.imap.folder_names import INBOX
@@ -39,6 +38,7 @@ from mailsync_grpc.imap.listing import (
     parse_vanished,
 )
 from mailsync_grpc.imap.metadata import parse_metadata
+from mailsync_grpc.imap.read_ahead import SectionWindows
 from mailsync_grpc.imap.session import open_session
 from mailsync_grpc.imap.wire import Clock, Wire
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage
@@ -135,11 +135,13 @@ class Connection(AuthenticatedConnection):
         `section` is as RFC 3501 section 6.4.5 has it: empty for the whole message, `HEADER`, `1.2`, `1.2.MIME`.
         Raises ImapRefusedError when the folder no longer holds the message.
         """
-        item = commands.section_item(section, offset, length)
-        found = parse_section(self._fetch(UidSet.span(uid, uid), item).read(), uid)
-        if found is None:
-            raise ImapRefusedError(f"the folder holds no message with UID {uid}")
-        return found
+        with self.section_windows(uid, section) as windows:
+            windows.ask(offset, length)
+            return windows.take()
+
+    def section_windows(self, uid: int, section: str) -> SectionWindows:
+        """Return what asks for windows of a body section ahead; as `fetch_section`, which is one of them."""
+        return SectionWindows(self._channel, uid, section)
 
     def fetch_sections(self, wanted: Sequence[tuple[int, str]], length: int) -> dict[tuple[int, str], bytes]:
         """Return the first `length` octets of each (UID, section), without those that the server refuses or has not.
@@ -149,7 +151,7 @@ class Connection(AuthenticatedConnection):
         answers: list[bytes] = []
         for start in range(0, len(wanted), _PIPELINED):
             piece = wanted[start : start + _PIPELINED]
-            lines = [commands.section_fetch(uid, section, length) for uid, section in piece]
+            lines = [commands.section_fetch(uid, section, 0, length) for uid, section in piece]
             answers.append(self._channel.gather(self._channel.send(lines)))
         return parse_sections(b"".join(answers))
 

@@ -28,6 +28,7 @@ _FLAGS_FIRST = re.compile(
 )
 _FETCH = re.compile(r"\* \d+ FETCH \(", re.IGNORECASE)
 _SECTION = re.compile(r"BODY\[([^\]]*)\]")
+_PARTIAL = re.compile(r"BODY\[[^\]]*\](?:<(\d{1,19})>)?")
 _SLICE = 1 << 20
 
 
@@ -242,14 +243,21 @@ def _object_id(standard: Node, gmail: Node) -> str:
     return ""
 
 
-def parse_section(answer: bytes, uid: int) -> bytes | None:
-    """Return the octets of the body section in a UID FETCH answer, None when the answer does not hold message `uid`."""
-    for attributes, literals in _marked(answer):
-        if uid_of(attributes) != uid:
-            continue
+class Window(NamedTuple):
+    """Octets of a body section from `offset` on, None where the server does not say from where."""
+
+    offset: int | None
+    octets: bytes
+
+
+def parse_window(response: bytes, uid: int) -> Window | None:
+    """Return the octets of a body section in one FETCH response, None when it holds none of message `uid`."""
+    for attributes, literals in _marked(response):
         for name, value in attributes.items():
-            if name.startswith("BODY["):
-                return _octets(value, literals) if isinstance(value, str) else b""
+            partial = _PARTIAL.fullmatch(name)
+            if partial is not None and uid_of(attributes) == uid:
+                offset = int(partial[1]) if partial[1] else None
+                return Window(offset, _octets(value, literals) if isinstance(value, str) else b"")
     return None
 
 

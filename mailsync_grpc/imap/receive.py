@@ -55,6 +55,20 @@ class ReceiveBuffer:
         self._check_literal(size)
         return self._cut(size) if len(self._data) >= size else None
 
+    def take_response(self) -> bytes | None:
+        """Return the next line with the literals in it and its line end, or None while it is incomplete."""
+        while (end := self._data.find(b"\r\n", self._scanned)) >= 0:
+            self._check_line(self._line, end)
+            literal = LITERAL.search(self._data, max(self._line, end - _TAIL), end + 2)
+            if literal is None:
+                return self._cut(end + 2)
+            size = literal_size(literal)
+            self._check_literal(size)
+            self._line = self._scanned = end + 2 + size
+        self._check_line(self._line, len(self._data))
+        self._scanned = max(self._scanned, len(self._data) - 1)
+        return None
+
     def take_answer(self, tag: bytes) -> Answer | None:
         """Return the answer to the command sent with `tag`, or None while it is incomplete."""
         start = self._find_tag(tag)

@@ -16,7 +16,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import NamedTuple, Protocol, TypeVar
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from mailsync_grpc.errors import (
@@ -40,6 +41,30 @@ from mailsync_grpc.model.uidset import UidSet
 T = TypeVar("T")
 
 
+class Windows(Protocol):
+    """What reading ahead needs of `imap.read_ahead.SectionWindows`."""
+
+    def ask(self, offset: int, length: int) -> None:
+        """Ask for at most so many octets from an offset on."""
+        ...
+
+    def take(self) -> bytes:
+        """Return the next window; ImapRefusedError when the folder does not hold the message."""
+        ...
+
+    def end(self) -> None:
+        """Read what is still to come, for nobody."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Do as `end`."""
+        ...
+
+
 class Reading(Protocol):
     """What reading on demand needs of `imap.connection.Connection`."""
 
@@ -59,6 +84,10 @@ class Reading(Protocol):
 
     def fetch_section(self, uid: int, section: str, offset: int, length: int) -> bytes:
         """Return octets of a body section; ImapRefusedError when the folder does not hold the message."""
+        ...
+
+    def section_windows(self, uid: int, section: str) -> Windows:
+        """Return what asks for windows of a body section ahead."""
         ...
 
     def fetch_structure(self, uid: int) -> Envelope | None:

@@ -152,6 +152,10 @@ class Wire(imaplib.IMAP4):
         """Return the answer to the command sent with `tag`."""
         return self._until(lambda: self._received.take_answer(tag))
 
+    def read_response(self) -> bytes:
+        """Return the next response, tagged or not, with its line end."""
+        return self._until(self._received.take_response)
+
     def _until(self, take: Callable[[], _Taken | None]) -> _Taken:
         with self._closing_on_fault():
             while (taken := take()) is None:

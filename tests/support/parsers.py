@@ -15,7 +15,7 @@ from mailsync_grpc.discovery.autoconfig import read_autoconfig
 from mailsync_grpc.discovery.web import _read_answer
 from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.imap.announcements import announced
-from mailsync_grpc.imap.fetch import parse_flags, parse_labelled, parse_section, parse_sections
+from mailsync_grpc.imap.fetch import parse_flags, parse_labelled, parse_sections, parse_window
 from mailsync_grpc.imap.folder_names import decode_name, special_use_of
 from mailsync_grpc.imap.header_text import header_text, message_ids, parse_date
 from mailsync_grpc.imap.listing import (
@@ -88,10 +88,11 @@ def _answered(parse: Callable[[bytes], object], data: bytes) -> object:
 def _received(data: bytes) -> object:
     """What a connection makes of octets that arrive in pieces."""
     buffer = ReceiveBuffer(16 << 10, 32 << 10, MAX_INPUT)
-    taken = []
+    taken: list[Answer | bytes | None] = []
     for start in range(0, len(data), 997):
         buffer.feed(data[start : start + 997])
         taken.append(buffer.take_answer(b"A1"))
+        taken.append(buffer.take_response() if start % 2 else None)
     return taken, buffer.take_line(), buffer.last_line()
 
 
@@ -179,7 +180,7 @@ TARGETS: dict[str, Target] = {
     "labelled": Target(lambda data: sorted(parse_labelled(data, _ALL).table.items()), _FLAGS),
     "metadata": Target(lambda data: [tuple(each.envelope) for each in parse_metadata(data)], _METADATA),
     "minimal": Target(lambda data: parse_minimal(data, _ALL), _FLAGS + _METADATA),
-    "section": Target(lambda data: parse_section(data, 1), _SECTIONS),
+    "window": Target(lambda data: parse_window(data, 1), _SECTIONS),
     "sections": Target(parse_sections, _SECTIONS),
     "list": Target(parse_list, _LISTS),
     "status": Target(parse_status, _OPENED),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
@@ -22,13 +23,17 @@ class Relay:
     """Forwards connections to `port` on `host` inside a ``with`` block.
 
     `sent` holds each connection's octets from the client, `received` those from the server; with `keep_received` off
-    only their number is kept, in `octets_received`. The server is heard at most at `rate` octets a second a connection.
+    only their number is kept, in `octets_received`. The server is heard at most at `rate` octets a second a connection,
+    and `delay` seconds late.
     """
 
-    def __init__(self, host: str, port: int, *, keep_received: bool = True, rate: float = math.inf) -> None:
+    def __init__(
+        self, host: str, port: int, *, keep_received: bool = True, rate: float = math.inf, delay: float = 0.0
+    ) -> None:
         self._target = (host, port)
         self._keep = keep_received
         self._rate = rate
+        self._delay = delay
         self._listener = socket.create_server((host, 0))
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -82,6 +87,8 @@ class Relay:
 
     def _answer(self, server: socket.socket, client: socket.socket, kept: bytearray) -> None:
         free = 0.0
+        late: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
+        self._run(self._deliver, late, client)
         with suppress(OSError):
             while data := server.recv(_CHUNK):
                 self.octets_received += len(data)
@@ -89,7 +96,14 @@ class Relay:
                     kept += data
                 free = max(free, time.monotonic()) + len(data) / self._rate
                 time.sleep(max(0.0, free - time.monotonic()))
-                client.sendall(data)
+                late.put((time.monotonic() + self._delay, data))
+        late.put((0.0, b""))
+
+    def _deliver(self, late: SimpleQueue[tuple[float, bytes]], client: socket.socket) -> None:
+        with suppress(OSError):
+            while (arrival := late.get())[1]:
+                time.sleep(max(0.0, arrival[0] - time.monotonic()))
+                client.sendall(arrival[1])
             client.shutdown(socket.SHUT_WR)
 
 

@@ -91,7 +91,7 @@ class FakeSource:
         return self.sections[section][offset : offset + length]
 
     async def windows(
-        self, message: MessageKey, section: str, offset: int, size: int
+        self, message: MessageKey, section: str, offset: int, size: int, _expected: int
     ) -> AsyncGenerator[bytes, None]:
         while True:
             data = await self.octets(message, section, offset, size)

@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import pytest
 
@@ -30,6 +31,29 @@ from tests.unit.content.fakes import account, folder
 
 
 @dataclass
+class FakeWindows:
+    """Windows of a section, in which what is taken is looked up when it is taken."""
+
+    fetch: Callable[[int, int], bytes]
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    def ask(self, offset: int, length: int) -> None:
+        self.asked.append((offset, length))
+
+    def take(self) -> bytes:
+        return self.fetch(*self.asked.pop(0))
+
+    def end(self) -> None:
+        self.asked.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+@dataclass
 class FakeConnection:
     """A connection that shows a message only in folders examined after it came."""
 
@@ -53,6 +77,9 @@ class FakeConnection:
         if uid not in self.seen:
             raise ImapRefusedError("gone")
         return section.encode()[offset : offset + length]
+
+    def section_windows(self, uid: int, section: str) -> "FakeWindows":
+        return FakeWindows(lambda offset, length: self.fetch_section(uid, section, offset, length))
 
     def fetch_structure(self, uid: int) -> Envelope | None:
         return Envelope() if uid in self.seen else None

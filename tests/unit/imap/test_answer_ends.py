@@ -1,4 +1,4 @@
-"""The end of an answer is found where a reading of it line by line finds it, however it arrives."""
+"""The end of an answer, and of a response, is found where a reading line by line finds it, however it arrives."""
 
 import re
 
@@ -51,3 +51,28 @@ def test_an_answer_ends_where_its_lines_say(data: bytes, chunk: int) -> None:
         buffer.feed(data[start : start + chunk])
         answer = answer or buffer.take_answer(TAG)
     assert (None if answer is None else len(answer.untagged)) == end_by_line(data)
+
+
+def responses_by_line(data: bytes) -> list[bytes]:
+    """The whole responses at the beginning of `data`, by a reading that is slow and plain."""
+    found, line, position = [], 0, 0
+    while (end := data.find(b"\r\n", position)) >= 0:
+        literal = OPENING.search(data[position:end])
+        position = end + 2 + (int(literal[1]) if literal else 0)
+        if not literal:
+            found.append(data[line:position])
+            line = position
+    return found
+
+
+@given(st.lists(PIECES, max_size=14).map(b"".join), st.integers(1, 40))
+@example(b"* 1 FETCH ({2}\r\n}\r\nA1 OK x\r\n", 40)
+@example(b"{3}\r\n{0}\r\n", 1)
+def test_a_response_ends_where_its_lines_say(data: bytes, chunk: int) -> None:
+    buffer = ReceiveBuffer(1_000, 1_000, 10_000)
+    found = []
+    for start in range(0, len(data), chunk):
+        buffer.feed(data[start : start + chunk])
+        while (response := buffer.take_response()) is not None:
+            found.append(response)
+    assert found == responses_by_line(data)

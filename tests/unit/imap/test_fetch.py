@@ -3,7 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, parse_flags, parse_labelled, parse_section
+from mailsync_grpc.imap.fetch import MAX_UID, FlagListing, Window, parse_flags, parse_labelled, parse_window
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.uidset import UidSet
 
@@ -130,10 +130,11 @@ def test_a_listing_equals_that_of_a_slow_reference(
     }
 
 
-def test_a_section_is_given_octet_for_octet_and_only_of_the_asked_message() -> None:
+def test_a_window_is_given_octet_for_octet_and_only_of_the_asked_message() -> None:
     octets = bytes(range(256))
-    answer = b"* 1 FETCH (UID 3 FLAGS ())\r\n* 2 FETCH (UID 4 BODY[1.2]<10> {256}\r\n" + octets + b")\r\n"
-    assert parse_section(answer, 4) == octets
-    assert parse_section(answer, 3) is None
-    assert parse_section(b'* 2 FETCH (BODY[] "abc" UID 4)\r\n', 4) == b"abc"
-    assert parse_section(b"* 2 FETCH (UID 4 BODY[7] NIL)\r\n", 4) == b""
+    response = b"* 2 FETCH (UID 4 BODY[1.2]<10> {256}\r\n" + octets + b")\r\n"
+    assert parse_window(response, 4) == Window(10, octets)
+    assert parse_window(response, 3) is None
+    assert parse_window(b"* 1 FETCH (UID 4 FLAGS ())\r\n", 4) is None
+    assert parse_window(b'* 2 FETCH (BODY[]<0> "abc" UID 4)\r\n', 4) == Window(0, b"abc")
+    assert parse_window(b"* 2 FETCH (UID 4 BODY[7] NIL)\r\n", 4) == Window(None, b"")

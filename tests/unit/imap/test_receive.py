@@ -75,3 +75,56 @@ def test_literals_hide_nothing_and_end_nothing(literals: list[bytes], chunk: int
         received.feed(stream[start : start + chunk])
         answers.append(received.take_answer(b"M1"))
     assert [answer for answer in answers if answer] == [Answer(untagged, b"OK done")]
+
+
+RESPONSES = [
+    b"* 1 FETCH (UID 1 BODY[HEADER] {%d}\r\n%s)\r\n" % (len(LITERAL), LITERAL),
+    b"* 2 FETCH (BODY[] {0}\r\n UID 2 X {3}\r\nabc)\r\n",
+    b"A9 OK done\r\n",
+    b"* OK {no} \r\n",
+]
+
+
+@pytest.mark.parametrize("chunk", range(1, 60))
+def test_a_response_is_a_line_with_the_literals_in_it_however_it_arrives(chunk: int) -> None:
+    received, stream, taken = buffer(), b"".join(RESPONSES), []
+    for start in range(0, len(stream), chunk):
+        received.feed(stream[start : start + chunk])
+        while (response := received.take_response()) is not None:
+            taken.append(response)
+    assert taken == RESPONSES
+    assert len(received) == 0
+
+
+def test_responses_and_answers_are_taken_from_one_stream() -> None:
+    received = buffer()
+    received.feed(b"* 1 EXISTS\r\n* 2 FETCH (X {3}\r\n")
+    assert received.take_response() == b"* 1 EXISTS\r\n"
+    assert received.take_response() is None
+    received.feed(b"abc)\r\nA1 OK done\r\n* 2 EXISTS\r\nA2 OK done\r\n")
+    assert received.take_answer(b"A1") == Answer(b"* 2 FETCH (X {3}\r\nabc)\r\n", b"OK done")
+    assert received.take_response() == b"* 2 EXISTS\r\n"
+    assert received.take_answer(b"A2") == Answer(b"", b"OK done")
+
+
+@pytest.mark.parametrize("stream", [b"* 1 FETCH (" + b"x" * 200, b"* {1}\r\n" + b"x" * 200])
+def test_a_response_with_an_endless_line_is_a_protocol_error(stream: bytes) -> None:
+    received = buffer(max_line=100)
+    received.feed(stream)
+    with pytest.raises(ImapProtocolError, match="line longer than 100"):
+        received.take_response()
+
+
+def test_a_response_with_a_huge_literal_is_refused_before_it_is_read() -> None:
+    received = buffer(max_literal=1_000)
+    received.feed(b"* 1 FETCH (BODY[] {1001}\r\n")
+    with pytest.raises(ImapProtocolError, match="literal longer than 1000"):
+        received.take_response()
+
+
+def test_a_response_of_endless_literals_is_a_protocol_error() -> None:
+    received = buffer(max_line=100, max_response=1_000)
+    with pytest.raises(ImapProtocolError, match="longer than 1000"):  # noqa: PT012  it may be any of them
+        for _ in range(100):
+            received.feed(b"{10}\r\n0123456789")
+            assert received.take_response() is None
