@@ -29,7 +29,8 @@ from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.requests import Mutations, request_id_of
 from mailsync_grpc.store import failpoints
-from mailsync_grpc.store.base import Batch, ConflictError, Counter, RecordedAnswer
+from mailsync_grpc.store.base import Batch, ConflictError, Counter
+from mailsync_grpc.store.values import RecordedAnswer
 
 _PLACE: Final = Struct(">IQ")  # account and number of the intent that answers a request
 MAX_OPEN: Final = 256

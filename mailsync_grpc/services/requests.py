@@ -20,7 +20,8 @@ from mailsync_grpc.errors import EtagMismatchError, InvalidFieldError, RequestId
 from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.paging import request_hash
-from mailsync_grpc.store.base import Batch, ConflictError, RecordedAnswer, TokenEdit
+from mailsync_grpc.store.base import Batch, ConflictError, TokenEdit
+from mailsync_grpc.store.values import RecordedAnswer
 
 MAX_ATTEMPTS = 8
 

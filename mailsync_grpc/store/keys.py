@@ -38,8 +38,14 @@ from typing import NamedTuple
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import ID_BYTES, AccountNo, FolderNo, Revision
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import RecordedAnswer
-from mailsync_grpc.store.values import NO_TOKENS, Authorization, EnvelopeRow, LogRecord, SealedTokens
+from mailsync_grpc.store.values import (
+    NO_TOKENS,
+    Authorization,
+    EnvelopeRow,
+    LogRecord,
+    RecordedAnswer,
+    SealedTokens,
+)
 
 SCHEMA = 3
 

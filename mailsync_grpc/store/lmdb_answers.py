@@ -2,7 +2,8 @@
 
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.store import keys
-from mailsync_grpc.store.base import KEPT_ANSWERS, ConflictError, RecordedAnswer
+from mailsync_grpc.store.base import KEPT_ANSWERS, ConflictError
+from mailsync_grpc.store.values import RecordedAnswer
 from mailsync_grpc.store.writer import WriteUnit
 
 KEPT_MILLIS = KEPT_ANSWERS * 1_000

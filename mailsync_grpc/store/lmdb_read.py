@@ -16,12 +16,11 @@ from mailsync_grpc.model.ids import AccountNo, FolderNo, Revision
 from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.store import keys
-from mailsync_grpc.store.base import RecordedAnswer
 from mailsync_grpc.store.codec.envelope import decode_evidence
 from mailsync_grpc.store.codec.records import ACCOUNTS, FOLDERS, INTENTS, PROGRESS, RUNS
 from mailsync_grpc.store.databases import Databases
 from mailsync_grpc.store.lmdb_answers import is_fresh
-from mailsync_grpc.store.values import EnvelopePlace, LogRecord, LogSlice, SealedTokens, Twin
+from mailsync_grpc.store.values import EnvelopePlace, LogRecord, LogSlice, RecordedAnswer, SealedTokens, Twin
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Recorded answers in memory: found by request, forgotten by time, erased with their account."""
 
 from mailsync_grpc.model.ids import AccountNo
-from mailsync_grpc.store.base import KEPT_ANSWERS, ConflictError, RecordedAnswer
+from mailsync_grpc.store.base import KEPT_ANSWERS, ConflictError
+from mailsync_grpc.store.values import RecordedAnswer
 
 
 class MemoryAnswers:

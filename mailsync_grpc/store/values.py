@@ -144,3 +144,15 @@ class StoreStats(NamedTuple):
     log_newest_time: int
     envelopes: int
     accounts: int
+
+
+class RecordedAnswer(NamedTuple):
+    """The answer to a request, kept 24 h so that a repeat of the request changes nothing (AIP-155).
+
+    `scope` is the caller and method, `fingerprint` a hash of the request without its request_id.
+    """
+
+    scope: str
+    request_id: str
+    fingerprint: bytes
+    response: bytes

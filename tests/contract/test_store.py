@@ -22,8 +22,8 @@ from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.folder import FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import FolderNo, Revision
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import Batch, ConflictError, Counter, RecordedAnswer
-from mailsync_grpc.store.values import EnvelopePlace
+from mailsync_grpc.store.base import Batch, ConflictError, Counter
+from mailsync_grpc.store.values import EnvelopePlace, RecordedAnswer
 from tests.support.store import (
     EVERYTHING,
     Mailbox,

@@ -7,7 +7,8 @@ import pytest
 from mailsync_grpc.model.access import AccessToken, Reach, Scope
 from mailsync_grpc.model.account import AccountState
 from mailsync_grpc.model.changes import AccountChanged, AccountRemoved
-from mailsync_grpc.store.base import Batch, ConflictError, RecordedAnswer, Store, TokenEdit
+from mailsync_grpc.store.base import Batch, ConflictError, Store, TokenEdit
+from mailsync_grpc.store.values import RecordedAnswer
 from tests.support.callers import token_of
 from tests.support.store import Mailbox, message_of
 

@@ -13,15 +13,8 @@ from mailsync_grpc.model.changes import (
     SyncRunChanged,
 )
 from mailsync_grpc.model.run import RunState
-from mailsync_grpc.store.base import (
-    KEPT_ANSWERS,
-    KEPT_RUNS,
-    Batch,
-    ConflictError,
-    Counter,
-    RecordedAnswer,
-    Store,
-)
+from mailsync_grpc.store.base import KEPT_ANSWERS, KEPT_RUNS, Batch, ConflictError, Counter, Store
+from mailsync_grpc.store.values import RecordedAnswer
 from tests.support.store import (
     Mailbox,
     ManualClock,

@@ -9,7 +9,8 @@ from mailsync_grpc.model.changes import AccountRemoved, EventKind, FlagsChanged
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome, Refused
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import KEPT_ANSWERS, Batch, ConflictError, Counter, RecordedAnswer, Store
+from mailsync_grpc.store.base import KEPT_ANSWERS, Batch, ConflictError, Counter, Store
+from mailsync_grpc.store.values import RecordedAnswer
 from mailsync_grpc.v1 import event_pb2
 from tests.support.store import Mailbox, ManualClock, message_of
 

@@ -40,9 +40,10 @@ from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.model.report import Report, ReportKind
 from mailsync_grpc.model.run import RunState, SyncRun
 from mailsync_grpc.model.uidset import UidSet
-from mailsync_grpc.store.base import KEPT_LOG, Batch, Counter, RecordedAnswer, Store
+from mailsync_grpc.store.base import KEPT_LOG, Batch, Counter, Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.store.values import RecordedAnswer
 from tests.support.replay import Replayer, listed
 from tests.support.store import EVERYTHING, ManualClock, account_of, all_rows, folder_of, message_of, run_of
 
