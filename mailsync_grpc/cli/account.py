@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,34 +38,23 @@ from mailsync_grpc.cli.progress import follow_sync_run
 from mailsync_grpc.cli.session import Session
 from mailsync_grpc.cli.terminal import plain, plural
 from mailsync_grpc.cli.way_options import (
+    SECURITIES,
+    CaFileOption,
     ClientCertOption,
     ClientKeyOption,
     ProxyOption,
+    Security,
     describe_way,
     pem_text,
 )
 from mailsync_grpc.v1 import account_service_pb2 as service
-from mailsync_grpc.v1.account_pb2 import Account, AuthKind, ImapEndpoint, ImapSecurity
+from mailsync_grpc.v1.account_pb2 import Account, AuthKind, ImapEndpoint
 
 # The service logs in before it answers, with its own time-outs toward the mail server.
 _LOGIN_SECONDS = 180.0
 
 app = typer.Typer(help="Mail accounts that are kept in step.", no_args_is_help=True)
 
-
-class Security(StrEnum):
-    """How the connection to the mail server is protected."""
-
-    TLS = "tls"
-    STARTTLS = "starttls"
-    PLAINTEXT = "plaintext"
-
-
-_SECURITY = {
-    Security.TLS: ImapSecurity.IMAP_SECURITY_IMPLICIT_TLS,
-    Security.STARTTLS: ImapSecurity.IMAP_SECURITY_STARTTLS,
-    Security.PLAINTEXT: ImapSecurity.IMAP_SECURITY_PLAINTEXT,
-}
 
 AccountArgument = Annotated[
     str, typer.Argument(metavar="ACCOUNT", help="Its id, such as work.", show_default=False)
@@ -76,10 +63,6 @@ StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the pa
 IdOption = Annotated[
     str,
     typer.Option("--id", help="Id of the account, such as work; made up when left out.", show_default=False),
-]
-CaFileOption = Annotated[
-    Path | None,
-    typer.Option(help="PEM file of authorities to trust instead of the system's.", show_default=False),
 ]
 TryOption = Annotated[bool, typer.Option("--try", help="Only log in and list folders; keep nothing.")]
 
@@ -124,7 +107,7 @@ def add(
     The password comes from a prompt, --password-stdin or MAILSYNC_IMAP_PASSWORD; --provider, --oauth or --secret-ref
     stand in its place. A proxy's, where its URL has a user, comes from a prompt or MAILSYNC_PROXY_PASSWORD.
     """
-    account = Account(imap=ImapEndpoint(host=host, port=port, security=_SECURITY[security]))
+    account = Account(imap=ImapEndpoint(host=host, port=port, security=SECURITIES[security]))
     login = username or email or ""
     if not host:
         kind = AuthKind.AUTH_KIND_OAUTH if provider or oauth else AuthKind.AUTH_KIND_PASSWORD

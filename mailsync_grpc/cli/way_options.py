@@ -1,9 +1,10 @@
-"""The way to a mail server on the command line: what it trusts, what it is shown, and a proxy.
+"""The way to a mail server on the command line: how it is protected, what is trusted and shown, and a proxy.
 
 Secrets stand in no argument: a proxy's password comes from the environment or a prompt, a key from a file.
 """
 
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,27 @@ import typer
 from mailsync_grpc.cli.failures import CommandError
 from mailsync_grpc.cli.secret import read_proxy_password
 from mailsync_grpc.model.proxy import parse_proxy
-from mailsync_grpc.v1.account_pb2 import ImapEndpoint
+from mailsync_grpc.v1.account_pb2 import ImapEndpoint, ImapSecurity
 
+
+class Security(StrEnum):
+    """How the connection to the mail server is protected."""
+
+    TLS = "tls"
+    STARTTLS = "starttls"
+    PLAINTEXT = "plaintext"
+
+
+SECURITIES = {
+    Security.TLS: ImapSecurity.IMAP_SECURITY_IMPLICIT_TLS,
+    Security.STARTTLS: ImapSecurity.IMAP_SECURITY_STARTTLS,
+    Security.PLAINTEXT: ImapSecurity.IMAP_SECURITY_PLAINTEXT,
+}
+
+CaFileOption = Annotated[
+    Path | None,
+    typer.Option(help="PEM file of authorities to trust instead of the system's.", show_default=False),
+]
 ProxyOption = Annotated[
     str | None,
     typer.Option(
