@@ -30,7 +30,9 @@ from tests.support.content_corpus import (
     HEAD,
     broken,
     every_charset_and_encoding,
+    long,
     multiparts,
+    nested,
     odd,
     text,
 )
@@ -112,14 +114,20 @@ class Leaf(NamedTuple):
         return payload.decode(self.part.get_content_charset("us-ascii")).encode()
 
 
-def leaves(part: email.message.Message, prefix: str = "") -> Iterator[Leaf]:
-    """Number the parts as RFC 3501 section 6.4.5 does."""
-    if part.get_content_maintype() != "multipart":
-        yield Leaf(prefix or "1", part)
-        return
-    for number, child in enumerate(part.get_payload(), 1):
-        assert isinstance(child, email.message.Message)
-        yield from leaves(child, f"{prefix}.{number}" if prefix else str(number))
+def leaves(message: email.message.Message, section: str = "") -> Iterator[Leaf]:
+    """Number the parts of a message as RFC 3501 section 6.4.5 does, those of messages attached to it too."""
+    parts = message.get_payload() if message.get_content_maintype() == "multipart" else [message]
+    for number, part in enumerate(parts, 1):
+        assert isinstance(part, email.message.Message)
+        place = f"{section}.{number}" if section else str(number)
+        if part is not message and part.get_content_maintype() == "multipart":
+            yield from leaves(part, place)
+            continue
+        yield Leaf(place, part)
+        if part.get_content_type() == "message/rfc822":
+            attached = part.get_payload(0)
+            assert isinstance(attached, email.message.Message)
+            yield from leaves(attached, place)
 
 
 async def test_every_part_is_octet_for_octet_what_an_independent_reading_says(rig: Rig) -> None:
@@ -140,12 +148,12 @@ async def test_every_part_is_octet_for_octet_what_an_independent_reading_says(ri
 
 
 async def test_decoded_parts_are_what_the_email_package_decodes(rig: Rig) -> None:
-    corpus = [*every_charset_and_encoding(), *multiparts(), *odd()]
+    corpus = [*every_charset_and_encoding(), *multiparts(), *nested(), *long(), *odd()]
     rig.mailbox.deliver(corpus)
     rig.client.select("INBOX", readonly=True)
     for uid, source in enumerate(corpus, 1):
         for leaf in leaves(email.message_from_bytes(source)):
-            if leaf.part.get_content_type() == "message/rfc822":
+            if leaf.part.get_content_maintype() == "message":
                 continue
             got = await rig.get(uid, leaf.section, decode=True)
             assert got.octets == leaf.decoded, (uid, leaf.section)
@@ -189,6 +197,34 @@ async def test_text_and_html_are_the_parts_a_reader_would_be_shown(rig: Rig) -> 
         assert (got.header.section, got.octets) == (leaf.section, leaf.decoded)
     with pytest.raises(PartNotFoundError):
         await rig.get(2, ContentKind.HTML)
+
+
+async def test_what_is_shown_is_found_in_every_multipart_and_never_in_an_attached_message(rig: Rig) -> None:
+    shown = {
+        "message/rfc822": (None, None),
+        "multipart/mixed": ("2", None),
+        "multipart/digest": (None, None),
+        "multipart/signed": ("1.2", None),
+        "multipart/report": ("1", None),
+        "related": ("1.1.1", "1.1.2"),
+    }
+    corpus = list(nested())
+    rig.mailbox.deliver(corpus)
+    rig.client.select("INBOX", readonly=True)
+    seen = set()
+    for uid, source in enumerate(corpus, 1):
+        message = email.message_from_bytes(source)
+        kind = "related" if b"multipart/related" in source else message.get_content_type()
+        if b'boundary="bare"' in source:
+            continue
+        seen.add(kind)
+        for what, section in zip((ContentKind.TEXT, ContentKind.HTML), shown[kind], strict=True):
+            if section is None:
+                with pytest.raises(PartNotFoundError):
+                    await rig.get(uid, what)
+            else:
+                assert (await rig.get(uid, what)).header.section == section, (uid, kind)
+    assert seen == set(shown)
 
 
 async def test_an_attachment_is_whole_named_and_from_disk_the_second_time(rig: Rig) -> None:
