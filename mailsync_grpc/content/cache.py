@@ -22,10 +22,11 @@ from pathlib import Path
 
 import structlog
 
-from mailsync_grpc.content.cleaning import Limits, Usage, octets_to_free
-from mailsync_grpc.content.names import Entry, Span, path_of
+from mailsync_grpc.content.cleaning import Limits, Usage, disk_is_full, fits, octets_to_free
+from mailsync_grpc.content.names import ANY_ENTRIES, Entry, Span, path_of
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.sealed import CorruptEntryError, SealedFile
+from mailsync_grpc.content.uses import Uses
 from mailsync_grpc.errors import StoreFullError
 from mailsync_grpc.metrics import (
     CONTENT_CACHE_EVICTED_AGE,
@@ -38,7 +39,6 @@ from mailsync_grpc.store.base import Clock
 from mailsync_grpc.store.cache_index import CacheIndex, Owner, Use
 
 _BATCH = 256
-_USES_KEPT = 1_000
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = structlog.get_logger(__name__)
 
@@ -82,25 +82,25 @@ class Cache:
         self._directory = directory
         self._key = key
         self._limits = limits
-        self._clock = clock
         self._disk = disk
         # Held while files and records change together, so that a cleaning never sees one without the other.
         self._changing = threading.Lock()
         self._cleaning = threading.Lock()
-        self._uses: dict[bytes, int] = {}
         self._removed_accounts: set[int] = set()
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._index = CacheIndex(directory / "index")
+        self._uses = Uses(self._index, clock)
         self._tidy()
 
     def _tidy(self) -> None:
-        for path in self._directory.iterdir():
-            if path.name == "tmp" or (self._index.created and path.name != "index"):
-                shutil.rmtree(path)
+        shutil.rmtree(self._directory / "tmp", ignore_errors=True)
+        if self._index.created:
+            for entries in self._directory.glob(ANY_ENTRIES):
+                shutil.rmtree(entries)
 
     def close(self) -> None:
         """Record the last uses and release the index."""
-        self._record_uses()
+        self._uses.record()
         self._index.close()
 
     def find(self, entry: Entry) -> Cached | None:
@@ -115,7 +115,7 @@ class Cache:
         except CorruptEntryError:
             self.drop(entry)
             return None
-        self._use(entry.name)
+        self._uses.add(entry.name)
         return Cached(file, Part(*json.loads(file.description)))
 
     def draft(self, entry: Entry, part: Part) -> Draft | None:
@@ -128,23 +128,28 @@ class Cache:
             file = SealedFile.create(path, self._key, entry.name, json.dumps(part).encode())
         except OSError as error:
             _not_cached(error)
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+            _unlink(path)
             return None
         return Draft(entry, path, file)
 
     def append(self, draft: Draft, data: bytes) -> bool:
-        """Add to a draft; False when that cannot be: the disk is full, or the content larger than the whole cache."""
+        """Add to a draft; False when that cannot be: the disk is full, or the content too large for the cache."""
         try:
+            self._check_room(draft.path.parent)
             draft.file.append(data)
             failpoints.hit("in_cache_write")
+            fitting = fits(draft.file.stored, self._limits)
         except OSError as error:
             _not_cached(error)
             return False
-        fits = draft.file.size <= self._limits.max_bytes
-        if not fits:
+        if not fitting:
             CONTENT_NOT_CACHED.labels("too_large").inc()
-        return fits
+        return fitting
+
+    def _check_room(self, directory: Path) -> None:
+        """Raise OSError as a full disk does; else content would fill it, to be evicted by the next cleaning."""
+        if disk_is_full(*self._disk(directory), self._limits):
+            raise OSError(errno.ENOSPC, "the disk is in use above content.max_disk_use")
 
     def commit(self, draft: Draft) -> bool:
         """Make a draft an entry; False when it could not be kept, and is gone."""
@@ -155,9 +160,11 @@ class Cache:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._changing:
                 if draft.entry.owner.account in self._removed_accounts:
-                    draft.path.unlink(missing_ok=True)
+                    self.discard(draft)
                     return False
-                total = self._index.put(draft.entry.name, draft.entry.owner, draft.file.stored, self._now())
+                total = self._index.put(
+                    draft.entry.name, draft.entry.owner, draft.file.stored, self._uses.stamp()
+                )
                 failpoints.hit("cache_recorded")
                 draft.path.replace(target)
                 failpoints.hit("cache_renamed")
@@ -171,8 +178,7 @@ class Cache:
 
     def discard(self, draft: Draft) -> None:
         """Give a draft up. Its file stays open for who reads it."""
-        with suppress(OSError):  # what is left over goes at the next start
-            draft.path.unlink(missing_ok=True)
+        _unlink(draft.path)
 
     def drop(self, entry: Entry) -> None:
         """Delete one entry that was found damaged."""
@@ -226,7 +232,7 @@ class Cache:
             self._cleaning.release()
 
     def _clean(self) -> int:
-        self._record_uses()
+        self._uses.record()
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         usage = Usage(self._index.total(), *self._disk(self._directory))
         to_free = octets_to_free(usage, self._limits)
@@ -245,7 +251,7 @@ class Cache:
 
     def _count_evictions(self, uses: Sequence[Use], limit: str) -> None:
         CONTENT_CACHE_EVICTIONS.labels(limit).inc(len(uses))
-        now = self._now()
+        now = self._uses.now()
         for use in uses:
             CONTENT_CACHE_EVICTED_AGE.observe(max(0, now - use.last) / 1000)
 
@@ -259,30 +265,17 @@ class Cache:
     def _delete(self, names: Iterable[bytes]) -> int:
         with self._changing:
             for name in names:
-                with suppress(FileNotFoundError):
-                    (self._directory / path_of(name)).unlink()
+                _unlink(self._directory / path_of(name))
             failpoints.hit("cache_deleted")
             return self._index.remove(names)
 
-    def _use(self, name: bytes) -> None:
-        with self._changing:
-            self._uses[name] = self._now()
-            full = len(self._uses) >= _USES_KEPT
-        if full:
-            self._record_uses()
 
-    def _record_uses(self) -> None:
-        with self._changing:
-            uses, self._uses = self._uses, {}
-        if not uses:
-            return
-        try:
-            self._index.touch(uses)
-        except StoreFullError as error:
-            _log.warning("uses of cached content are not recorded", reason=str(error))
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
+def _unlink(path: Path) -> None:
+    """Delete a file. One that cannot be deleted must not keep others."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("cached content cannot be deleted", reason=error.strerror)
 
 
 def _not_cached(error: OSError | StoreFullError) -> None:

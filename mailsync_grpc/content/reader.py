@@ -169,7 +169,12 @@ class ContentReader:
     async def _purge(self, purge: Callable[[Owner], None], owner: Owner) -> None:
         """Purge, once what is being committed of the folder is there to be found."""
         await self._sharing.committed(owner)
-        await self._threads.run(purge, owner)
+        try:
+            await self._threads.run(purge, owner)
+        except (
+            StoreFullError
+        ) as error:  # the caller learns that the message is gone, whatever becomes of its entries
+            _log.warning("content of a message that is gone is not deleted", reason=str(error))
 
     async def _stream(
         self, content: SharedContent, message: MessageKey, *, decode: bool, cut: Cut, if_match: str

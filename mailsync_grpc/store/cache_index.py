@@ -133,6 +133,12 @@ class CacheIndex:
                 octets -= _ENTRY.unpack(txn.get(uses[-1].name, db=self._entry))[1]
         return uses
 
+    def latest(self) -> int:
+        """Return the last use of the entry that was used last, 0 when there is none."""
+        with self._env.begin() as txn:
+            cursor = txn.cursor(self._use)
+            return int(_NUMBER.unpack_from(cursor.key())[0]) if cursor.last() else 0
+
     def owned(self, scope: Sequence[int | bytes], limit: int) -> list[bytes]:
         """Return up to `limit` names within `scope`: the leading fields of an Owner, none for all."""
         prefix = b"".join(part if isinstance(part, bytes) else part.to_bytes(4, "big") for part in scope)

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import NamedTuple
 
-from mailsync_grpc.config import Config, ImapConfig
+from mailsync_grpc.config import Config, ContentConfig, ImapConfig
 from mailsync_grpc.content.reader import ContentReader, open_reader
 from mailsync_grpc.content.values import What
 from mailsync_grpc.imap.budget import Process, Use
@@ -53,7 +53,7 @@ class ContentRig:
 
     def new_reader(self) -> ContentReader:
         loopback = ImapConfig(allow_networks=(ip_network("127.0.0.0/8"),), allow_plaintext=True)
-        config = Config(data_dir=self.directory, imap=loopback)
+        config = Config(data_dir=self.directory, imap=loopback, content=ContentConfig(max_disk_use=1))
         books = ledger_of(config, Process.API)
         sessions = Sessions(connector(loopback, self.vault, with_password(self.vault), books, Use.CONTENT))
         return open_reader(config, self.vault, sessions)

@@ -59,6 +59,7 @@ class Service:
             "MAILSYNC_METRICS": "127.0.0.1:0",
             "MAILSYNC_IMAP__ALLOW_NETWORKS": "127.0.0.0/8",
             "MAILSYNC_IMAP__ALLOW_PLAINTEXT": "true",
+            "MAILSYNC_CONTENT__MAX_DISK_USE": "1",  # whatever the developer's disk holds
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAILSYNC_")}
         with ready.open("wb") as out, log.open("ab") as err:

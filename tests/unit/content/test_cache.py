@@ -357,3 +357,74 @@ def test_the_cache_is_closed_to_other_users(rig: Rig) -> None:
     rig.put(entry())
     assert rig.directory.stat().st_mode & 0o777 == 0o700
     assert [file.stat().st_mode & 0o777 for file in rig.files()] == [0o600]
+
+
+def test_what_else_lies_in_the_caches_directory_is_left_alone(rig: Rig) -> None:
+    """A disk of the cache's own has a `lost+found`, which may not even be read."""
+    rig.put(entry())
+    rig.cache.close()
+    (rig.directory / "lost+found").mkdir()
+    (rig.directory / "README").write_text("the cache of mailsync")
+    (rig.directory / "index" / "data.mdb").unlink()
+    rig.cache = rig.open()
+    assert rig.get(entry()) is None
+    assert [path.name for path in rig.files()] == ["README"]
+    assert (rig.directory / "lost+found").is_dir()
+
+
+def test_content_that_would_drive_out_all_other_is_not_kept(rig: Rig) -> None:
+    """A cleaning goes on below the cap, so what only just fits would go as well."""
+    for uid in range(1, 6):
+        rig.put(entry(uid), b"x" * 10_000)
+    stored = rig.files()[0].stat().st_size
+    rig.reopen(Limits(10 * stored, 0.85))
+    draft = rig.cache.draft(entry(9), PART)
+    assert draft is not None
+    assert not rig.cache.append(draft, b"x" * (10 * stored - 5_000))
+    rig.cache.discard(draft)
+    draft.file.close()
+    assert len(rig.files()) == 5
+
+
+def test_clock_jump(rig: Rig) -> None:
+    """What was used while the clock was ahead goes in its turn, not after all that is used from now on."""
+    rig.now = 2e9
+    for uid in (1, 2, 3):
+        rig.put(entry(uid))
+    rig.now = 1e9
+    assert rig.get(entry(2)) is not None
+    rig.put(entry(4))
+    rig.reopen()
+    rig.put(entry(5))
+    rig.put(entry(6))
+    stored = sum(file.stat().st_size for file in rig.files()) // 6
+    rig.reopen(Limits(5 * stored, 0.85))
+    rig.cache.clean()
+    assert [uid for uid in range(1, 7) if rig.get(entry(uid)) is not None] == [2, 4, 5, 6]
+
+
+def test_on_a_disk_that_others_fill_nothing_is_kept_only_to_be_evicted(rig: Rig) -> None:
+    full = not_cached("disk_full")
+    rig.put(entry(1))
+    rig.disk = (90, 10)
+    draft = rig.cache.draft(entry(2), PART)
+    assert draft is not None
+    assert not rig.cache.append(draft, b"text")
+    rig.cache.discard(draft)
+    draft.file.close()
+    assert full() == 1
+    assert rig.cache.clean() > 0
+    assert [rig.cache.clean() for _ in range(3)] == [0, 0, 0]
+    rig.disk = (70, 30)
+    assert rig.put(entry(2))
+
+
+def test_a_file_that_cannot_be_deleted_keeps_no_other_one(rig: Rig) -> None:
+    for uid in (1, 2, 3):
+        rig.put(entry(uid))
+    stuck = rig.directory / entry(1).path
+    stuck.unlink()
+    stuck.mkdir()
+    rig.cache.purge_message(owner_of(message(1)))
+    assert rig.cache.purge(None)[0] == 2
+    assert rig.cache.holds() == (0, 0)

@@ -15,7 +15,9 @@ from mailsync_grpc.errors import (
     EnvelopeNotFoundError,
     ImapUnreachableError,
     QuotaExceededError,
+    StoreFullError,
 )
+from mailsync_grpc.store.cache_index import CacheIndex
 from tests.unit.content.fakes import message
 from tests.unit.content.rig import BIG, ENVELOPE, ReaderRig, counted, until, until_kept
 
@@ -177,6 +179,21 @@ async def test_a_message_found_gone_is_purged(rig: ReaderRig) -> None:
     with pytest.raises(EnvelopeNotFoundError):
         await rig.get("2", envelope=ENVELOPE)
     await until_kept(rig, 0)
+
+
+async def test_a_message_is_gone_also_where_the_index_cannot_be_written(
+    rig: ReaderRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.get("3")
+    await until_kept(rig)
+
+    def full(*_: object) -> int:
+        raise StoreFullError("full")
+
+    monkeypatch.setattr(CacheIndex, "remove", full)
+    rig.source.gone.add(1)
+    with pytest.raises(EnvelopeNotFoundError):
+        await rig.get("2", envelope=ENVELOPE)
 
 
 async def test_cache_epoch(rig: ReaderRig) -> None:
