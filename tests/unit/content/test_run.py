@@ -8,7 +8,7 @@ import pytest
 from mailsync_grpc.content import run as run_module
 from mailsync_grpc.content.run import Run
 from mailsync_grpc.imap.sessions import Reading
-from tests.unit.content.test_sessions import FakeConnection, FakeServer
+from tests.unit.content.session_fakes import FakeConnection, FakeServer
 
 OCTETS = bytes(range(100))
 
