@@ -60,10 +60,11 @@ class Cached:
 class Draft:
     """An entry being written: readable as far as it goes, served to nobody else before `Cache.commit`."""
 
-    def __init__(self, entry: Entry, path: Path, file: SealedFile) -> None:
+    def __init__(self, entry: Entry, path: Path, file: SealedFile, part: Part) -> None:
         self.entry = entry
         self.path = path
         self.file = file
+        self.part = part
 
 
 class Cache:
@@ -115,8 +116,13 @@ class Cache:
         except CorruptEntryError:
             self.drop(entry)
             return None
+        part = Part(*json.loads(file.description))
+        if _is_short(file, part):
+            file.close()
+            self.drop(entry)
+            return None
         self._uses.add(entry.name)
-        return Cached(file, Part(*json.loads(file.description)))
+        return Cached(file, part)
 
     def draft(self, entry: Entry, part: Part) -> Draft | None:
         """Begin an entry; None when the cache keeps nothing or the disk does not let it."""
@@ -130,7 +136,7 @@ class Cache:
             _not_cached(error)
             _unlink(path)
             return None
-        return Draft(entry, path, file)
+        return Draft(entry, path, file, part)
 
     def append(self, draft: Draft, data: bytes) -> bool:
         """Add to a draft; False when that cannot be: the disk is full, or the content too large for the cache."""
@@ -152,7 +158,11 @@ class Cache:
             raise OSError(errno.ENOSPC, "the disk is in use above content.max_disk_use")
 
     def commit(self, draft: Draft) -> bool:
-        """Make a draft an entry; False when it could not be kept, and is gone."""
+        """Make a draft an entry; False when it could not be kept, and is gone, as one shorter than declared always is."""
+        if _is_short(draft.file, draft.part):
+            CONTENT_NOT_CACHED.labels("short").inc()
+            self.discard(draft)
+            return False
         target = self._directory / draft.entry.path
         try:
             draft.file.finish()
@@ -276,6 +286,10 @@ def _unlink(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         _log.warning("cached content cannot be deleted", reason=error.strerror)
+
+
+def _is_short(file: SealedFile, part: Part) -> bool:
+    return part.size is not None and file.size < part.size
 
 
 def _not_cached(error: OSError | StoreFullError) -> None:

@@ -1,6 +1,7 @@
 """A cache after a crash, damage, a full disk and foreign hands: whole or not there, and never an error of the download."""
 
 import errno
+import json
 import os
 import shutil
 
@@ -144,3 +145,19 @@ def test_a_file_that_cannot_be_deleted_keeps_no_other_one(cached: CacheRig) -> N
     cached.cache.purge_message(owner_of(message(1)))
     assert cached.cache.purge(None)[0] == 2
     assert cached.cache.holds() == (0, 0)
+
+
+def test_short_content(cached: CacheRig) -> None:
+    """Fewer octets than declared are never an entry, and one that is there all the same is fetched again."""
+    declared = PART._replace(size=9)
+    assert not cached.put(entry(), b"text", declared)
+    assert cached.files() == []
+    path = cached.directory / entry().path
+    path.parent.mkdir(parents=True)
+    file = SealedFile.create(path, KEY, entry().name, json.dumps(declared).encode())
+    file.append(b"text")
+    file.finish()
+    file.close()
+    assert cached.get(entry()) is None
+    assert cached.files() == []
+    assert cached.put(entry(), b"more text", declared)

@@ -71,6 +71,21 @@ async def test_nothing_is_fetched_that_no_reader_asked_for_yet(rig: ReaderRig) -
     assert len(rig.source.fetches) == 4, "the slow reader reads what the fast one fetched"
 
 
+async def test_the_end_that_another_caller_came_to_makes_nothing_whole(rig: ReaderRig) -> None:
+    """One reads from the beginning, one goes on near the end meanwhile: what lies between is still to be fetched."""
+    async with aclosing(rig.open("2")) as pieces:
+        for _ in range(1 + WINDOW // CHUNK):
+            await anext(pieces)
+        assert (await rig.get("2", offset=3 * WINDOW)).octets == BIG[3 * WINDOW :]
+        rest = [piece async for piece in pieces]
+    assert b"".join(piece for piece in rest if isinstance(piece, bytes)) == BIG[WINDOW:]
+    await rig.restart()
+    for _ in range(2):
+        got = await rig.get("2")
+        assert got.octets == BIG
+        assert got.trailer.decoding_warnings == ()
+
+
 async def test_a_download_left_early_is_not_kept(rig: ReaderRig) -> None:
     await rig.get("2", limit=10)
     await until_kept(rig, 0)
