@@ -11,7 +11,7 @@ from mailsync_grpc.content.names import owner_of
 from mailsync_grpc.content.sealed import SealedFile
 from mailsync_grpc.errors import StoreFullError
 from tests.unit.content.cache_rig import PART, CacheRig, entry, not_cached
-from tests.unit.content.fakes import message
+from tests.unit.content.fakes import KEY, message
 
 
 def test_a_crash_leaves_nothing_that_is_served_and_nothing_that_stays(cached: CacheRig) -> None:
