@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,26 @@ class Kept:
     async def stats(self) -> system_pb.CacheStats:
         response: system_pb.GetStatsResponse = await self.api.system.GetStats(system_pb.GetStatsRequest())
         return response.cache
+
+
+class Watched:
+    """Stands for an object and notes what is used of it."""
+
+    def __init__(self, real: object, touched: list[str]) -> None:
+        self._real, self._touched = real, touched
+
+    def __getattr__(self, name: str) -> Any:
+        self._touched.append(name)
+        return getattr(self._real, name)
+
+    def method(self, name: str) -> Callable[..., Any]:
+        real = getattr(self._real, name)
+
+        def noted(*args: Any) -> Any:
+            self._touched.append(name)
+            return real(*args)
+
+        return noted
 
 
 def keep(cache: Cache, box: Mailbox, content: bytes, section: str = "1") -> None:
@@ -159,6 +179,44 @@ async def test_a_token_of_one_account_reads_and_purges_that_one_alone(kept: Kept
     dropped = await kept.api.system.PurgeContentCache(purge, metadata=caller)
     assert dropped.entries == 1
     assert (await kept.content.reader.cached())[0] == 1
+
+
+async def test_who_has_no_right_learns_nothing_by_waiting(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not clocked: until a caller's right is known nothing is touched that knows what is cached or there.
+
+    So what is refused takes the same steps whether it is cached, there, or made up.
+    """
+    reach = Reach((kept.mine.account.key,))
+    admit(
+        kept.api.store,
+        token_of(1, Scope.READ_CONTENT, reach=reach),
+        token_of(2, Scope.READ_METADATA, Scope.MODIFY_MAIL),
+    )
+    await asyncio.to_thread(kept.api.core.callers.look)
+    reader, touched = kept.content.reader, list[str]()
+    for part in ("_source", "_cache", "_sharing", "_structures"):
+        monkeypatch.setattr(reader, part, Watched(getattr(reader, part), touched))
+    looked_up = ("account", "folder", "folder_by_no", "locate", "envelope")
+    for lookup in looked_up:
+        monkeypatch.setattr(kept.api.store, lookup, Watched(kept.api.store, touched).method(lookup))
+
+    async def steps(name: str, caller: int, **what: Any) -> tuple[str, list[str]]:
+        touched.clear()
+        refusal = reason(await kept.refused(name, bearing(caller), **what))
+        return refusal, touched.copy()
+
+    cached, uncached = kept.name(kept.others), kept.name(kept.others, uid=9)
+    by_id = f"accounts/other/envelopes/{encode_id(bytes(10))}"
+    made_up = cached.replace("accounts/other", "accounts/nobody")
+    for name in (cached, uncached, by_id, made_up):
+        assert await steps(name, caller=1) == ("ACCOUNT_NOT_FOUND", ["account"])
+        assert await steps(name, caller=1, content_id="x@y") == ("ACCOUNT_NOT_FOUND", ["account"])
+    for name in (kept.name(kept.mine), cached, made_up):
+        assert (await steps(name, caller=2))[1] == []
+    assert (await kept.download(kept.name(kept.mine), bearing(1)))[0].header.cached
+    assert "share" in touched, "what is watched would have shown"
 
 
 async def test_a_download_ends_with_its_callers_token(kept: Kept) -> None:
