@@ -7,10 +7,12 @@ import pytest
 
 from mailsync_grpc.model.account import SyncSettings
 from tests.support.content_rig import ContentRig
+from tests.support.content_site import Site
 from tests.support.hostile import HostileMailbox, HostileServer
 from tests.support.hostile_session import CONDSTORE, FULL, PLAIN
 from tests.support.mail import Mailbox
 from tests.support.mirror import Mirror
+from tests.support.service import Service, Stubs, running
 
 
 @pytest.fixture
@@ -67,3 +69,10 @@ async def rig(mailbox: Mailbox, tmp_path: Path) -> AsyncIterator[ContentRig]:
     yield rig
     await rig.reader.__aexit__(None, None, None)
     rig.client.logout()
+
+
+@pytest.fixture
+def site(tmp_path: Path, mailbox: Mailbox) -> Iterator[Site]:
+    """A service with one account on an empty mailbox."""
+    with running(Service(tmp_path / "home")) as service, Stubs(service.address) as stubs:
+        yield Site(service, stubs, mailbox)

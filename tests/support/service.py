@@ -26,7 +26,7 @@ from mailsync_grpc.v1 import (
     system_service_pb2_grpc,
 )
 from tests.support.checked import blocking_events_stub, served
-from tests.support.mail import Mailbox
+from tests.support.mail import AnyMailbox
 from tests.support.stream_history import History
 
 T = TypeVar("T")
@@ -150,7 +150,7 @@ class Stubs:
         self.history.settle()
 
     def register(
-        self, mailbox: Mailbox, account_id: str, sync: account_pb2.SyncSettings | None = None
+        self, mailbox: AnyMailbox, account_id: str, sync: account_pb2.SyncSettings | None = None
     ) -> str:
         """Create an account for the mailbox; return the name of its first sync run."""
         request = account_service_pb2.CreateAccountRequest(
