@@ -57,6 +57,7 @@ def test_cache_account_purge(cached: CacheRig) -> None:
     cached.put(entry(source=message(account_no=2)))
     late = cached.cache.draft(entry(999), PART)
     assert late is not None
+    assert cached.cache.append(late, b"text")
     cached.cache.purge_account(1)
     assert not cached.cache.commit(late)
     late.file.close()

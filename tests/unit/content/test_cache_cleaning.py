@@ -3,7 +3,11 @@
 import pytest
 
 from mailsync_grpc.content.cleaning import Limits, Usage, octets_to_free
-from mailsync_grpc.metrics import CONTENT_CACHE_EVICTED_AGE, CONTENT_CACHE_EVICTIONS
+from mailsync_grpc.metrics import (
+    CONTENT_CACHE_EVICTED_AGE,
+    CONTENT_CACHE_EVICTED_BYTES,
+    CONTENT_CACHE_EVICTIONS,
+)
 from tests.unit.content.cache_rig import PART, CacheRig, counted, entry, not_cached
 
 
@@ -80,11 +84,18 @@ def test_what_is_evicted_is_counted_with_the_time_since_its_last_use(cached: Cac
     before = ages.get()
     for uid in (1, 2):
         cached.put(entry(uid))
+    stored = cached.files()[0].stat().st_size
+    octets = counted(CONTENT_CACHE_EVICTED_BYTES)
     cached.now += 100
     cached.disk = (90, 10)
     cached.cache.clean()
     assert {limit: count() for limit, count in evicted.items()} == {"size": 0, "disk": 1}
     assert ages.get() - before == 101
+    assert octets() == stored
+    cached.reopen(Limits(stored // 2, 0.85))
+    cached.cache.clean()
+    assert {limit: count() for limit, count in evicted.items()} == {"size": 1, "disk": 1}
+    assert octets() == 2 * stored
 
 
 def test_content_that_would_drive_out_all_other_is_not_kept(cached: CacheRig) -> None:

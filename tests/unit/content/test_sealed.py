@@ -95,6 +95,15 @@ def test_chunks_cannot_change_places(tmp_path: Path) -> None:
         read(tmp_path / "file")
 
 
+def test_a_file_that_lacks_a_chunk_does_not_open(tmp_path: Path) -> None:
+    write(tmp_path / "file", b"a" * 3 * CHUNK)
+    sound = (tmp_path / "file").read_bytes()
+    sealed, end = CHUNK + 16, 8 + 16
+    (tmp_path / "file").write_bytes(sound[: -end - sealed] + sound[-end:])
+    with pytest.raises(CorruptEntryError):
+        SealedFile.open(tmp_path / "file", KEY, NAME)
+
+
 def test_a_file_opens_under_its_own_name_and_key_only(tmp_path: Path) -> None:
     write(tmp_path / "file", b"content")
     with pytest.raises(CorruptEntryError):

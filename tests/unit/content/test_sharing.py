@@ -12,14 +12,10 @@ from mailsync_grpc.content.sealed import CHUNK
 from mailsync_grpc.content.shared import WINDOW
 from mailsync_grpc.content.values import ContentHeader, ContentKind, DecodingWarning
 from mailsync_grpc.errors import (
-    EnvelopeNotFoundError,
     ImapUnreachableError,
     QuotaExceededError,
-    StoreFullError,
 )
-from mailsync_grpc.store.cache_index import CacheIndex
-from tests.unit.content.fakes import message
-from tests.unit.content.rig import BIG, ENVELOPE, ReaderRig, counted, until, until_kept
+from tests.unit.content.rig import BIG, ReaderRig, counted, until, until_kept
 
 
 async def test_a_resumed_download_fetches_from_where_it_resumes(rig: ReaderRig) -> None:
@@ -176,46 +172,6 @@ async def test_the_structure_is_asked_for_once_by_many(rig: ReaderRig) -> None:
         *(rig.get(ContentKind.TEXT) for _ in range(5)), rig.get("3"), rig.get(ContentKind.RAW)
     )
     assert rig.source.structures == 1
-
-
-async def test_cache_account_purge(rig: ReaderRig) -> None:
-    await rig.get("2")
-    await rig.get("3", of=message(account_no=2))
-    await until_kept(rig, 2)
-    await rig.reader.purge_account(message().account.no)
-    assert len(rig.files()) == 1
-    assert (await rig.get("3", of=message(account_no=2))).header.cached
-
-
-async def test_a_message_found_gone_is_purged(rig: ReaderRig) -> None:
-    await rig.get("3")
-    await until_kept(rig)
-    rig.source.gone.add(1)
-    with pytest.raises(EnvelopeNotFoundError):
-        await rig.get("2", envelope=ENVELOPE)
-    await until_kept(rig, 0)
-
-
-async def test_a_message_is_gone_also_where_the_index_cannot_be_written(
-    rig: ReaderRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await rig.get("3")
-    await until_kept(rig)
-
-    def full(*_: object) -> int:
-        raise StoreFullError("full")
-
-    monkeypatch.setattr(CacheIndex, "remove", full)
-    rig.source.gone.add(1)
-    with pytest.raises(EnvelopeNotFoundError):
-        await rig.get("2", envelope=ENVELOPE)
-
-
-async def test_cache_epoch(rig: ReaderRig) -> None:
-    await rig.get("3")
-    rig.source.sections["3"] = b"WFla"
-    assert (await rig.get("3", of=message(uid_validity=8), decode=True)).octets == b"XYZ"
-    assert (await rig.get("3", decode=True)).octets == b"ABCDEF"
 
 
 async def test_mime_bomb(rig: ReaderRig, monkeypatch: pytest.MonkeyPatch) -> None:

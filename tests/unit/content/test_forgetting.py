@@ -1,0 +1,114 @@
+"""What a reader keeps goes: with its message, its numbering or its account, and when there is too much of it."""
+
+import asyncio
+import threading
+
+import pytest
+
+from mailsync_grpc.content import reader, structures
+from mailsync_grpc.content.cache import Cache, Draft
+from mailsync_grpc.content.shared import WINDOW
+from mailsync_grpc.content.values import ContentKind
+from mailsync_grpc.errors import EnvelopeNotFoundError, StoreFullError
+from mailsync_grpc.store.cache_index import CacheIndex, Owner
+from tests.unit.content.fakes import message
+from tests.unit.content.rig import ENVELOPE, ReaderRig, until, until_kept
+
+
+async def test_cache_account_purge(rig: ReaderRig) -> None:
+    await rig.get("2")
+    await rig.get("3", of=message(account_no=2))
+    await until_kept(rig, 2)
+    await rig.reader.purge_account(message().account.no)
+    assert len(rig.files()) == 1
+    assert (await rig.get("3", of=message(account_no=2))).header.cached
+
+
+async def test_a_message_found_gone_is_purged(rig: ReaderRig) -> None:
+    await rig.get("3")
+    await until_kept(rig)
+    rig.source.gone.add(1)
+    with pytest.raises(EnvelopeNotFoundError):
+        await rig.get("2", envelope=ENVELOPE)
+    await until_kept(rig, 0)
+
+
+async def test_a_message_is_gone_also_where_the_index_cannot_be_written(
+    rig: ReaderRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.get("3")
+    await until_kept(rig)
+
+    def full(*_: object) -> int:
+        raise StoreFullError("full")
+
+    monkeypatch.setattr(CacheIndex, "remove", full)
+    rig.source.gone.add(1)
+    with pytest.raises(EnvelopeNotFoundError):
+        await rig.get("2", envelope=ENVELOPE)
+
+
+async def test_cache_epoch(rig: ReaderRig) -> None:
+    await rig.get("3")
+    rig.source.sections["3"] = b"WFla"
+    assert (await rig.get("3", of=message(uid_validity=8), decode=True)).octets == b"XYZ"
+    assert (await rig.get("3", decode=True)).octets == b"ABCDEF"
+
+
+async def test_what_is_becoming_an_entry_goes_with_its_message_too(
+    rig: ReaderRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, purge, may_commit, done = Cache.commit, Cache.purge_message, threading.Event(), list[str]()
+
+    def slow(cache: Cache, draft: Draft) -> bool:
+        assert may_commit.wait(10)
+        done.append("commit")
+        return commit(cache, draft)
+
+    def noted(cache: Cache, owner: Owner) -> None:
+        done.append("purge")
+        purge(cache, owner)
+
+    monkeypatch.setattr(Cache, "commit", slow)
+    monkeypatch.setattr(Cache, "purge_message", noted)
+    await rig.get("3")
+    rig.source.gone.add(1)
+    gone = asyncio.create_task(rig.get("2", envelope=ENVELOPE))
+    await until(lambda: len(rig.source.fetches) == 2)
+    await asyncio.sleep(0.05)
+    may_commit.set()
+    with pytest.raises(EnvelopeNotFoundError):
+        await gone
+    assert done == ["commit", "purge"]
+    assert rig.files() == []
+
+
+async def test_a_cache_above_its_cap_is_cleaned_when_it_is_opened(rig: ReaderRig) -> None:
+    await rig.get("2")
+    await until_kept(rig)
+    await rig.restart(max_bytes=WINDOW)
+    await until_kept(rig, 0)
+
+
+async def test_a_cleaning_that_fails_is_tried_again(rig: ReaderRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rig.get("2")
+    await until_kept(rig)
+    failures: list[Exception] = [OSError("the disk is gone"), StoreFullError("full")]
+    clean = Cache.clean
+
+    def failing(cache: Cache) -> int:
+        if failures:
+            raise failures.pop()
+        return clean(cache)
+
+    monkeypatch.setattr(Cache, "clean", failing)
+    monkeypatch.setattr(reader, "CLEAN_SECONDS", 0.001)
+    await rig.restart(max_bytes=WINDOW)
+    await until_kept(rig, 0)
+
+
+async def test_few_structures_are_remembered(rig: ReaderRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structures, "_KEPT", 2)
+    for uid, asked in ((1, 1), (2, 2), (1, 2), (3, 3), (1, 3), (2, 4)):
+        await rig.get(ContentKind.TEXT, of=message(uid))
+        assert rig.source.structures == asked, "the one that was asked for longest ago is forgotten"
