@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mailsync_grpc.cli.demo import mime
-from mailsync_grpc.content.values import ContentKind, DecodingWarning
+from mailsync_grpc.content.values import ContentKind, DecodingWarning, MessageKey, Wanted
 from mailsync_grpc.errors import EnvelopeNotFoundError, PartNotFoundError, UidValidityChangedError
 from tests.support.content_corpus import HEAD, multiparts
 from tests.support.content_rig import ContentRig
@@ -86,7 +86,7 @@ async def test_expunged_messages_and_renumbered_folders_are_told_apart(rig: Cont
         await rig.get(1, ContentKind.HEADERS)
     renumbered = replace(rig.folder, uid_validity=rig.folder.uid_validity + 1)
     with pytest.raises(UidValidityChangedError):
-        await download(rig.reader.open(rig.account, renumbered, 2, ContentKind.TEXT))
+        await download(rig.reader.open(MessageKey(rig.account, renumbered, 2), Wanted(ContentKind.TEXT)))
     assert (await rig.get(2, ContentKind.TEXT)).octets == b"two\r\n"
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mailsync_grpc.config import Config, ContentConfig, ImapConfig
 from mailsync_grpc.content.reader import ContentReader, open_reader
-from mailsync_grpc.content.values import What
+from mailsync_grpc.content.values import MessageKey, Wanted, What
 from mailsync_grpc.imap.budget import Process, Use
 from mailsync_grpc.imap.connecting import connector, ledger_of, with_password
 from mailsync_grpc.imap.sessions import Sessions
@@ -59,9 +59,8 @@ class ContentRig:
         return open_reader(config, self.vault, sessions)
 
     async def get(self, uid: int, what: What, *, decode: bool = False, offset: int = 0) -> Download:
-        return await download(
-            self.reader.open(self.account, self.folder, uid, what, decode=decode, offset=offset)
-        )
+        message = MessageKey(self.account, self.folder, uid)
+        return await download(self.reader.open(message, Wanted(what, decode, offset)))
 
     def wire(self, uid: int, section: str) -> bytes:
         """BODY.PEEK[section] as imaplib reads it."""
