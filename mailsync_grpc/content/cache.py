@@ -36,7 +36,7 @@ from mailsync_grpc.metrics import (
 )
 from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Clock
-from mailsync_grpc.store.cache_index import CacheIndex, Owner, Use
+from mailsync_grpc.store.cache_index import CacheIndex, Use
 
 _BATCH = 256
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -200,15 +200,15 @@ class Cache:
         """Delete all entries of an account that is removed, and keep none of it from now on."""
         with self._changing:
             self._removed_accounts.add(account)
-        self._purge((account,))
+        self.purge((account,))
 
-    def purge_message(self, owner: Owner) -> None:
-        """Delete all entries of a message that its server no longer holds."""
-        self._purge(owner)
-
-    def purge_numbering(self, owner: Owner) -> None:
-        """Delete all entries of a folder's numbering that is no longer valid."""
-        self._purge(owner[:3])
+    def purge(self, scope: Sequence[int | bytes]) -> tuple[int, int]:
+        """Delete the entries within `scope`, the leading fields of an Owner, none for all; how many, and their octets."""
+        entries = octets = 0
+        while names := self._index.owned(scope, _BATCH):
+            octets += self._delete(names)
+            entries += len(names)
+        return entries, octets
 
     def purge_between(self, spans: Sequence[Span]) -> None:
         """Delete all entries of owners within `spans`, whose messages are gone."""
@@ -227,10 +227,6 @@ class Cache:
     def holds(self) -> tuple[int, int]:
         """Return how many entries there are, and their octets."""
         return self._index.count(), self._index.total()
-
-    def purge(self, account: int | None) -> tuple[int, int]:
-        """Delete the entries of an account, of all accounts without one; how many, and their octets."""
-        return self._purge(() if account is None else (account,))
 
     def clean(self) -> int:
         """Delete least recently used entries while a limit is passed; octets freed, 0 when another thread does it."""
@@ -264,13 +260,6 @@ class Cache:
         now = self._uses.now()
         for use in uses:
             CONTENT_CACHE_EVICTED_AGE.observe(max(0, now - use.last) / 1000)
-
-    def _purge(self, scope: Sequence[int | bytes]) -> tuple[int, int]:
-        entries = octets = 0
-        while names := self._index.owned(scope, _BATCH):
-            octets += self._delete(names)
-            entries += len(names)
-        return entries, octets
 
     def _delete(self, names: Iterable[bytes]) -> int:
         with self._changing:

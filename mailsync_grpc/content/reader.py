@@ -6,7 +6,7 @@ one event loop; whatever blocks runs in threads.
 
 import asyncio
 import hmac
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from types import TracebackType
@@ -45,7 +45,6 @@ from mailsync_grpc.errors import (
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.envelope import Envelope
 from mailsync_grpc.model.ids import AccountNo
-from mailsync_grpc.store.cache_index import Owner
 from mailsync_grpc.vault import Vault
 
 DISK_THREADS = 4
@@ -107,10 +106,10 @@ class ContentReader:
                 async for piece in pieces:
                     yield piece
         except EnvelopeNotFoundError:
-            await self._purge(self._cache.purge_message, owner_of(message))
+            await self._purge(owner_of(message))
             raise
         except UidValidityChangedError:
-            await self._purge(self._cache.purge_numbering, owner_of(message))
+            await self._purge(owner_of(message)[:3])
             raise
 
     async def purge_account(self, account: AccountNo) -> None:
@@ -119,7 +118,7 @@ class ContentReader:
 
     async def purge(self, account: AccountNo | None) -> tuple[int, int]:
         """Delete what is kept of an account, of all without one; entries and octets that went."""
-        return await self._threads.run(self._cache.purge, account)
+        return await self._threads.run(self._cache.purge, () if account is None else (account,))
 
     async def forget_gone(self, spans: Sequence[Span], mark: bytes = b"") -> None:
         """Delete what is kept of messages that are gone; with a mark keep that beside the cache. Raises StoreFullError."""
@@ -140,11 +139,11 @@ class ContentReader:
         """As `cached`, blocking, for any thread."""
         return self._cache.holds()
 
-    async def _purge(self, purge: Callable[[Owner], None], owner: Owner) -> None:
-        """Purge, once what is being committed of the folder is there to be found."""
-        await self._sharing.committed(owner)
+    async def _purge(self, scope: Sequence[int | bytes]) -> None:
+        """Purge what is kept of a message or of a numbering, once what is being committed of it is there to be found."""
+        await self._sharing.committed(scope)
         try:
-            await self._threads.run(purge, owner)
+            await self._threads.run(self._cache.purge, scope)
         except (
             StoreFullError
         ) as error:  # the caller learns that the message is gone, whatever becomes of its entries

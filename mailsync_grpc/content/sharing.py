@@ -1,14 +1,13 @@
 """Which contents are being read: each is there once, from its first reader until its last has gone and it is committed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from mailsync_grpc.content.names import Entry
 from mailsync_grpc.content.shared import SharedContent
 from mailsync_grpc.metrics import CONTENT_CACHE_REQUESTS
-from mailsync_grpc.store.cache_index import Owner
 
 
 class Sharing:
@@ -37,10 +36,10 @@ class Sharing:
             elif not content.readers:
                 self._forget(content)
 
-    async def committed(self, owner: Owner) -> None:
-        """Return once what is whole of the owner's folder is an entry, so that a purge finds it."""
+    async def committed(self, scope: Sequence[int | bytes]) -> None:
+        """Return once what is whole within `scope` (as `Cache.purge` has it) is an entry, so that a purge finds it."""
         for content in list(self._shared.values()):
-            if content.cached and content.entry.owner[:3] == owner[:3]:
+            if content.cached and content.entry.owner[: len(scope)] == tuple(scope):
                 await content.settled()
 
     async def close(self) -> None:

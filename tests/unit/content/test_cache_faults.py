@@ -142,8 +142,8 @@ def test_a_file_that_cannot_be_deleted_keeps_no_other_one(cached: CacheRig) -> N
     stuck = cached.directory / entry(1).path
     stuck.unlink()
     stuck.mkdir()
-    cached.cache.purge_message(owner_of(message(1)))
-    assert cached.cache.purge(None)[0] == 2
+    cached.cache.purge(owner_of(message(1)))
+    assert cached.cache.purge(())[0] == 2
     assert cached.cache.holds() == (0, 0)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,7 +11,7 @@ from mailsync_grpc.content.cache import Cache, Draft
 from mailsync_grpc.content.shared import WINDOW
 from mailsync_grpc.content.values import ContentKind
 from mailsync_grpc.errors import EnvelopeNotFoundError, StoreFullError
-from mailsync_grpc.store.cache_index import CacheIndex, Owner
+from mailsync_grpc.store.cache_index import CacheIndex
 from tests.unit.content.fakes import message
 from tests.unit.content.rig import ENVELOPE, ReaderRig, until, until_kept
 
@@ -58,19 +59,19 @@ async def test_cache_epoch(rig: ReaderRig) -> None:
 async def test_what_is_becoming_an_entry_goes_with_its_message_too(
     rig: ReaderRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit, purge, may_commit, done = Cache.commit, Cache.purge_message, threading.Event(), list[str]()
+    commit, purge, may_commit, done = Cache.commit, Cache.purge, threading.Event(), list[str]()
 
     def slow(cache: Cache, draft: Draft) -> bool:
         assert may_commit.wait(10)
         done.append("commit")
         return commit(cache, draft)
 
-    def noted(cache: Cache, owner: Owner) -> None:
+    def noted(cache: Cache, scope: Sequence[int | bytes]) -> tuple[int, int]:
         done.append("purge")
-        purge(cache, owner)
+        return purge(cache, scope)
 
     monkeypatch.setattr(Cache, "commit", slow)
-    monkeypatch.setattr(Cache, "purge_message", noted)
+    monkeypatch.setattr(Cache, "purge", noted)
     await rig.get("3")
     rig.source.gone.add(1)
     gone = asyncio.create_task(rig.get("2", envelope=ENVELOPE))
