@@ -8,7 +8,7 @@ multipart as a whole, a part inside an attached message) is described by its own
 import re
 from collections.abc import Iterable
 from email.parser import HeaderParser
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -66,11 +66,13 @@ def section_of(envelope: Envelope, what: ContentKind | ContentId) -> str | None:
 
 
 def _section_of_kind(envelope: Envelope, kind: ContentKind) -> str | None:
-    """Return the section of a kind: the first text part of that subtype that is shown."""
+    """Return the section of a kind: the first text part of that subtype that is shown, one with a file name if need be."""
     if kind in {ContentKind.RAW, ContentKind.HEADERS}:
         return RAW if kind is ContentKind.RAW else HEADERS
     subtype = "plain" if kind is ContentKind.TEXT else "html"
-    return next((part.section for part in envelope.text_parts if part.media_subtype == subtype), None)
+    named = (part for part in envelope.attachments if part.inline and part.media_type == "text")
+    shown: Iterable[BodyPart | Attachment] = chain(envelope.text_parts, named)
+    return next((part.section for part in shown if part.media_subtype == subtype), None)
 
 
 def _section_of_id(envelope: Envelope, content_id: str) -> str | None:

@@ -45,6 +45,16 @@ def test_a_kind_means_the_first_shown_part_of_it(kind: ContentKind, section: str
     assert section_of(ENVELOPE, kind) == section
 
 
+def test_a_text_that_is_shown_by_name_is_meant_where_there_is_no_other() -> None:
+    """`Content-Disposition: inline; filename=…` is no attachment (RFC 2183 section 2.1), though it has a name."""
+    named = attachment("1", name="body.html")._replace(media_type="text", media_subtype="html")
+    envelope = Envelope(text_parts=(text_part("2"),), attachments=(named,))
+    assert section_of(envelope, ContentKind.HTML) is None
+    envelope = envelope._replace(attachments=(named._replace(inline=True),))
+    assert section_of(envelope, ContentKind.HTML) == "1"
+    assert section_of(envelope._replace(text_parts=(text_part("2", 5, "html"),)), ContentKind.HTML) == "2"
+
+
 def test_a_message_without_html_has_no_such_section() -> None:
     assert section_of(Envelope(text_parts=(text_part(),)), ContentKind.HTML) is None
 
