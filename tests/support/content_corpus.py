@@ -130,6 +130,9 @@ def broken() -> Iterator[bytes]:
     yield HEAD + b"Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\ntwo types\r\n"
     yield b"\xff\xfe: \x80\r\nSubject: \xe9\xe8\r\nnot a header line\r\n\r\nbody \xfc\r\n"
     yield b"Subject: no body and no empty line"
+    yield from (b"\r\n", b"x", b"\r\n\r\n", b"\nno header")
+    yield HEAD + mime.part(b"application/octet-stream", bytes(range(1, 256)), b"binary")
+    yield HEAD + mime.part(b"text/plain; charset=utf-8", b"nul \0, bare \r and \n\r\n", b"binary")
     yield HEAD.replace(b"\r\n", b"\n") + b"\nbare line feeds\nonly\n"
     yield HEAD + b"Content-Disposition: attachment; filename*=utf-8''%FF%zz; filename=\"\r\n\r\nname\r\n"
 

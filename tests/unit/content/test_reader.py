@@ -14,8 +14,8 @@ from mailsync_grpc.errors import (
     PartNotFoundError,
 )
 from mailsync_grpc.model.envelope import Envelope, Partial, PartialReason
-from tests.unit.content.fakes import attachment, message
-from tests.unit.content.rig import BIG, ENVELOPE, SECTIONS, ReaderRig, counted
+from tests.unit.content.fakes import attachment, message, text_part
+from tests.unit.content.rig import BIG, ENVELOPE, SECTIONS, ReaderRig, counted, until_kept
 
 
 async def test_a_part_arrives_in_chunks_with_its_size_and_checksum(rig: ReaderRig) -> None:
@@ -78,6 +78,19 @@ async def test_offset_and_limit_cut_the_stream(rig: ReaderRig, offset: int, limi
     assert got.octets == BIG[offset : offset + limit if limit else None]
     assert got.header.offset == offset
     assert got.trailer.size == len(got.octets)
+
+
+@pytest.mark.parametrize("decode", [False, True])
+async def test_what_has_no_octets_is_whole_all_the_same(rig: ReaderRig, decode: bool) -> None:
+    rig.source.envelope = Envelope(text_parts=(text_part(encoding="base64"),))
+    rig.source.sections |= {"": b"", "1": b""}
+    for what, held in ((ContentKind.RAW, 1), (ContentKind.TEXT, 2)):
+        for cached in (False, True):
+            got = await rig.get(what, decode=decode)
+            assert (got.chunks, got.header.cached) == ([], cached)
+            assert (got.trailer.size, got.trailer.total_size) == (0, 0)
+            assert got.trailer.sha256 == hashlib.sha256().digest()
+            await until_kept(rig, held)
 
 
 async def test_offset_counts_decoded_octets(rig: ReaderRig) -> None:
