@@ -200,7 +200,7 @@ class ContentReader:
         while True:
             try:
                 await self._threads.run(self._cache.clean)
-            except (OSError, StoreFullError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever one cleaning met, the disk must not fill up
                 _log.warning("content cache is not cleaned", reason=str(error))
             await asyncio.sleep(CLEAN_SECONDS)
 

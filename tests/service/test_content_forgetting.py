@@ -1,17 +1,18 @@
 """What is cached goes when the log tells that its message, its folder's numbering or its account is gone."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+import lmdb
 import pytest
 
-from mailsync_grpc.content.names import entry_of
+from mailsync_grpc.content.names import Span, entry_of
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.reader import ContentReader
 from mailsync_grpc.content.values import MessageKey
-from mailsync_grpc.errors import RevisionCompactedError
+from mailsync_grpc.errors import RevisionCompactedError, StoreFullError
 from mailsync_grpc.model.changes import (
     AccountRemoved,
     EnvelopeMoved,
@@ -23,6 +24,7 @@ from mailsync_grpc.model.evidence import MoveEvidence
 from mailsync_grpc.model.folder import MirrorNo
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.services import content_forgetting
 from mailsync_grpc.services.content import ContentService
 from mailsync_grpc.services.content_forgetting import _MARK, _position, forget_gone
 from mailsync_grpc.store.base import Batch, Counter
@@ -134,6 +136,23 @@ async def test_what_went_while_nobody_followed_is_found_in_the_log(followed: Fol
     box.store.apply(Batch(box.account.key, (gone,)))
     followed.start()
     await followed.left(0)
+
+
+async def test_what_could_not_be_deleted_is_deleted_later(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget, failures = followed.reader.forget_gone, [lmdb.Error("index"), StoreFullError("full")]
+
+    async def failing(spans: Sequence[Span], mark: bytes = b"") -> None:
+        if failures:
+            raise failures.pop()
+        await forget(spans, mark)
+
+    monkeypatch.setattr(followed.reader, "forget_gone", failing)
+    monkeypatch.setattr(content_forgetting, "_RETRY", 0.01)
+    box = followed.box
+    box.store.apply(Batch(box.account.key, (EnvelopesRemoved(box.folder.key, UidSet.of([1])),)))
+    await followed.left(4)
 
 
 async def test_where_the_log_was_cut_what_comes_after_is_followed(

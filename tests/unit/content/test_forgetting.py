@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
+import lmdb
 import pytest
 
 from mailsync_grpc.content import reader, structures
@@ -94,7 +95,11 @@ async def test_a_cache_above_its_cap_is_cleaned_when_it_is_opened(rig: ReaderRig
 async def test_a_cleaning_that_fails_is_tried_again(rig: ReaderRig, monkeypatch: pytest.MonkeyPatch) -> None:
     await rig.get("2")
     await until_kept(rig)
-    failures: list[Exception] = [OSError("the disk is gone"), StoreFullError("full")]
+    failures: list[Exception] = [
+        OSError("the disk is gone"),
+        StoreFullError("full"),
+        lmdb.CorruptedError("index"),
+    ]
     clean = Cache.clean
 
     def failing(cache: Cache) -> int:
