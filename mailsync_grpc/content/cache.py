@@ -9,9 +9,7 @@ deletes are made again when they are next needed.
 All methods block; they may be called from any thread.
 """
 
-import errno
 import json
-import os
 import shutil
 import threading
 import time
@@ -22,7 +20,8 @@ from pathlib import Path
 
 import structlog
 
-from mailsync_grpc.content.cleaning import Limits, Usage, disk_is_full, fits, octets_to_free
+from mailsync_grpc.content.cleaning import Limits, Usage, octets_to_free
+from mailsync_grpc.content.drafts import Disk, Draft, Drafts, delete, is_short, tell_not_cached
 from mailsync_grpc.content.names import ANY_ENTRIES, Entry, Span, path_of
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.sealed import CorruptEntryError, SealedFile
@@ -36,10 +35,11 @@ from mailsync_grpc.metrics import (
 )
 from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Clock
-from mailsync_grpc.store.cache_index import CacheIndex, Use
+from mailsync_grpc.store.cache_index import CacheIndex, Owner, Use
+
+__all__ = ["Cache", "Cached", "Draft", "disk_usage"]
 
 _BATCH = 256
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = structlog.get_logger(__name__)
 
 
@@ -57,16 +57,6 @@ class Cached:
     part: Part
 
 
-class Draft:
-    """An entry being written: readable as far as it goes, served to nobody else before `Cache.commit`."""
-
-    def __init__(self, entry: Entry, path: Path, file: SealedFile, part: Part) -> None:
-        self.entry = entry
-        self.path = path
-        self.file = file
-        self.part = part
-
-
 class Cache:
     """The cache in one directory, used by one process. `max_bytes` 0 keeps nothing."""
 
@@ -77,7 +67,7 @@ class Cache:
         limits: Limits,
         *,
         clock: Clock = time.time,
-        disk: Callable[[Path], tuple[int, int]] = disk_usage,
+        disk: Disk = disk_usage,
     ) -> None:
         """Open the cache; `key` is 32 bytes and encrypts the files."""
         self._directory = directory
@@ -91,12 +81,9 @@ class Cache:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._index = CacheIndex(directory / "index")
         self._uses = Uses(self._index, clock)
-        self._tidy()
-
-    def _tidy(self) -> None:
-        shutil.rmtree(self._directory / "tmp", ignore_errors=True)
+        self._drafts = Drafts(directory / "tmp", key, limits, disk)
         if self._index.created:
-            for entries in self._directory.glob(ANY_ENTRIES):
+            for entries in directory.glob(ANY_ENTRIES):
                 shutil.rmtree(entries)
 
     def close(self) -> None:
@@ -117,7 +104,7 @@ class Cache:
             self.drop(entry)
             return None
         part = Part(*json.loads(file.description))
-        if _is_short(file, part):
+        if is_short(file, part):
             file.close()
             self.drop(entry)
             return None
@@ -126,69 +113,46 @@ class Cache:
 
     def draft(self, entry: Entry, part: Part) -> Draft | None:
         """Begin an entry; None when the cache keeps nothing or the disk does not let it."""
-        if not self._limits.max_bytes:
-            return None
-        path = self._directory / "tmp" / os.urandom(16).hex()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = SealedFile.create(path, self._key, entry.name, json.dumps(part).encode())
-        except OSError as error:
-            _not_cached(error)
-            _unlink(path)
-            return None
-        return Draft(entry, path, file, part)
+        return self._drafts.begin(entry, part) if self._limits.max_bytes else None
 
     def append(self, draft: Draft, data: bytes) -> bool:
         """Add to a draft; False when that cannot be: the disk is full, or the content too large for the cache."""
-        try:
-            self._check_room(draft.path.parent)
-            draft.file.append(data)
-            failpoints.hit("in_cache_write")
-            fitting = fits(draft.file.stored, self._limits)
-        except OSError as error:
-            _not_cached(error)
-            return False
-        if not fitting:
-            CONTENT_NOT_CACHED.labels("too_large").inc()
-        return fitting
-
-    def _check_room(self, directory: Path) -> None:
-        """Raise OSError as a full disk does; else content would fill it, to be evicted by the next cleaning."""
-        if disk_is_full(*self._disk(directory), self._limits):
-            raise OSError(errno.ENOSPC, "the disk is in use above content.max_disk_use")
-
-    def commit(self, draft: Draft) -> bool:
-        """Make a draft an entry; False when it could not be kept, and is gone, as one shorter than declared always is."""
-        if _is_short(draft.file, draft.part):
-            CONTENT_NOT_CACHED.labels("short").inc()
-            self.discard(draft)
-            return False
-        target = self._directory / draft.entry.path
-        try:
-            draft.file.finish()
-            failpoints.hit("cache_finished")
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._changing:
-                if draft.entry.owner.account in self._removed_accounts:
-                    self.discard(draft)
-                    return False
-                total = self._index.put(
-                    draft.entry.name, draft.entry.owner, draft.file.stored, self._uses.stamp()
-                )
-                failpoints.hit("cache_recorded")
-                draft.path.replace(target)
-                failpoints.hit("cache_renamed")
-        except (OSError, StoreFullError) as error:
-            _not_cached(error)
-            self.discard(draft)
-            return False
-        if total > self._limits.max_bytes:
-            self.clean()
-        return True
+        return self._drafts.append(draft, data)
 
     def discard(self, draft: Draft) -> None:
         """Give a draft up. Its file stays open for who reads it."""
-        _unlink(draft.path)
+        self._drafts.end(draft)
+
+    def commit(self, draft: Draft) -> bool:
+        """Make a draft an entry, or delete it; False when it could not be kept, as one shorter than declared never is."""
+        try:
+            total = self._commit(draft)
+        except (OSError, StoreFullError) as error:
+            tell_not_cached(error)
+            return False
+        finally:
+            self._drafts.end(draft)
+        if total > self._limits.max_bytes:
+            self.clean()
+        return total > 0
+
+    def _commit(self, draft: Draft) -> int:
+        """Return the octets of all entries when the draft is one, 0 when it is not to be."""
+        if is_short(draft.file, draft.part):
+            CONTENT_NOT_CACHED.labels("short").inc()
+            return 0
+        entry, target = draft.entry, self._directory / draft.entry.path
+        draft.file.finish()
+        failpoints.hit("cache_finished")
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._changing:
+            if not draft.wanted or entry.owner.account in self._removed_accounts:
+                return 0
+            total = self._index.put(entry.name, entry.owner, draft.file.stored, self._uses.stamp())
+            failpoints.hit("cache_recorded")
+            draft.path.replace(target)
+            failpoints.hit("cache_renamed")
+        return total
 
     def drop(self, entry: Entry) -> None:
         """Delete one entry that was found damaged."""
@@ -203,7 +167,11 @@ class Cache:
         self.purge((account,))
 
     def purge(self, scope: Sequence[int | bytes]) -> tuple[int, int]:
-        """Delete the entries within `scope`, the leading fields of an Owner, none for all; how many, and their octets."""
+        """Delete the entries within `scope`, the leading fields of an Owner, none for all; how many, and their octets.
+
+        What of it is being written does not become an entry.
+        """
+        self._refuse(lambda owner: owner[: len(scope)] == tuple(scope))
         entries = octets = 0
         while names := self._index.owned(scope, _BATCH):
             octets += self._delete(names)
@@ -211,10 +179,15 @@ class Cache:
         return entries, octets
 
     def purge_between(self, spans: Sequence[Span]) -> None:
-        """Delete all entries of owners within `spans`, whose messages are gone."""
+        """As `purge`, of all owners within `spans`, whose messages are gone."""
+        self._refuse(lambda owner: any(span.first <= owner <= span.last for span in spans))
         for span in spans:
             while names := self._index.between(span.first, span.last, _BATCH):
                 self._delete(names)
+
+    def _refuse(self, within: Callable[[Owner], bool]) -> None:
+        with self._changing:
+            self._drafts.refuse(within)
 
     def mark(self) -> bytes:
         """Return the mark kept last, nothing before."""
@@ -264,25 +237,6 @@ class Cache:
     def _delete(self, names: Iterable[bytes]) -> int:
         with self._changing:
             for name in names:
-                _unlink(self._directory / path_of(name))
+                delete(self._directory / path_of(name))
             failpoints.hit("cache_deleted")
             return self._index.remove(names)
-
-
-def _unlink(path: Path) -> None:
-    """Delete a file. One that cannot be deleted must not keep others."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        _log.warning("cached content cannot be deleted", reason=error.strerror)
-
-
-def _is_short(file: SealedFile, part: Part) -> bool:
-    return part.size is not None and file.size < part.size
-
-
-def _not_cached(error: OSError | StoreFullError) -> None:
-    """Tell the operator that content goes to its caller without being kept."""
-    full = isinstance(error, StoreFullError) or error.errno in _FULL
-    CONTENT_NOT_CACHED.labels("disk_full" if full else "disk_error").inc()
-    _log.warning("content is not cached", reason=getattr(error, "strerror", None) or str(error))

@@ -140,8 +140,6 @@ class ContentReader:
         return self._cache.holds()
 
     async def _purge(self, scope: Sequence[int | bytes]) -> None:
-        """Purge what is kept of a message or of a numbering, once what is being committed of it is there to be found."""
-        await self._sharing.committed(scope)
         try:
             await self._threads.run(self._cache.purge, scope)
         except (

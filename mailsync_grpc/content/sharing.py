@@ -1,7 +1,7 @@
 """Which contents are being read: each is there once, from its first reader until its last has gone and it is committed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,12 +35,6 @@ class Sharing:
                 self._in_background(self._release(content))
             elif not content.readers:
                 self._forget(content)
-
-    async def committed(self, scope: Sequence[int | bytes]) -> None:
-        """Return once what is whole within `scope` (as `Cache.purge` has it) is an entry, so that a purge finds it."""
-        for content in list(self._shared.values()):
-            if content.cached and content.entry.owner[: len(scope)] == tuple(scope):
-                await content.settled()
 
     async def close(self) -> None:
         """Return once what nobody reads any more is closed."""

@@ -1,6 +1,11 @@
 """The cache on disk: found by name with the key, by nobody without it, and purged by whose it is."""
 
-from mailsync_grpc.content.names import entry_of, owner_of
+from collections.abc import Callable
+
+import pytest
+
+from mailsync_grpc.content.cache import Cache
+from mailsync_grpc.content.names import Span, entry_of, owner_of
 from tests.unit.content.cache_rig import PART, CacheRig, entry
 from tests.unit.content.fakes import message
 
@@ -75,6 +80,30 @@ def test_a_message_that_is_gone_takes_all_its_entries_along(cached: CacheRig) ->
         None,
         b"text",
     ]
+
+
+@pytest.mark.parametrize(
+    ("purge", "others_stay"),
+    [
+        (lambda cache: cache.purge(()), False),
+        (lambda cache: cache.purge((1,)), True),
+        (lambda cache: cache.purge(owner_of(message(5))), True),
+        (lambda cache: cache.purge_between([Span(owner_of(message(4)), owner_of(message(6)))]), True),
+    ],
+    ids=["all", "account", "message", "span"],
+)
+def test_what_is_purged_while_it_is_written_does_not_become_an_entry(
+    cached: CacheRig, purge: Callable[[Cache], object], others_stay: bool
+) -> None:
+    drafts = [cached.cache.draft(entry(source=whose), PART) for whose in (message(5), message(7, 2))]
+    purge(cached.cache)
+    for draft, stays in zip(drafts, (False, others_stay), strict=True):
+        assert draft is not None
+        assert cached.cache.append(draft, b"text")
+        assert cached.cache.commit(draft) is stays
+        draft.file.close()
+    assert len(cached.files()) == others_stay
+    assert cached.put(entry(source=message(5))), "what is read from now on is kept again"
 
 
 def test_a_purge_of_everything_says_how_much_that_was(cached: CacheRig) -> None:

@@ -1,20 +1,19 @@
 """What a reader keeps goes: with its message, its numbering or its account, and when there is too much of it."""
 
-import asyncio
 import threading
-from collections.abc import Sequence
 
 import lmdb
 import pytest
 
 from mailsync_grpc.content import reader, structures
-from mailsync_grpc.content.cache import Cache, Draft
+from mailsync_grpc.content.cache import Cache
+from mailsync_grpc.content.drafts import Draft
 from mailsync_grpc.content.shared import WINDOW
 from mailsync_grpc.content.values import ContentKind
 from mailsync_grpc.errors import EnvelopeNotFoundError, StoreFullError
 from mailsync_grpc.store.cache_index import CacheIndex
 from tests.unit.content.fakes import message
-from tests.unit.content.rig import ENVELOPE, ReaderRig, until, until_kept
+from tests.unit.content.rig import ENVELOPE, ReaderRig, until_kept
 
 
 async def test_cache_account_purge(rig: ReaderRig) -> None:
@@ -60,28 +59,37 @@ async def test_cache_epoch(rig: ReaderRig) -> None:
 async def test_what_is_becoming_an_entry_goes_with_its_message_too(
     rig: ReaderRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit, purge, may_commit, done = Cache.commit, Cache.purge, threading.Event(), list[str]()
+    commit, may_commit = Cache.commit, threading.Event()
 
     def slow(cache: Cache, draft: Draft) -> bool:
         assert may_commit.wait(10)
-        done.append("commit")
         return commit(cache, draft)
 
-    def noted(cache: Cache, scope: Sequence[int | bytes]) -> tuple[int, int]:
-        done.append("purge")
-        return purge(cache, scope)
-
     monkeypatch.setattr(Cache, "commit", slow)
-    monkeypatch.setattr(Cache, "purge", noted)
     await rig.get("3")
     rig.source.gone.add(1)
-    gone = asyncio.create_task(rig.get("2", envelope=ENVELOPE))
-    await until(lambda: len(rig.source.fetches) == 2)
-    await asyncio.sleep(0.05)
-    may_commit.set()
     with pytest.raises(EnvelopeNotFoundError):
-        await gone
-    assert done == ["commit", "purge"]
+        await rig.get("2", envelope=ENVELOPE)
+    may_commit.set()
+    await rig.restart()
+    assert rig.files() == []
+
+
+async def test_what_is_becoming_an_entry_goes_with_a_purge_of_everything(
+    rig: ReaderRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever purges after a download has ended leaves nothing of it, though it may not have been kept yet."""
+    commit, may_commit = Cache.commit, threading.Event()
+
+    def slow(cache: Cache, draft: Draft) -> bool:
+        assert may_commit.wait(10)
+        return commit(cache, draft)
+
+    monkeypatch.setattr(Cache, "commit", slow)
+    await rig.get("3")
+    await rig.reader.purge(None)
+    may_commit.set()
+    await rig.restart()
     assert rig.files() == []
 
 
