@@ -1,10 +1,11 @@
 """Cached content on disk: found by keyed name, written beside and renamed when whole, cleaned least recently used first.
 
 Invariants. A file under its final name is whole. Every such file is in the index: it is recorded before the rename and
-forgotten after the deletion, so a crash leaves a record without a file, never a file without a record. A record without
-a file is a miss; so is a file that does not open, which is deleted. What a crash left half written lies in `tmp` and is
-deleted at the next start. Nothing is synced to disk: what a power cut spoils does not open. Directories that somebody
-deletes are made again when they are next needed.
+forgotten after the deletion, so a crash leaves a record without a file, never a file without a record (but for one that
+the system lets nobody delete). A record without a file is a miss; so is a file that does not open, or holds less than was
+declared: it is deleted. What is half written lies apart (`drafts`). Nothing is synced to disk: what a power cut spoils
+does not open. Directories that somebody deletes are made again when they are next needed; what else lies in the cache's
+directory is left alone.
 
 All methods block; they may be called from any thread.
 """
