@@ -2,8 +2,8 @@
 
 Invariants. A file under its final name is whole. Every such file is in the index: it is recorded before the rename and
 forgotten after the deletion, so a crash leaves a record without a file, never a file without a record (but for one that
-the system lets nobody delete). A record without a file is a miss; so is a file that does not open, or holds less than was
-declared: it is deleted. What is half written lies apart (`drafts`). Nothing is synced to disk: what a power cut spoils
+the system lets nobody delete). A record without a file is a miss; so is a file that does not open, holds less than was
+declared or has no record: it is deleted. What is half written lies apart (`drafts`). Nothing is synced to disk: what a power cut spoils
 does not open. Directories that somebody deletes are made again when they are next needed; what else lies in the cache's
 directory is left alone.
 
@@ -93,7 +93,7 @@ class Cache:
         self._index.close()
 
     def find(self, entry: Entry) -> Cached | None:
-        """Return an entry, open, or None. One that cannot be read is deleted."""
+        """Return an entry, open, or None. One that cannot be read, is not whole or not recorded is deleted."""
         try:
             file = SealedFile.open(self._directory / entry.path, self._key, entry.name)
         except FileNotFoundError:
@@ -105,7 +105,7 @@ class Cache:
             self.drop(entry)
             return None
         part = Part(*json.loads(file.description))
-        if is_short(file, part):
+        if is_short(file, part) or entry.name not in self._index:
             file.close()
             self.drop(entry)
             return None
@@ -156,8 +156,8 @@ class Cache:
         return total
 
     def drop(self, entry: Entry) -> None:
-        """Delete one entry that was found damaged."""
-        _log.warning("cached content is damaged; fetching it anew")
+        """Delete one entry that is not what was written."""
+        _log.warning("cached content is not what was written; fetching it anew")
         with suppress(StoreFullError):  # the file is gone, its record goes when the cache is cleaned
             self._delete([entry.name])
 

@@ -133,9 +133,8 @@ class CharsetDecoder:
         try:
             decoder.setstate(state)
             return decoder.decode(data, final)
-        except (
-            UnicodeError
-        ):  # an escape that goes on for longer than Python holds octets back: there is none of that length
+        except UnicodeError:
+            # An escape that goes on for longer than Python holds octets back; no charset has one of that length.
             decoder.setstate(state)
             return decoder.decode(data, final=True)
         finally:

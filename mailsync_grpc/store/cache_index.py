@@ -87,6 +87,11 @@ class CacheIndex:
         """Release the environment."""
         self._env.close()
 
+    def __contains__(self, name: bytes) -> bool:
+        """Whether there is an entry of this name."""
+        with self._env.begin() as txn:
+            return txn.get(name, db=self._entry) is not None
+
     def total(self) -> int:
         """Return the octets of all entries."""
         with self._env.begin() as txn:

@@ -136,6 +136,17 @@ def test_what_else_lies_in_the_caches_directory_is_left_alone(cached: CacheRig) 
     assert (cached.directory / "lost+found").is_dir()
 
 
+def test_a_file_without_a_record_is_not_served(cached: CacheRig) -> None:
+    """Put back by hand or from a backup, it would outlive every purge and count for nothing."""
+    cached.put(entry())
+    path = cached.directory / entry().path
+    stored = path.read_bytes()
+    cached.cache.purge(())
+    path.write_bytes(stored)
+    assert cached.get(entry()) is None
+    assert cached.files() == []
+
+
 def test_a_file_that_cannot_be_deleted_keeps_no_other_one(cached: CacheRig) -> None:
     for uid in (1, 2, 3):
         cached.put(entry(uid))
