@@ -176,9 +176,9 @@ def nested() -> Iterator[bytes]:
         b"rep",
         [text("utf-8", b"8bit"), status, mime.part(b"message/rfc822", one, b"7bit")],
     )
-    invitation = text("utf-8", b"base64", "calendar")
+    invitation = text("iso-8859-15", b"base64", "calendar")
     alternative = mime.multipart(
-        "alternative", b"alt", [text("utf-8", b"8bit"), text("utf-8", b"8bit", "html"), invitation]
+        "alternative", b"alt", [text("utf-8", b"8bit"), text("windows-1251", b"8bit", "html"), invitation]
     )
     yield HEAD + mime.multipart(
         "mixed",

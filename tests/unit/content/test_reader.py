@@ -59,6 +59,27 @@ async def test_text_is_decoded_to_utf8_or_left_as_sent(rig: ReaderRig) -> None:
     assert rig.source.fetches == [("1", 0)], "both forms come from one fetch"
 
 
+@pytest.mark.parametrize(
+    ("encoding", "sent", "octets"),
+    [
+        ("base64", b"Y2Fmww", b"caf\xef\xbf\xbd"),
+        ("quoted-printable", b"caf=C3=A9 = ", "café ".encode()),
+        ("8bit", b"caf\xc3", b"caf\xef\xbf\xbd"),
+    ],
+)
+async def test_what_is_held_back_for_what_follows_comes_when_nothing_does(
+    rig: ReaderRig, encoding: str, sent: bytes, octets: bytes
+) -> None:
+    rig.source.envelope = Envelope(
+        text_parts=(text_part("1", len(sent), charset="utf-8", encoding=encoding),)
+    )
+    rig.source.sections["1"] = sent
+    got = await rig.get("1", decode=True)
+    assert got.octets == octets
+    assert (got.trailer.size, got.trailer.total_size) == (len(octets), len(octets))
+    assert (await rig.get("1", decode=True, limit=3)).octets == b"caf"
+
+
 async def test_headers_and_the_whole_message_are_never_decoded(rig: ReaderRig) -> None:
     for kind, octets in ((ContentKind.HEADERS, SECTIONS["HEADER"]), (ContentKind.RAW, SECTIONS[""])):
         got = await rig.get(kind, decode=True)
