@@ -1,14 +1,22 @@
-"""Content that lies, is without end, or goes away: from a real Dovecot, as well as it can be had."""
+"""Content that lies, is without end, or goes away: from a real Dovecot, or where that is too honest from a faked server."""
 
+import hashlib
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mailsync_grpc.cli.demo import mime
 from mailsync_grpc.content.values import ContentKind, DecodingWarning, MessageKey, Wanted
 from mailsync_grpc.errors import EnvelopeNotFoundError, PartNotFoundError, UidValidityChangedError
+from mailsync_grpc.v1 import content_service_pb2
 from tests.support.content_corpus import HEAD, multiparts
 from tests.support.content_rig import ContentRig
+from tests.support.content_site import PICTURE, Site, with_file
+from tests.support.hostile import HostileServer
+from tests.support.hostile_faults import Reply
+from tests.support.service import Service, Stubs, running, wait_for
 from tests.unit.content.fakes import download
 
 
@@ -38,6 +46,45 @@ async def test_charset_torture(rig: ContentRig) -> None:
     got = await rig.get(len(liars) + 1, ContentKind.TEXT, decode=True)
     assert got.octets == b"Hello"
     assert got.trailer.decoding_warnings == (DecodingWarning.BROKEN_TRANSFER_ENCODING,)
+
+
+def halving(reply: Reply) -> Reply:
+    """Half of what was asked for, said to be all of it."""
+
+    def halved(line: bytes) -> bytes:
+        found = re.search(rb"\{(\d+)\}\r\n", line)
+        if found is None:
+            return line
+        start, size = found.end(), int(found[1])
+        return b"%b{%d}\r\n%b" % (
+            line[: found.start()],
+            size // 2,
+            line[start : start + size // 2] + line[start + size :],
+        )
+
+    return replace(reply, lines=tuple(halved(line) for line in reply.lines))
+
+
+def test_short_content(tmp_path: Path, hostile: HostileServer) -> None:
+    """Real size and checksum, a warning, never cached; and whole once the server sends all."""
+    hostile.mailbox.deliver([with_file(PICTURE)])
+    with running(Service(tmp_path / "home")) as service, Stubs(service.address) as stubs:
+        site = Site(service, stubs, hostile.mailbox)
+        site.sync()
+        name = site.names()[1]
+        hostile.always(rb"BODY\.PEEK\[2\]", halving)
+        for _ in range(2):
+            header, *chunks, trailer = site.pieces(name, "2", decode=False)
+            octets = b"".join(piece.chunk for piece in chunks)
+            assert mime.base64_lines(PICTURE).startswith(octets)
+            assert 0 < len(octets) < header.header.total_size
+            assert (trailer.trailer.size, trailer.trailer.total_size) == (len(octets), len(octets))
+            assert trailer.trailer.sha256 == hashlib.sha256(octets).digest()
+            assert trailer.trailer.decoding_warnings == [content_service_pb2.DECODING_WARNING_SHORT]
+            assert not header.header.cached
+        hostile.heal()
+        assert site.get(name, "2") == (PICTURE, False)
+        wait_for(lambda: site.get(name, "2")[1] or None, 20, "the entry")
 
 
 async def test_mime_bomb(rig: ContentRig) -> None:
