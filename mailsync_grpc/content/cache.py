@@ -94,8 +94,24 @@ class Cache:
 
     def find(self, entry: Entry) -> Cached | None:
         """Return an entry, open, or None. One that cannot be read, is not whole or not recorded is deleted."""
+        file = self._open(entry)
+        if file is None:
+            return None
+        part = Part(*json.loads(file.description))
+        recorded = entry.name in self._index
+        if recorded and not is_short(file, part):
+            self._uses.add(entry.name)
+            return Cached(file, part)
+        file.close()
+        if recorded:
+            self.drop(entry)
+        else:  # purged a moment ago, or put back by hand
+            delete(self._directory / entry.path)
+        return None
+
+    def _open(self, entry: Entry) -> SealedFile | None:
         try:
-            file = SealedFile.open(self._directory / entry.path, self._key, entry.name)
+            return SealedFile.open(self._directory / entry.path, self._key, entry.name)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -104,13 +120,6 @@ class Cache:
         except CorruptEntryError:
             self.drop(entry)
             return None
-        part = Part(*json.loads(file.description))
-        if is_short(file, part) or entry.name not in self._index:
-            file.close()
-            self.drop(entry)
-            return None
-        self._uses.add(entry.name)
-        return Cached(file, part)
 
     def draft(self, entry: Entry, part: Part) -> Draft | None:
         """Begin an entry; None when the cache keeps nothing or the disk does not let it."""
