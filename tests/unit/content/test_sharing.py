@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 from contextlib import aclosing
 
 import pytest
@@ -157,6 +158,23 @@ async def test_on_a_full_disk_content_is_streamed_and_not_kept(
     await until_kept(rig, 0)
     monkeypatch.undo()
     assert (await rig.get("2")).octets == BIG
+    await until_kept(rig, 1)
+    assert (await rig.get("2")).header.cached
+
+
+async def test_where_the_system_takes_no_more_of_a_file_content_is_streamed_and_not_kept(
+    rig: ReaderRig,
+) -> None:
+    """No fault put in: the kernel takes a part of a write and refuses the rest, as it does on a disk that fills up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (WINDOW + CHUNK + 100, hard))
+    try:
+        first, second = await asyncio.gather(rig.get("2"), rig.get("2"))
+        assert first.octets == second.octets == BIG
+        await until_kept(rig, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (await rig.get("2")).header.cached
     await until_kept(rig, 1)
     assert (await rig.get("2")).header.cached
 
