@@ -1,17 +1,16 @@
 """Cached content on disk: found by keyed name, written beside and renamed when whole, cleaned least recently used first.
 
 Invariants. A file under its final name is whole. Every such file is in the index: it is recorded before the rename and
-forgotten after the deletion, so a crash leaves a record without a file, never a file without a record. A record without
-a file is a miss; so is a file that does not open, which is deleted. What a crash left half written lies in `tmp` and is
-deleted at the next start. Nothing is synced to disk: what a power cut spoils does not open. Directories that somebody
-deletes are made again when they are next needed.
+forgotten after the deletion, so a crash leaves a record without a file, never a file without a record (but for one that
+the system lets nobody delete). A record without a file is a miss; so is a file that does not open, holds less than was
+declared or has no record: it is deleted. What is half written lies apart (`drafts`). Nothing is synced to disk: what a power cut spoils
+does not open. Directories that somebody deletes are made again when they are next needed; what else lies in the cache's
+directory is left alone.
 
 All methods block; they may be called from any thread.
 """
 
-import errno
 import json
-import os
 import shutil
 import threading
 import time
@@ -23,9 +22,11 @@ from pathlib import Path
 import structlog
 
 from mailsync_grpc.content.cleaning import Limits, Usage, octets_to_free
-from mailsync_grpc.content.names import Entry, Span, path_of
+from mailsync_grpc.content.drafts import Disk, Draft, Drafts, delete, is_short, tell_not_cached
+from mailsync_grpc.content.names import ANY_ENTRIES, Entry, Span, path_of
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.sealed import CorruptEntryError, SealedFile
+from mailsync_grpc.content.uses import Uses
 from mailsync_grpc.errors import StoreFullError
 from mailsync_grpc.metrics import (
     CONTENT_CACHE_EVICTED_AGE,
@@ -38,8 +39,6 @@ from mailsync_grpc.store.base import Clock
 from mailsync_grpc.store.cache_index import CacheIndex, Owner, Use
 
 _BATCH = 256
-_USES_KEPT = 1_000
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = structlog.get_logger(__name__)
 
 
@@ -57,15 +56,6 @@ class Cached:
     part: Part
 
 
-class Draft:
-    """An entry being written: readable as far as it goes, served to nobody else before `Cache.commit`."""
-
-    def __init__(self, entry: Entry, path: Path, file: SealedFile) -> None:
-        self.entry = entry
-        self.path = path
-        self.file = file
-
-
 class Cache:
     """The cache in one directory, used by one process. `max_bytes` 0 keeps nothing."""
 
@@ -76,37 +66,50 @@ class Cache:
         limits: Limits,
         *,
         clock: Clock = time.time,
-        disk: Callable[[Path], tuple[int, int]] = disk_usage,
+        disk: Disk = disk_usage,
     ) -> None:
         """Open the cache; `key` is 32 bytes and encrypts the files."""
         self._directory = directory
         self._key = key
         self._limits = limits
-        self._clock = clock
         self._disk = disk
         # Held while files and records change together, so that a cleaning never sees one without the other.
         self._changing = threading.Lock()
         self._cleaning = threading.Lock()
-        self._uses: dict[bytes, int] = {}
         self._removed_accounts: set[int] = set()
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._index = CacheIndex(directory / "index")
-        self._tidy()
-
-    def _tidy(self) -> None:
-        for path in self._directory.iterdir():
-            if path.name == "tmp" or (self._index.created and path.name != "index"):
-                shutil.rmtree(path)
+        self._uses = Uses(self._index, clock)
+        self._drafts = Drafts(directory / "tmp", key, limits, disk)
+        if self._index.created:
+            for entries in directory.glob(ANY_ENTRIES):
+                shutil.rmtree(entries)
 
     def close(self) -> None:
         """Record the last uses and release the index."""
-        self._record_uses()
+        self._uses.record()
         self._index.close()
 
     def find(self, entry: Entry) -> Cached | None:
-        """Return an entry, open, or None. One that cannot be read is deleted."""
+        """Return an entry, open, or None. One that cannot be read, is not whole or not recorded is deleted."""
+        file = self._open(entry)
+        if file is None:
+            return None
+        part = Part(*json.loads(file.description))
+        recorded = entry.name in self._index
+        if recorded and not is_short(file, part):
+            self._uses.add(entry.name)
+            return Cached(file, part)
+        file.close()
+        if recorded:
+            self.drop(entry)
+        else:  # purged a moment ago, or put back by hand
+            delete(self._directory / entry.path)
+        return None
+
+    def _open(self, entry: Entry) -> SealedFile | None:
         try:
-            file = SealedFile.open(self._directory / entry.path, self._key, entry.name)
+            return SealedFile.open(self._directory / entry.path, self._key, entry.name)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -115,68 +118,53 @@ class Cache:
         except CorruptEntryError:
             self.drop(entry)
             return None
-        self._use(entry.name)
-        return Cached(file, Part(*json.loads(file.description)))
 
     def draft(self, entry: Entry, part: Part) -> Draft | None:
         """Begin an entry; None when the cache keeps nothing or the disk does not let it."""
-        if not self._limits.max_bytes:
-            return None
-        path = self._directory / "tmp" / os.urandom(16).hex()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = SealedFile.create(path, self._key, entry.name, json.dumps(part).encode())
-        except OSError as error:
-            _not_cached(error)
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            return None
-        return Draft(entry, path, file)
+        return self._drafts.begin(entry, part) if self._limits.max_bytes else None
 
     def append(self, draft: Draft, data: bytes) -> bool:
-        """Add to a draft; False when that cannot be: the disk is full, or the content larger than the whole cache."""
-        try:
-            draft.file.append(data)
-            failpoints.hit("in_cache_write")
-        except OSError as error:
-            _not_cached(error)
-            return False
-        fits = draft.file.size <= self._limits.max_bytes
-        if not fits:
-            CONTENT_NOT_CACHED.labels("too_large").inc()
-        return fits
-
-    def commit(self, draft: Draft) -> bool:
-        """Make a draft an entry; False when it could not be kept, and is gone."""
-        target = self._directory / draft.entry.path
-        try:
-            draft.file.finish()
-            failpoints.hit("cache_finished")
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._changing:
-                if draft.entry.owner.account in self._removed_accounts:
-                    draft.path.unlink(missing_ok=True)
-                    return False
-                total = self._index.put(draft.entry.name, draft.entry.owner, draft.file.stored, self._now())
-                failpoints.hit("cache_recorded")
-                draft.path.replace(target)
-                failpoints.hit("cache_renamed")
-        except (OSError, StoreFullError) as error:
-            _not_cached(error)
-            self.discard(draft)
-            return False
-        if total > self._limits.max_bytes:
-            self.clean()
-        return True
+        """Add to a draft; False when that cannot be: the disk is full, or the content too large for the cache."""
+        return self._drafts.append(draft, data)
 
     def discard(self, draft: Draft) -> None:
         """Give a draft up. Its file stays open for who reads it."""
-        with suppress(OSError):  # what is left over goes at the next start
-            draft.path.unlink(missing_ok=True)
+        self._drafts.end(draft)
+
+    def commit(self, draft: Draft) -> bool:
+        """Make a draft an entry, or delete it; False when it could not be kept, as one shorter than declared never is."""
+        try:
+            total = self._commit(draft)
+        except (OSError, StoreFullError) as error:
+            tell_not_cached(error)
+            return False
+        finally:
+            self._drafts.end(draft)
+        if total > self._limits.max_bytes:
+            self.clean()
+        return total > 0
+
+    def _commit(self, draft: Draft) -> int:
+        """Return the octets of all entries when the draft is one, 0 when it is not to be."""
+        if is_short(draft.file, draft.part):
+            CONTENT_NOT_CACHED.labels("short").inc()
+            return 0
+        entry, target = draft.entry, self._directory / draft.entry.path
+        draft.file.finish()
+        failpoints.hit("cache_finished")
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._changing:
+            if not draft.wanted or entry.owner.account in self._removed_accounts:
+                return 0
+            total = self._index.put(entry.name, entry.owner, draft.file.stored, self._uses.stamp())
+            failpoints.hit("cache_recorded")
+            draft.path.replace(target)
+            failpoints.hit("cache_renamed")
+        return total
 
     def drop(self, entry: Entry) -> None:
-        """Delete one entry that was found damaged."""
-        _log.warning("cached content is damaged; fetching it anew")
+        """Delete one entry that is not what was written."""
+        _log.warning("cached content is not what was written; fetching it anew")
         with suppress(StoreFullError):  # the file is gone, its record goes when the cache is cleaned
             self._delete([entry.name])
 
@@ -184,21 +172,30 @@ class Cache:
         """Delete all entries of an account that is removed, and keep none of it from now on."""
         with self._changing:
             self._removed_accounts.add(account)
-        self._purge((account,))
+        self.purge((account,))
 
-    def purge_message(self, owner: Owner) -> None:
-        """Delete all entries of a message that its server no longer holds."""
-        self._purge(owner)
+    def purge(self, scope: Sequence[int | bytes]) -> tuple[int, int]:
+        """Delete the entries within `scope`, the leading fields of an Owner, none for all; how many, and their octets.
 
-    def purge_numbering(self, owner: Owner) -> None:
-        """Delete all entries of a folder's numbering that is no longer valid."""
-        self._purge(owner[:3])
+        What of it is being written does not become an entry.
+        """
+        self._refuse(lambda owner: owner[: len(scope)] == tuple(scope))
+        entries = octets = 0
+        while names := self._index.owned(scope, _BATCH):
+            octets += self._delete(names)
+            entries += len(names)
+        return entries, octets
 
     def purge_between(self, spans: Sequence[Span]) -> None:
-        """Delete all entries of owners within `spans`, whose messages are gone."""
+        """As `purge`, of all owners within `spans`, whose messages are gone."""
+        self._refuse(lambda owner: any(span.first <= owner <= span.last for span in spans))
         for span in spans:
             while names := self._index.between(span.first, span.last, _BATCH):
                 self._delete(names)
+
+    def _refuse(self, within: Callable[[Owner], bool]) -> None:
+        with self._changing:
+            self._drafts.refuse(within)
 
     def mark(self) -> bytes:
         """Return the mark kept last, nothing before."""
@@ -212,10 +209,6 @@ class Cache:
         """Return how many entries there are, and their octets."""
         return self._index.count(), self._index.total()
 
-    def purge(self, account: int | None) -> tuple[int, int]:
-        """Delete the entries of an account, of all accounts without one; how many, and their octets."""
-        return self._purge(() if account is None else (account,))
-
     def clean(self) -> int:
         """Delete least recently used entries while a limit is passed; octets freed, 0 when another thread does it."""
         if not self._cleaning.acquire(blocking=False):
@@ -226,7 +219,7 @@ class Cache:
             self._cleaning.release()
 
     def _clean(self) -> int:
-        self._record_uses()
+        self._uses.record()
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         usage = Usage(self._index.total(), *self._disk(self._directory))
         to_free = octets_to_free(usage, self._limits)
@@ -245,48 +238,13 @@ class Cache:
 
     def _count_evictions(self, uses: Sequence[Use], limit: str) -> None:
         CONTENT_CACHE_EVICTIONS.labels(limit).inc(len(uses))
-        now = self._now()
+        now = self._uses.now()
         for use in uses:
             CONTENT_CACHE_EVICTED_AGE.observe(max(0, now - use.last) / 1000)
-
-    def _purge(self, scope: Sequence[int | bytes]) -> tuple[int, int]:
-        entries = octets = 0
-        while names := self._index.owned(scope, _BATCH):
-            octets += self._delete(names)
-            entries += len(names)
-        return entries, octets
 
     def _delete(self, names: Iterable[bytes]) -> int:
         with self._changing:
             for name in names:
-                with suppress(FileNotFoundError):
-                    (self._directory / path_of(name)).unlink()
+                delete(self._directory / path_of(name))
             failpoints.hit("cache_deleted")
             return self._index.remove(names)
-
-    def _use(self, name: bytes) -> None:
-        with self._changing:
-            self._uses[name] = self._now()
-            full = len(self._uses) >= _USES_KEPT
-        if full:
-            self._record_uses()
-
-    def _record_uses(self) -> None:
-        with self._changing:
-            uses, self._uses = self._uses, {}
-        if not uses:
-            return
-        try:
-            self._index.touch(uses)
-        except StoreFullError as error:
-            _log.warning("uses of cached content are not recorded", reason=str(error))
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
-
-
-def _not_cached(error: OSError | StoreFullError) -> None:
-    """Tell the operator that content goes to its caller without being kept."""
-    full = isinstance(error, StoreFullError) or error.errno in _FULL
-    CONTENT_NOT_CACHED.labels("disk_full" if full else "disk_error").inc()
-    _log.warning("content is not cached", reason=getattr(error, "strerror", None) or str(error))

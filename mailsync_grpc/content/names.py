@@ -14,6 +14,8 @@ from typing import NamedTuple
 from mailsync_grpc.content.values import MessageKey
 from mailsync_grpc.store.cache_index import Owner
 
+ANY_ENTRIES = "[0-9a-f][0-9a-f]"
+"""Matches the directories that hold the entries, as `pathlib.Path.glob` does."""
 _FIELDS = struct.Struct(">Q10sII")
 
 

@@ -7,22 +7,29 @@ multipart as a whole, a part inside an attached message) is described by its own
 
 import re
 from collections.abc import Iterable
-from email.message import Message
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
+from itertools import chain, islice
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from mailsync_grpc.content.values import ContentId, ContentKind
 from mailsync_grpc.errors import InvalidFieldError
+from mailsync_grpc.imap.header_text import parameter
 from mailsync_grpc.model.envelope import Attachment, BodyPart, Envelope
 
 RAW = ""
 HEADERS = "HEADER"
 _SECTION = re.compile(r"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8}){0,99}")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]{1,127}")  # RFC 2045 section 5.1, RFC 6838 section 4.2
-_CONTROLS = dict.fromkeys((*range(32), 127))
+_MESSAGES = {("message", "rfc822"), ("message", "global")}
+# RFC 2045 section 5.1, RFC 6838 section 4.2. What may go on for ever is bounded, so that reading takes linear time.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]{1,127}")
+_MEDIA_TYPE = re.compile(rf"\s*({_TOKEN.pattern}/{_TOKEN.pattern})")
+_PARAMETER = re.compile(
+    r';\s*([^\s;="]{1,127})\s*=\s*(?:"((?:[^"\\]|\\.){0,2000})|([^;"]{0,2000}))', re.DOTALL
+)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_MAX_PARAMETERS = 128
 _MAX_FILE_NAME = 1_024
-_MAX_LABEL = 100
 
 
 class Part(NamedTuple):
@@ -59,11 +66,13 @@ def section_of(envelope: Envelope, what: ContentKind | ContentId) -> str | None:
 
 
 def _section_of_kind(envelope: Envelope, kind: ContentKind) -> str | None:
-    """Return the section of a kind: the first text part of that subtype that is shown."""
+    """Return the section of a kind: the first text part of that subtype that is shown, one with a file name if need be."""
     if kind in {ContentKind.RAW, ContentKind.HEADERS}:
         return RAW if kind is ContentKind.RAW else HEADERS
     subtype = "plain" if kind is ContentKind.TEXT else "html"
-    return next((part.section for part in envelope.text_parts if part.media_subtype == subtype), None)
+    named = (part for part in envelope.attachments if part.inline and part.media_type == "text")
+    shown: Iterable[BodyPart | Attachment] = chain(envelope.text_parts, named)
+    return next((part.section for part in shown if part.media_subtype == subtype), None)
 
 
 def _section_of_id(envelope: Envelope, content_id: str) -> str | None:
@@ -71,10 +80,9 @@ def _section_of_id(envelope: Envelope, content_id: str) -> str | None:
 
     It may be written as in a header, in angle brackets, or as in a link, with escapes (RFC 2392).
     """
-    bare = content_id.strip().removeprefix("<").removesuffix(">")
-    return next(
-        (part.section for part in envelope.attachments if part.content_id in {bare, unquote(bare)}), None
-    )
+    bare = content_id.strip().removeprefix("<").removesuffix(">").strip()
+    meant = {bare, unquote(bare)} - {""}
+    return next((part.section for part in envelope.attachments if part.content_id in meant), None)
 
 
 def part_of(envelope: Envelope, section: str) -> Part | None:
@@ -104,31 +112,38 @@ def can_hold(envelope: Envelope, section: str) -> bool:
     """
     described: Iterable[BodyPart | Attachment] = (*envelope.text_parts, *envelope.attachments)
     return not any(
-        section.startswith(f"{part.section}.") for part in described if part.media_type != "message"
+        section.startswith(f"{part.section}.")
+        for part in described
+        if (part.media_type, part.media_subtype) not in _MESSAGES
     )
 
 
 def part_from_mime(section: str, header: bytes) -> Part:
-    """Return what a part's own MIME header says of it (RFC 2045); what cannot be read is left empty."""
-    message = BytesHeaderParser().parsebytes(header)
+    """Return what a part's own MIME header says of it (RFC 2045), read as a structure is; what cannot be read is empty."""
+    # One character an octet: the standard library would replace 8-bit ones, which stand for file names.
+    fields = HeaderParser().parsestr(header.decode("latin-1"))
+    content_type, disposition = (fields.get(name, "") for name in ("Content-Type", "Content-Disposition"))
+    media_type, parameters = _MEDIA_TYPE.match(content_type), _parameters(content_type)
+    name = parameter(_parameters(disposition), "filename") or parameter(parameters, "name")
     return Part(
         section,
-        message.get_content_type(),
-        _label(message.get_content_charset()),
-        _label(str(message.get("Content-Transfer-Encoding", ""))),
+        media_type[1].lower() if media_type else "text/plain",
+        _token(parameter(parameters, "charset")),
+        _token(fields.get("Content-Transfer-Encoding", "")),
         None,
-        _file_name(message),
+        name[:_MAX_FILE_NAME],
     )
 
 
-def _label(text: str | None) -> str:
-    label = (text or "").strip().lower()
-    return label if len(label) <= _MAX_LABEL and _TOKEN.fullmatch(label) else ""
+def _token(text: str) -> str:
+    """Return the token that a text begins with, in lower case."""
+    found = _TOKEN.match(text.strip())
+    return found[0].lower() if found else ""
 
 
-def _file_name(message: Message) -> str:
-    try:
-        name = message.get_filename() or ""
-    except (ValueError, LookupError, TypeError):  # parameters that the standard library gives up on
-        return ""
-    return name.translate(_CONTROLS).encode("utf-8", "replace").decode("utf-8")[:_MAX_FILE_NAME]
+def _parameters(field: str) -> list[tuple[str, str]]:
+    found = islice(_PARAMETER.finditer(field), _MAX_PARAMETERS)
+    return [
+        (name, _ESCAPED.sub(r"\1", quoted or bare.strip()))
+        for name, quoted, bare in (one.groups("") for one in found)
+    ]

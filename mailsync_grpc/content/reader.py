@@ -1,40 +1,38 @@
 """`ContentReader`: what the service asks for content.
 
-A request goes: which section is meant, a share in that content, its form, then windows through decoder and outlet to
-the caller, each made while the caller takes the one before. Runs on one event loop; whatever blocks runs in
-threads.
+A request goes: which section is meant, a share in that content, its form, then the stream of it (`streaming`). Runs on
+one event loop; whatever blocks runs in threads.
 """
 
 import asyncio
 import hmac
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import structlog
 
 from mailsync_grpc.config import Config
 from mailsync_grpc.content.cache import Cache
 from mailsync_grpc.content.cleaning import Limits
-from mailsync_grpc.content.decoding import Decoder, Form
+from mailsync_grpc.content.decoding import Form
 from mailsync_grpc.content.names import Entry, Span, entry_of, owner_of
-from mailsync_grpc.content.outlet import Outlet
 from mailsync_grpc.content.parts import HEADERS, Part, check_section, section_of
-from mailsync_grpc.content.shared import WINDOW, SharedContent
+from mailsync_grpc.content.shared import SharedContent
 from mailsync_grpc.content.sharing import Sharing
 from mailsync_grpc.content.source import ImapSource, Source
+from mailsync_grpc.content.streaming import Stream
 from mailsync_grpc.content.structures import Structures
 from mailsync_grpc.content.threads import Threads
 from mailsync_grpc.content.values import (
     ContentHeader,
     ContentId,
     ContentKind,
-    ContentTrailer,
-    DecodingWarning,
     MessageKey,
     Piece,
+    Wanted,
     What,
 )
 from mailsync_grpc.errors import (
@@ -45,26 +43,14 @@ from mailsync_grpc.errors import (
     UidValidityChangedError,
 )
 from mailsync_grpc.imap.sessions import Sessions
-from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.envelope import Envelope
-from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import AccountNo
-from mailsync_grpc.store.cache_index import Owner
 from mailsync_grpc.vault import Vault
 
 DISK_THREADS = 4
 CLEAN_SECONDS = 30.0
-MIN_CHUNK, MAX_CHUNK = 1 << 10, 1 << 20
 _UNKNOWN = Envelope()
 _log = structlog.get_logger(__name__)
-
-
-class Cut(NamedTuple):
-    """Which octets of the streamed form are sent: `limit` (0: all) from `offset`, in chunks of `chunk_size`."""
-
-    offset: int
-    limit: int
-    chunk_size: int
 
 
 class ContentReader:
@@ -98,45 +84,32 @@ class ContentReader:
         self._threads.close()
 
     async def open(
-        self,
-        account: Account,
-        folder: Folder,
-        uid: int,
-        what: What,
-        *,
-        decode: bool = False,
-        offset: int = 0,
-        limit: int = 0,
-        if_match: str = "",
-        chunk_size: int = 0,
-        envelope: Envelope | None = None,
-        mirrored: bool = True,
+        self, message: MessageKey, wanted: Wanted, known: Envelope | None = None, *, mirrored: bool = True
     ) -> AsyncGenerator[Piece, None]:
         """Yield a header, chunks and a trailer; to be closed (`contextlib.aclosing`) when left early.
 
-        `envelope`, when given, is what the store knows of the message and saves asking the server for its structure.
+        `known`, when given, is what the store knows of the message and saves asking the server for its structure.
         Of a message that is not `mirrored` nobody tells us when it is gone, so its server is asked before anything.
-        `chunk_size` 0 is the configured one. Raises InvalidFieldError, EnvelopeNotFoundError, PartNotFoundError,
-        UidValidityChangedError, ContentChangedError, QuotaExceededError, CredentialsNeededError and any ImapError.
+        Raises InvalidFieldError, EnvelopeNotFoundError, PartNotFoundError, UidValidityChangedError,
+        ContentChangedError, QuotaExceededError, CredentialsNeededError and any ImapError.
         """
-        message = MessageKey(account, folder, uid)
-        cut = Cut(offset, limit, min(max(chunk_size or self._chunk_size, MIN_CHUNK), MAX_CHUNK))
-        known = envelope if envelope is not None and envelope.partial is None else None
+        known = known if known is not None and known.partial is None else None
         try:
             if not mirrored:
                 known = await self._source.structure(message, fresh=True)
-            section = await self._section(message, what, known)
+            section = await self._section(message, wanted.what, known)
             entry = entry_of(self._name_key, message, section)
-            async with self._sharing.share(
-                entry, lambda: self._new(entry, message, known, section)
-            ) as content:
-                async for piece in self._stream(content, message, decode=decode, cut=cut, if_match=if_match):
+            async with (
+                self._sharing.share(entry, lambda: self._new(entry, message, known, section)) as content,
+                aclosing(self._stream(content, message, wanted)) as pieces,
+            ):
+                async for piece in pieces:
                     yield piece
         except EnvelopeNotFoundError:
-            await self._purge(self._cache.purge_message, owner_of(message))
+            await self._purge(owner_of(message))
             raise
         except UidValidityChangedError:
-            await self._purge(self._cache.purge_numbering, owner_of(message))
+            await self._purge(owner_of(message)[:3])
             raise
 
     async def purge_account(self, account: AccountNo) -> None:
@@ -145,7 +118,7 @@ class ContentReader:
 
     async def purge(self, account: AccountNo | None) -> tuple[int, int]:
         """Delete what is kept of an account, of all without one; entries and octets that went."""
-        return await self._threads.run(self._cache.purge, account)
+        return await self._threads.run(self._cache.purge, () if account is None else (account,))
 
     async def forget_gone(self, spans: Sequence[Span], mark: bytes = b"") -> None:
         """Delete what is kept of messages that are gone; with a mark keep that beside the cache. Raises StoreFullError."""
@@ -166,47 +139,27 @@ class ContentReader:
         """As `cached`, blocking, for any thread."""
         return self._cache.holds()
 
-    async def _purge(self, purge: Callable[[Owner], None], owner: Owner) -> None:
-        """Purge, once what is being committed of the folder is there to be found."""
-        await self._sharing.committed(owner)
-        await self._threads.run(purge, owner)
+    async def _purge(self, scope: Sequence[int | bytes]) -> None:
+        try:
+            await self._threads.run(self._cache.purge, scope)
+        except StoreFullError as error:
+            # The caller learns that the message is gone, whatever becomes of its entries.
+            _log.warning("content of a message that is gone is not deleted", reason=str(error))
 
     async def _stream(
-        self, content: SharedContent, message: MessageKey, *, decode: bool, cut: Cut, if_match: str
-    ) -> AsyncIterator[Piece]:
-        part = await content.part()
-        form = Form.of(part, decode=decode)
+        self, content: SharedContent, message: MessageKey, wanted: Wanted
+    ) -> AsyncGenerator[Piece, None]:
+        form = Form.of(await content.part(), decode=wanted.decode)
         etag = self._etag(message, form)
-        if if_match and not hmac.compare_digest(if_match.encode(), etag.encode()):
+        if wanted.if_match and not hmac.compare_digest(wanted.if_match.encode(), etag.encode()):
             raise ContentChangedError(
                 "the content is not the one that if_match names; download it from its beginning"
             )
-        yield _header(content, form, etag, cut.offset)
-        # Octets that are sent as they are can be begun at any window; decoding begins at the beginning.
-        first = cut.offset // WINDOW if form.identity else 0
-        outlet = Outlet(cut.offset - first * WINDOW, cut.limit, cut.chunk_size)
-        decoder = form.decoder(asked=decode)
-        async with aclosing(_one_ahead(self._chunks(content, first, outlet, decoder))) as made:
-            async for chunks in made:
-                for chunk in chunks:
-                    yield chunk
-        ended = not outlet.full
-        for chunk in (*(outlet.feed(decoder.finish()) if ended else ()), *outlet.finish()):
-            yield chunk
-        total = content.size if form.identity else outlet.passed if ended else None
-        warnings = decoder.warnings | ({DecodingWarning.SHORT} if content.short else set())
-        yield ContentTrailer(outlet.size, outlet.sha256(), tuple(sorted(warnings)), total)
-
-    async def _chunks(
-        self, content: SharedContent, number: int, outlet: Outlet, decoder: Decoder
-    ) -> AsyncGenerator[list[bytes], None]:
-        """Yield the chunks that each window makes, from window `number` on."""
-        while not outlet.full:
-            chunks = await content.window(number, lambda data: outlet.feed(decoder.feed(data)))
-            if chunks is None:
-                return
-            yield chunks
-            number += 1
+        yield _header(content, form, etag, wanted.offset)
+        wanted = wanted._replace(chunk_size=wanted.chunk_size or self._chunk_size)
+        async with aclosing(Stream(content, form, wanted).pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def _section(self, message: MessageKey, what: What, known: Envelope | None) -> str:
         if isinstance(what, str):
@@ -244,7 +197,7 @@ class ContentReader:
         while True:
             try:
                 await self._threads.run(self._cache.clean)
-            except (OSError, StoreFullError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever one cleaning met, the disk must not fill up
                 _log.warning("content cache is not cleaned", reason=str(error))
             await asyncio.sleep(CLEAN_SECONDS)
 
@@ -258,19 +211,6 @@ def open_reader(config: Config, vault: Vault, sessions: Sessions) -> ContentRead
     limits = Limits(settings.max_bytes, settings.max_disk_use)
     cache = Cache(config.data_dir / "content", vault.subkey("content cache"), limits)
     return ContentReader(ImapSource(sessions), cache, vault.subkey("content names"), settings.chunk_size)
-
-
-async def _one_ahead(steps: AsyncGenerator[list[bytes], None]) -> AsyncGenerator[list[bytes], None]:
-    """Yield what `steps` yields, each made while the one before is used."""
-    coming = asyncio.ensure_future(anext(steps, None))
-    try:
-        while (made := await coming) is not None:
-            coming = asyncio.ensure_future(anext(steps, None))
-            yield made
-    finally:
-        coming.cancel()
-        await asyncio.gather(coming, return_exceptions=True)
-        await steps.aclose()
 
 
 def _header(content: SharedContent, form: Form, etag: str, offset: int) -> ContentHeader:

@@ -28,6 +28,7 @@ _END = struct.Struct(">Q")
 _END_BYTES = _END.size + _TAG_BYTES
 _DESCRIPTION, _CHUNK, _FINAL = range(3)
 _MAX_DESCRIPTION = 1 << 20
+_CLOSED = -1
 
 
 class CorruptEntryError(Exception):
@@ -124,8 +125,10 @@ class SealedFile:
         )
 
     def close(self) -> None:
-        """Release the file."""
-        os.close(self._handle)
+        """Release the file, once: its number may be another's at once."""
+        handle, self._handle = self._handle, _CLOSED
+        if handle != _CLOSED:
+            os.close(handle)
 
     def _position(self, chunk: int) -> int:
         return self._start + chunk * _SEALED

@@ -15,7 +15,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from mailsync_grpc.content.cache import Cache, Draft
+from mailsync_grpc.content.cache import Cache
+from mailsync_grpc.content.drafts import Draft
 from mailsync_grpc.content.names import Entry
 from mailsync_grpc.content.parts import Part
 from mailsync_grpc.content.sealed import CHUNK, CorruptEntryError, SealedFile
@@ -199,7 +200,7 @@ class SharedContent:
             self._draft = None
             CONTENT_NOT_CACHED.labels("short").inc()
             await self._threads.run(self._cache.discard, draft)
-        elif self.size is not None:
+        elif draft.file.size == self.size:  # the end may be known from a caller who began behind what is kept
             self._draft, self.cached = None, True
             # Nobody waits for the disk: who comes before the commit is served from the open file.
             self._begin_step(self._threads.run(self._cache.commit, draft))
@@ -207,6 +208,7 @@ class SharedContent:
     async def _forget_file(self, *, damaged: bool = False) -> None:
         file, draft = self._file, self._draft
         self._file = self._draft = None
+        self.cached = False
         if draft is not None:
             await self._threads.run(self._cache.discard, draft)
         elif damaged:

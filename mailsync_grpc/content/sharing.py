@@ -8,7 +8,6 @@ from typing import Any
 from mailsync_grpc.content.names import Entry
 from mailsync_grpc.content.shared import SharedContent
 from mailsync_grpc.metrics import CONTENT_CACHE_REQUESTS
-from mailsync_grpc.store.cache_index import Owner
 
 
 class Sharing:
@@ -36,12 +35,6 @@ class Sharing:
                 self._in_background(self._release(content))
             elif not content.readers:
                 self._forget(content)
-
-    async def committed(self, owner: Owner) -> None:
-        """Return once what is whole of the owner's folder is an entry, so that a purge finds it."""
-        for content in list(self._shared.values()):
-            if content.cached and content.entry.owner[:3] == owner[:3]:
-                await content.settled()
 
     async def close(self) -> None:
         """Return once what nobody reads any more is closed."""

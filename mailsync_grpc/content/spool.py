@@ -6,7 +6,6 @@ out. What a crash left behind, and no open intent names, is deleted when the ser
 
 import os
 from collections.abc import Container, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from mailsync_grpc.config import Config
@@ -56,8 +55,7 @@ class Draft:
 
     def discard(self) -> None:
         """Remove the message, finished or not."""
-        with suppress(OSError):  # closed by `finish`
-            self._file.close()
+        self._file.close()
         self._path.unlink(missing_ok=True)
 
 

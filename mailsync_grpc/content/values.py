@@ -39,6 +39,20 @@ What: TypeAlias = str | ContentKind | ContentId
 """A section number such as `1.2` (RFC 3501 section 6.4.5), a kind, or a Content-ID."""
 
 
+class Wanted(NamedTuple):
+    """Which content in which form, and which octets of that form; fields as in `mailsync.v1.DownloadContentRequest`.
+
+    `limit` 0 is to the end, `chunk_size` 0 the configured one, without `if_match` any content will do.
+    """
+
+    what: What
+    decode: bool = False
+    offset: int = 0
+    limit: int = 0
+    if_match: str = ""
+    chunk_size: int = 0
+
+
 class MessageKey(NamedTuple):
     """Whose content it is. `folder.uid_validity` is the numbering that `uid` belongs to."""
 

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailsync_grpc.content.reader import ContentReader
-from mailsync_grpc.content.values import ContentHeader, ContentId, ContentKind, ContentTrailer, Piece, What
+from mailsync_grpc.content.values import (
+    ContentHeader,
+    ContentId,
+    ContentKind,
+    ContentTrailer,
+    MessageKey,
+    Piece,
+    Wanted,
+    What,
+)
 from mailsync_grpc.errors import InvalidFieldError
 from mailsync_grpc.model.envelope import Attachment, BodyPart, Envelope
 from mailsync_grpc.model.ids import AccountNo
@@ -39,21 +48,11 @@ class ContentService:
 
     async def download_content(self, request: pb.DownloadContentRequest, context: Context) -> None:
         """Stream a header, chunks and a trailer."""
-        what = _what(request)
+        wanted = _wanted(request)
         found = await self.core.run(find_message, self.core, request.name)
-        pieces = self.reader.open(
-            found.account,
-            found.folder,
-            found.uid,
-            what,
-            decode=request.decode,
-            offset=request.offset,
-            limit=request.limit,
-            if_match=request.if_match,
-            chunk_size=request.chunk_size,
-            envelope=_structure(found.row) if found.row else None,
-            mirrored=found.row is not None,
-        )
+        message = MessageKey(found.account, found.folder, found.uid)
+        known = _structure(found.row) if found.row else None
+        pieces = self.reader.open(message, wanted, known, mirrored=found.row is not None)
         async with aclosing(pieces):
             with Writer(context, self.core.config.watch.stall_timeout) as out:
                 async for piece in pieces:
@@ -93,6 +92,12 @@ class PurgeService:
             return [(await self.core.run(self.core.account, account_id)).no]
         visible = await self.core.run(lambda: current().visible)
         return [None] if visible is None else visible
+
+
+def _wanted(request: pb.DownloadContentRequest) -> Wanted:
+    return Wanted(
+        _what(request), request.decode, request.offset, request.limit, request.if_match, request.chunk_size
+    )
 
 
 def _what(request: pb.DownloadContentRequest) -> What:

@@ -15,7 +15,7 @@ import structlog
 
 from mailsync_grpc.content.names import Span
 from mailsync_grpc.content.reader import ContentReader
-from mailsync_grpc.errors import MailsyncError, RevisionCompactedError
+from mailsync_grpc.errors import RevisionCompactedError
 from mailsync_grpc.model import ids
 from mailsync_grpc.model.changes import EventKind
 from mailsync_grpc.model.ids import Revision
@@ -53,7 +53,7 @@ async def forget_gone(core: Core, feed: Feed, reader: ContentReader) -> NoReturn
             position, kept_at = through, time.monotonic() if due else kept_at
         except RevisionCompactedError as error:
             position = Revision(error.floor)
-        except MailsyncError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, what goes from now on must be deleted
             _log.error("content of messages that are gone is not deleted", error=str(error))
             await asyncio.sleep(_RETRY)
         if feed.head <= position:  # else something came meanwhile, and the signal is past

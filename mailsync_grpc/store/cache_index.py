@@ -87,6 +87,11 @@ class CacheIndex:
         """Release the environment."""
         self._env.close()
 
+    def __contains__(self, name: bytes) -> bool:
+        """Whether there is an entry of this name."""
+        with self._env.begin() as txn:
+            return txn.get(name, db=self._entry) is not None
+
     def total(self) -> int:
         """Return the octets of all entries."""
         with self._env.begin() as txn:
@@ -132,6 +137,12 @@ class CacheIndex:
                 uses.append(Use(key[_NUMBER.size :], _NUMBER.unpack_from(key)[0]))
                 octets -= _ENTRY.unpack(txn.get(uses[-1].name, db=self._entry))[1]
         return uses
+
+    def latest(self) -> int:
+        """Return the last use of the entry that was used last, 0 when there is none."""
+        with self._env.begin() as txn:
+            cursor = txn.cursor(self._use)
+            return int(_NUMBER.unpack_from(cursor.key())[0]) if cursor.last() else 0
 
     def owned(self, scope: Sequence[int | bytes], limit: int) -> list[bytes]:
         """Return up to `limit` names within `scope`: the leading fields of an Owner, none for all."""

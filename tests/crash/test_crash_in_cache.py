@@ -94,6 +94,6 @@ def test_no_half_entry_is_ever_served(run: int, tmp_path: Path) -> None:
         assert check(tmp_path / "content") <= UIDS
         assert files(tmp_path / "content") <= recorded(tmp_path / "content"), "no file without a record"
     with closing(Cache(tmp_path / "content", KEY, LIMITS)) as cache:
-        cache.purge(None)
+        cache.purge(())
         assert cache.holds() == (0, 0)
     assert not files(tmp_path / "content"), f"run {run}: everything that lies there can be purged"

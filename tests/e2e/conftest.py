@@ -1,13 +1,18 @@
-"""Mirrors, not yet synced, of mailboxes on every kind of mail server, and a server that does harm on command."""
+"""Mirrors, not yet synced, of mailboxes on every kind of mail server, a server that does harm on command, and a content reader."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from mailsync_grpc.model.account import SyncSettings
+from tests.support.content_rig import ContentRig
+from tests.support.content_site import Site
 from tests.support.hostile import HostileMailbox, HostileServer
 from tests.support.hostile_session import CONDSTORE, FULL, PLAIN
+from tests.support.mail import Mailbox
 from tests.support.mirror import Mirror
+from tests.support.service import Service, Stubs, running
 
 
 @pytest.fixture
@@ -54,3 +59,20 @@ def hostile_mirror(hostile: HostileServer) -> Iterator[Mirror]:
     mirror = Mirror(hostile.mailbox, SyncSettings(batch_size=10, flags_window=10))
     yield mirror
     mirror.close()
+
+
+@pytest.fixture
+async def rig(mailbox: Mailbox, tmp_path: Path) -> AsyncIterator[ContentRig]:
+    """A content reader on an empty mailbox."""
+    rig = ContentRig(mailbox, tmp_path)
+    await rig.reader.__aenter__()
+    yield rig
+    await rig.reader.__aexit__(None, None, None)
+    rig.client.logout()
+
+
+@pytest.fixture
+def site(tmp_path: Path, mailbox: Mailbox) -> Iterator[Site]:
+    """A service with one account on an empty mailbox."""
+    with running(Service(tmp_path / "home")) as service, Stubs(service.address) as stubs:
+        yield Site(service, stubs, mailbox)

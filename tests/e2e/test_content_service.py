@@ -1,13 +1,6 @@
-"""Content through `mailsync serve` from a real Dovecot: what the mirror leaves out, what goes wrong on disk, and polls meanwhile."""
+"""Content through `mailsync serve` from a real Dovecot: what the mirror leaves out, and what goes wrong on disk."""
 
-import hashlib
-import random
 import shutil
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from urllib.request import urlopen
 
 import grpc
 import pytest
@@ -16,99 +9,20 @@ from mailsync_grpc.cli.demo import mime
 from mailsync_grpc.v1 import (
     account_pb2,
     account_service_pb2,
-    content_service_pb2,
-    envelope_service_pb2,
-    folder_service_pb2,
     system_service_pb2,
 )
-from tests.support.api import reason
 from tests.support.content_corpus import HEAD
-from tests.support.mail import Mailbox, letters
-from tests.support.service import Service, Stubs, running, wait_for
+from tests.support.content_site import LARGE, PICTURE, Site, with_file
+from tests.support.mail import letters
+from tests.support.service import wait_for
 
-LARGE = random.Random(11).randbytes(37_000_000)
-"""50 MB in base64."""
-PICTURE = random.Random(12).randbytes(30_000)
-KIND = {
-    "text": content_service_pb2.CONTENT_KIND_TEXT,
-    "html": content_service_pb2.CONTENT_KIND_HTML,
-    "raw": content_service_pb2.CONTENT_KIND_RAW,
-}
 pytestmark = pytest.mark.timeout(300)
-
-
-def with_file(content: bytes, name: str = "file.bin") -> bytes:
-    file = mime.part(
-        b"application/octet-stream",
-        mime.base64_lines(content),
-        b"base64",
-        b'Content-Disposition: attachment; filename="%b"' % name.encode(),
-    )
-    return HEAD + mime.multipart("mixed", b"m", [mime.part(b"text/plain", b"see file", b"7bit"), file])
 
 
 def with_picture() -> bytes:
     html = mime.part(b"text/html", b'<img src="cid:logo%2B1@here">', b"7bit")
     picture = mime.part(b"image/png", mime.base64_lines(PICTURE), b"base64", b"Content-ID: <logo+1@here>")
     return HEAD + mime.multipart("related", b"r", [html, picture])
-
-
-class Site:
-    """A service with one account, `work`, on a mailbox."""
-
-    def __init__(self, service: Service, stubs: Stubs, mailbox: Mailbox) -> None:
-        self.service, self.stubs, self.mailbox = service, stubs, mailbox
-
-    @property
-    def cache(self) -> Path:
-        return self.service.data / "data" / "content"
-
-    def sync(self, settings: account_pb2.SyncSettings | None = None) -> None:
-        self.stubs.finish(self.stubs.register(self.mailbox, "work", settings))
-
-    def inbox(self) -> str:
-        request = folder_service_pb2.ListFoldersRequest(parent="accounts/work")
-        found = self.stubs.folders.ListFolders(request).folders
-        return next(folder.name for folder in found if folder.path == "INBOX")
-
-    def names(self) -> dict[int, str]:
-        """The envelopes the mirror holds, by UID."""
-        request = envelope_service_pb2.ListEnvelopesRequest(parent=self.inbox(), page_size=100)
-        return {each.uid: each.name for each in self.stubs.envelopes.ListEnvelopes(request).envelopes}
-
-    def pieces(
-        self, name: str, what: str, *, decode: bool = True
-    ) -> Iterator[content_service_pb2.DownloadContentResponse]:
-        request = content_service_pb2.DownloadContentRequest(name=name, decode=decode)
-        if what in KIND:
-            request.kind = KIND[what]
-        elif "@" in what:
-            request.content_id = what
-        else:
-            request.section = what
-        yield from self.stubs.content.DownloadContent(request)
-
-    def get(self, name: str, what: str, *, decode: bool = True) -> tuple[bytes, bool]:
-        """Return content, whole and verified, and whether it came from the cache."""
-        header, *chunks, trailer = self.pieces(name, what, decode=decode)
-        octets = b"".join(piece.chunk for piece in chunks)
-        assert trailer.trailer.sha256 == hashlib.sha256(octets).digest()
-        return octets, header.header.cached
-
-    def refused(self, name: str, what: str) -> str:
-        with pytest.raises(grpc.RpcError) as raised:
-            self.get(name, what)
-        return reason(raised.value)  # type: ignore[arg-type]  # the same of a blocking call
-
-    def metrics(self) -> str:
-        with urlopen(self.service.metrics_url) as page:  # noqa: S310 - loopback, chosen by the test
-            return str(page.read(), "utf-8")
-
-
-@pytest.fixture
-def site(tmp_path: Path, mailbox: Mailbox) -> Iterator[Site]:
-    with running(Service(tmp_path / "home")) as service, Stubs(service.address) as stubs:
-        yield Site(service, stubs, mailbox)
 
 
 def test_a_picture_is_found_by_the_content_id_that_the_html_names(site: Site) -> None:
@@ -143,37 +57,6 @@ def test_a_message_outside_the_window_is_served_while_its_server_has_it(site: Si
     assert site.refused(outside, "2") == "ENVELOPE_NOT_FOUND", "though it is cached"
     cache = site.stubs.system.GetStats(system_service_pb2.GetStatsRequest()).cache
     assert cache.entries == 0, "what is gone is purged"
-
-
-def test_polls_go_on_while_large_attachments_are_downloaded(site: Site) -> None:
-    """More downloads than content has connections, some draining as fast as they can, one that takes nothing for now."""
-    site.mailbox.deliver([with_file(LARGE), *(with_file(LARGE[:8_000_000] + bytes([n])) for n in range(4))])
-    site.sync()
-    names = site.names()
-    stalled = site.pieces(names[1], "2")
-    assert next(stalled).header.file_name == "file.bin"
-    done = threading.Event()
-
-    def drain(uid: int) -> int:
-        times = 0
-        while not done.is_set() or not times:
-            assert site.get(names[uid], "2", decode=times % 2 == 0)[0]
-            purge = system_service_pb2.PurgeContentCacheRequest(account="accounts/work")
-            site.stubs.system.PurgeContentCache(purge)
-            times += 1
-        return times
-
-    with ThreadPoolExecutor(4) as pool:
-        drains = [pool.submit(drain, uid) for uid in (2, 3, 4, 5)]
-        try:
-            for number in range(5):
-                site.mailbox.deliver(letters(1))
-                site.stubs.sync("work")
-                assert max(site.names()) == 6 + number, "the poll that was asked for has seen the new message"
-        finally:
-            done.set()
-        assert all(each.result() for each in drains)
-    assert b"".join(piece.chunk for piece in stalled) == LARGE
 
 
 def test_a_cache_deleted_while_the_service_runs_is_filled_again(site: Site) -> None:

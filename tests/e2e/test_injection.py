@@ -47,7 +47,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
 
 def register(stubs: Stubs, server: HostileServer) -> None:
     """One account that works, one whose folders are refused in words that harm, until its state says so."""
-    stubs.finish(stubs.register(server.mailbox, "work"))  # type: ignore[arg-type] # has what is needed of a Mailbox
+    stubs.finish(stubs.register(server.mailbox, "work"))
     change = account_pb2.Account(
         name="accounts/work", display_name="\x9b31m\u202e[red]", labels={"a": "\x9b31m"}
     )

@@ -1,8 +1,9 @@
 """DownloadContent and PurgeContentCache over gRPC: whose content it is decides before anything else is asked."""
 
 import asyncio
+import hashlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mailsync_grpc.content.cache import Cache
 from mailsync_grpc.content.cleaning import Limits
 from mailsync_grpc.content.names import entry_of
 from mailsync_grpc.content.parts import Part
-from mailsync_grpc.content.values import MessageKey
+from mailsync_grpc.content.values import ContentKind, DecodingWarning, MessageKey
 from mailsync_grpc.metrics import cache_requests
 from mailsync_grpc.model.access import Reach, Scope
 from mailsync_grpc.model.ids import encode_id, envelope_name, folder_name
@@ -67,6 +68,26 @@ class Kept:
         return response.cache
 
 
+class Watched:
+    """Stands for an object and notes what is used of it."""
+
+    def __init__(self, real: object, touched: list[str]) -> None:
+        self._real, self._touched = real, touched
+
+    def __getattr__(self, name: str) -> Any:
+        self._touched.append(name)
+        return getattr(self._real, name)
+
+    def method(self, name: str) -> Callable[..., Any]:
+        real = getattr(self._real, name)
+
+        def noted(*args: Any) -> Any:
+            self._touched.append(name)
+            return real(*args)
+
+        return noted
+
+
 def keep(cache: Cache, box: Mailbox, content: bytes, section: str = "1") -> None:
     """Put content of the box's first message into a cache."""
     entry = entry_of(Vault(KEY).subkey("content names"), MessageKey(box.account, box.folder, 1), section)
@@ -96,6 +117,24 @@ async def test_cached_content_comes_without_the_mail_server(kept: Kept) -> None:
     assert (chunk.chunk, trailer.trailer.size) == (TEXT, len(TEXT))
 
 
+async def test_offset_limit_chunk_size_and_if_match_are_the_requests(kept: Kept) -> None:
+    whole = bytes(range(250)) * 40
+    keep(kept.content.reader._cache, kept.mine, whole, section="2")
+    name = kept.name(kept.mine)
+    header, *chunks, trailer = await kept.download(
+        name, section="2", offset=1_000, limit=5_000, chunk_size=2_048
+    )
+    assert [len(piece.chunk) for piece in chunks] == [2_048, 2_048, 904]
+    assert b"".join(piece.chunk for piece in chunks) == whole[1_000:6_000]
+    assert (header.header.offset, header.header.section, header.header.total_size) == (1_000, "2", len(whole))
+    assert (trailer.trailer.size, trailer.trailer.total_size) == (5_000, len(whole))
+    assert trailer.trailer.sha256 == hashlib.sha256(whole[1_000:6_000]).digest()
+    etag = header.header.etag
+    last = await kept.download(name, section="2", offset=len(whole) - 1, if_match=etag)
+    assert last[1].chunk == whole[-1:]
+    assert reason(await kept.refused(name, section="2", if_match=etag[::-1])) == "CONTENT_CHANGED"
+
+
 async def test_names_that_are_not_the_callers_are_refused_before_the_cache_is_asked(kept: Kept) -> None:
     """Cached or not, there or not: the name alone decides, so that no time tells of another's content."""
     before = await kept.stats()
@@ -115,6 +154,13 @@ async def test_a_message_the_mirror_does_not_hold_is_not_served_without_its_serv
     """It may be gone, and nobody would have told us: the mail server is asked first, here one that is not there."""
     error = await kept.refused(kept.name(kept.mine, uid=9))
     assert reason(error) in {"IMAP_UNREACHABLE", "CREDENTIALS_NEEDED"}
+
+
+def test_kinds_and_warnings_have_the_contracts_numbers() -> None:
+    kinds = {f"CONTENT_KIND_{kind.name}": kind.value for kind in ContentKind}
+    warnings = {f"DECODING_WARNING_{warning.name}": warning.value for warning in DecodingWarning}
+    assert kinds | {"CONTENT_KIND_UNSPECIFIED": 0} == dict(pb.ContentKind.items())
+    assert warnings | {"DECODING_WARNING_UNSPECIFIED": 0} == dict(pb.DecodingWarning.items())
 
 
 async def test_what_is_wanted_must_be_said(kept: Kept) -> None:
@@ -159,6 +205,44 @@ async def test_a_token_of_one_account_reads_and_purges_that_one_alone(kept: Kept
     dropped = await kept.api.system.PurgeContentCache(purge, metadata=caller)
     assert dropped.entries == 1
     assert (await kept.content.reader.cached())[0] == 1
+
+
+async def test_who_has_no_right_learns_nothing_by_waiting(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not clocked: until a caller's right is known nothing is touched that knows what is cached or there.
+
+    So what is refused takes the same steps whether it is cached, there, or made up.
+    """
+    reach = Reach((kept.mine.account.key,))
+    admit(
+        kept.api.store,
+        token_of(1, Scope.READ_CONTENT, reach=reach),
+        token_of(2, Scope.READ_METADATA, Scope.MODIFY_MAIL),
+    )
+    await asyncio.to_thread(kept.api.core.callers.look)
+    reader, touched = kept.content.reader, list[str]()
+    for part in ("_source", "_cache", "_sharing", "_structures"):
+        monkeypatch.setattr(reader, part, Watched(getattr(reader, part), touched))
+    looked_up = ("account", "folder", "folder_by_no", "locate", "envelope")
+    for lookup in looked_up:
+        monkeypatch.setattr(kept.api.store, lookup, Watched(kept.api.store, touched).method(lookup))
+
+    async def steps(name: str, caller: int, **what: Any) -> tuple[str, list[str]]:
+        touched.clear()
+        refusal = reason(await kept.refused(name, bearing(caller), **what))
+        return refusal, touched.copy()
+
+    cached, uncached = kept.name(kept.others), kept.name(kept.others, uid=9)
+    by_id = f"accounts/other/envelopes/{encode_id(bytes(10))}"
+    made_up = cached.replace("accounts/other", "accounts/nobody")
+    for name in (cached, uncached, by_id, made_up):
+        assert await steps(name, caller=1) == ("ACCOUNT_NOT_FOUND", ["account"])
+        assert await steps(name, caller=1, content_id="x@y") == ("ACCOUNT_NOT_FOUND", ["account"])
+    for name in (kept.name(kept.mine), cached, made_up):
+        assert (await steps(name, caller=2))[1] == []
+    assert (await kept.download(kept.name(kept.mine), bearing(1)))[0].header.cached
+    assert "share" in touched, "what is watched would have shown"
 
 
 async def test_a_download_ends_with_its_callers_token(kept: Kept) -> None:

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from mailsync_grpc.config import Config
+from mailsync_grpc.config import Config, ContentConfig
 from mailsync_grpc.content.reader import open_reader
 from mailsync_grpc.discovery.finder import Finder
 from mailsync_grpc.errors import ImapError
@@ -110,6 +110,7 @@ async def serving(
     clock: Clock = settings.pop("clock", time.time)
     find = settings.pop("find", None)
     listen = settings.pop("listen", f"unix:{data_dir / 'api.sock'}")
+    settings.setdefault("content", ContentConfig(max_disk_use=1))  # whatever the developer's disk holds
     config = Config(data_dir=data_dir, listen=listen, **settings)
     core = Core(store, Vault(KEY), config, clock)
     mail = FakeMailServer()

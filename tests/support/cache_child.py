@@ -48,7 +48,7 @@ def main(directory: Path, acknowledgements: Path) -> None:
             if keep(cache, uid):
                 told.write(b"%d\n" % uid)
             if dice.random() < 0.1:
-                cache.purge_message(owner_of(message(dice.randrange(1, UIDS + 1))))
+                cache.purge(owner_of(message(dice.randrange(1, UIDS + 1))))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mailsync_grpc.cli.demo import mime
 from mailsync_grpc.cli.demo.mailbox import messages
+from mailsync_grpc.content.shared import WINDOW
 
 BIG = random.Random(7).randbytes(1_300_000)
 TEXTS = {
@@ -129,8 +130,84 @@ def broken() -> Iterator[bytes]:
     yield HEAD + b"Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\ntwo types\r\n"
     yield b"\xff\xfe: \x80\r\nSubject: \xe9\xe8\r\nnot a header line\r\n\r\nbody \xfc\r\n"
     yield b"Subject: no body and no empty line"
+    yield from (b"\r\n", b"x", b"\r\n\r\n", b"\nno header")
+    yield HEAD + mime.part(b"application/octet-stream", bytes(range(1, 256)), b"binary")
+    yield HEAD + mime.part(b"text/plain; charset=utf-8", b"nul \0, bare \r and \n\r\n", b"binary")
     yield HEAD.replace(b"\r\n", b"\n") + b"\nbare line feeds\nonly\n"
     yield HEAD + b"Content-Disposition: attachment; filename*=utf-8''%FF%zz; filename=\"\r\n\r\nname\r\n"
 
 
-CORPUS = [*every_charset_and_encoding(), *multiparts(), *messages(60)]
+def nested() -> Iterator[bytes]:
+    """Messages in messages, of one part and of several, and the multiparts that mail is made of, as `email` writes them."""
+    one = HEAD + text("koi8-r", b"base64")
+    several = HEAD + mime.multipart(
+        "mixed", b"several", [text("utf-8", b"quoted-printable"), text("gbk", b"8bit")]
+    )
+    in_one = HEAD + mime.part(b"message/rfc822", one, b"7bit")
+    in_several = HEAD + mime.multipart(
+        "mixed", b"in", [mime.part(b"message/rfc822", several, b"8bit"), text("big5", b"8bit")]
+    )
+    yield in_one
+    yield in_several
+    yield HEAD + mime.part(b"message/rfc822", in_one, b"7bit")
+    yield HEAD + mime.part(b"message/rfc822", in_several, b"8bit")
+    yield HEAD + mime.multipart("digest", b"dig", [b"\r\n" + one, b"\r\n" + several])
+    bare = b"\r\nwithout a header\r\n"
+    yield HEAD + mime.multipart(
+        "mixed",
+        b"bare",
+        [bare, mime.part(b"message/rfc822", HEAD + mime.multipart("mixed", b"inner", [bare, bare]), b"7bit")],
+    )
+    signature = mime.part(
+        b"application/pgp-signature; name=signature.asc", b"-----BEGIN PGP-----\r\n", b"7bit"
+    )
+    yield HEAD + mime.multipart(
+        'signed; micalg=pgp-sha512; protocol="application/pgp-signature"',
+        b"sig",
+        [in_several[len(HEAD) :], signature],
+    )
+    status = mime.part(
+        b"message/delivery-status",
+        b"Reporting-MTA: dns; a\r\n\r\nFinal-Recipient: rfc822; b@c\r\nAction: failed\r\n",
+        b"7bit",
+    )
+    yield HEAD + mime.multipart(
+        "report; report-type=delivery-status",
+        b"rep",
+        [text("utf-8", b"8bit"), status, mime.part(b"message/rfc822", one, b"7bit")],
+    )
+    invitation = text("iso-8859-15", b"base64", "calendar")
+    alternative = mime.multipart(
+        "alternative", b"alt", [text("utf-8", b"8bit"), text("windows-1251", b"8bit", "html"), invitation]
+    )
+    yield HEAD + mime.multipart(
+        "mixed",
+        b"mix",
+        [
+            mime.multipart(
+                "related; type=multipart/alternative", b"rel", [alternative, text("utf-8", b"8bit", "css")]
+            ),
+            text("us-ascii", b"8bit"),
+        ],
+    )
+
+
+def long() -> Iterator[bytes]:
+    """Text that takes several windows, so that characters, quanta, escapes and line ends are cut at any place."""
+    for charset in ("utf-8", "iso-2022-jp", "shift_jis", "gb18030", "euc-kr", "utf-16", "windows-1252"):
+        lines = "".join(
+            f"{number} {TEXTS[charset]} = {'x' * (number % 61)}  \r\n" for number in range(24_000)
+        )
+        raw = lines.encode(charset)
+        content_type = f"text/plain; charset={charset}".encode()
+        yield HEAD + mime.part(content_type, mime.base64_lines(raw), b"base64")
+        if charset == "utf-16":
+            continue
+        escaped = binascii.b2a_qp(raw).replace(b"=\n", b"=\r\n")
+        yield HEAD + mime.part(content_type, escaped, b"quoted-printable")
+        yield HEAD + mime.part(content_type, raw, b"8bit")
+    for octets in (-1, 0, 1):
+        yield HEAD + mime.part(b"text/plain", b"x" * (WINDOW + octets), b"7bit")
+
+
+CORPUS = [*every_charset_and_encoding(), *multiparts(), *nested(), *long(), *messages(60)]

@@ -26,7 +26,7 @@ from mailsync_grpc.v1 import (
     system_service_pb2_grpc,
 )
 from tests.support.checked import blocking_events_stub, served
-from tests.support.mail import Mailbox
+from tests.support.mail import AnyMailbox
 from tests.support.stream_history import History
 
 T = TypeVar("T")
@@ -59,6 +59,7 @@ class Service:
             "MAILSYNC_METRICS": "127.0.0.1:0",
             "MAILSYNC_IMAP__ALLOW_NETWORKS": "127.0.0.0/8",
             "MAILSYNC_IMAP__ALLOW_PLAINTEXT": "true",
+            "MAILSYNC_CONTENT__MAX_DISK_USE": "1",  # whatever the developer's disk holds
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAILSYNC_")}
         with ready.open("wb") as out, log.open("ab") as err:
@@ -149,7 +150,7 @@ class Stubs:
         self.history.settle()
 
     def register(
-        self, mailbox: Mailbox, account_id: str, sync: account_pb2.SyncSettings | None = None
+        self, mailbox: AnyMailbox, account_id: str, sync: account_pb2.SyncSettings | None = None
     ) -> str:
         """Create an account for the mailbox; return the name of its first sync run."""
         request = account_service_pb2.CreateAccountRequest(

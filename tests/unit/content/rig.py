@@ -8,7 +8,7 @@ from mailsync_grpc.content.cache import Cache
 from mailsync_grpc.content.cleaning import Limits
 from mailsync_grpc.content.reader import ContentReader
 from mailsync_grpc.content.sealed import CHUNK
-from mailsync_grpc.content.values import MessageKey, Piece, What
+from mailsync_grpc.content.values import MessageKey, Piece, Wanted, What
 from mailsync_grpc.metrics import CONTENT_CACHE_REQUESTS
 from mailsync_grpc.model.envelope import Envelope
 from tests.unit.content.fakes import KEY, Download, FakeSource, attachment, download, message, text_part
@@ -50,19 +50,8 @@ class ReaderRig:
         if_match: str = "",
         chunk_size: int = 0,
     ) -> AsyncGenerator[Piece, None]:
-        asked = of or message()
-        return self.reader.open(
-            asked.account,
-            asked.folder,
-            asked.uid,
-            what,
-            envelope=envelope,
-            decode=decode,
-            offset=offset,
-            limit=limit,
-            if_match=if_match,
-            chunk_size=chunk_size,
-        )
+        wanted = Wanted(what, decode, offset, limit, if_match, chunk_size)
+        return self.reader.open(of or message(), wanted, envelope)
 
     async def get(self, what: What, **options: object) -> Download:
         return await download(self.open(what, **options))  # type: ignore[arg-type]  # options are open's own

@@ -14,8 +14,8 @@ from mailsync_grpc.errors import (
     PartNotFoundError,
 )
 from mailsync_grpc.model.envelope import Envelope, Partial, PartialReason
-from tests.unit.content.fakes import attachment, message
-from tests.unit.content.rig import BIG, ENVELOPE, SECTIONS, ReaderRig, counted
+from tests.unit.content.fakes import attachment, message, text_part
+from tests.unit.content.rig import BIG, ENVELOPE, SECTIONS, ReaderRig, counted, until_kept
 
 
 async def test_a_part_arrives_in_chunks_with_its_size_and_checksum(rig: ReaderRig) -> None:
@@ -59,6 +59,27 @@ async def test_text_is_decoded_to_utf8_or_left_as_sent(rig: ReaderRig) -> None:
     assert rig.source.fetches == [("1", 0)], "both forms come from one fetch"
 
 
+@pytest.mark.parametrize(
+    ("encoding", "sent", "octets"),
+    [
+        ("base64", b"Y2Fmww", b"caf\xef\xbf\xbd"),
+        ("quoted-printable", b"caf=C3=A9 = ", "café ".encode()),
+        ("8bit", b"caf\xc3", b"caf\xef\xbf\xbd"),
+    ],
+)
+async def test_what_is_held_back_for_what_follows_comes_when_nothing_does(
+    rig: ReaderRig, encoding: str, sent: bytes, octets: bytes
+) -> None:
+    rig.source.envelope = Envelope(
+        text_parts=(text_part("1", len(sent), charset="utf-8", encoding=encoding),)
+    )
+    rig.source.sections["1"] = sent
+    got = await rig.get("1", decode=True)
+    assert got.octets == octets
+    assert (got.trailer.size, got.trailer.total_size) == (len(octets), len(octets))
+    assert (await rig.get("1", decode=True, limit=3)).octets == b"caf"
+
+
 async def test_headers_and_the_whole_message_are_never_decoded(rig: ReaderRig) -> None:
     for kind, octets in ((ContentKind.HEADERS, SECTIONS["HEADER"]), (ContentKind.RAW, SECTIONS[""])):
         got = await rig.get(kind, decode=True)
@@ -78,6 +99,19 @@ async def test_offset_and_limit_cut_the_stream(rig: ReaderRig, offset: int, limi
     assert got.octets == BIG[offset : offset + limit if limit else None]
     assert got.header.offset == offset
     assert got.trailer.size == len(got.octets)
+
+
+@pytest.mark.parametrize("decode", [False, True])
+async def test_what_has_no_octets_is_whole_all_the_same(rig: ReaderRig, decode: bool) -> None:
+    rig.source.envelope = Envelope(text_parts=(text_part(encoding="base64"),))
+    rig.source.sections |= {"": b"", "1": b""}
+    for what, held in ((ContentKind.RAW, 1), (ContentKind.TEXT, 2)):
+        for cached in (False, True):
+            got = await rig.get(what, decode=decode)
+            assert (got.chunks, got.header.cached) == ([], cached)
+            assert (got.trailer.size, got.trailer.total_size) == (0, 0)
+            assert got.trailer.sha256 == hashlib.sha256().digest()
+            await until_kept(rig, held)
 
 
 async def test_offset_counts_decoded_octets(rig: ReaderRig) -> None:

@@ -8,7 +8,7 @@ import pytest
 from mailsync_grpc.content import run as run_module
 from mailsync_grpc.content.run import AHEAD, Run
 from mailsync_grpc.imap.sessions import Reading, Windows
-from tests.unit.content.test_sessions import FakeConnection, FakeServer, FakeWindows
+from tests.unit.content.session_fakes import FakeConnection, FakeServer, FakeWindows
 
 OCTETS = bytes(range(200))
 

@@ -1,5 +1,6 @@
 """Files at rest: read back what was written, show nothing, open nothing that was changed."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -95,6 +96,15 @@ def test_chunks_cannot_change_places(tmp_path: Path) -> None:
         read(tmp_path / "file")
 
 
+def test_a_file_that_lacks_a_chunk_does_not_open(tmp_path: Path) -> None:
+    write(tmp_path / "file", b"a" * 3 * CHUNK)
+    sound = (tmp_path / "file").read_bytes()
+    sealed, end = CHUNK + 16, 8 + 16
+    (tmp_path / "file").write_bytes(sound[: -end - sealed] + sound[-end:])
+    with pytest.raises(CorruptEntryError):
+        SealedFile.open(tmp_path / "file", KEY, NAME)
+
+
 def test_a_file_opens_under_its_own_name_and_key_only(tmp_path: Path) -> None:
     write(tmp_path / "file", b"content")
     with pytest.raises(CorruptEntryError):
@@ -113,3 +123,17 @@ def test_a_file_that_loses_a_whole_chunk_while_it_is_open_is_noticed(tmp_path: P
     with pytest.raises(CorruptEntryError):
         file.read(0, file.size)
     file.close()
+
+
+def test_a_file_that_is_closed_again_closes_nobody_elses(tmp_path: Path) -> None:
+    """The system gives the number of a closed file to the next one that is opened, a connection perhaps."""
+    write(tmp_path / "file", b"content")
+    file = SealedFile.open(tmp_path / "file", KEY, NAME)
+    file.close()
+    with (tmp_path / "other").open("w+b") as other:
+        other.write(b"other" * 100)
+        other.flush()
+        file.close()
+        assert os.fstat(other.fileno()).st_size == 500
+        with pytest.raises(OSError, match="descriptor"):
+            file.read(0, 7)

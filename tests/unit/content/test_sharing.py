@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 from contextlib import aclosing
 
 import pytest
@@ -12,11 +13,10 @@ from mailsync_grpc.content.sealed import CHUNK
 from mailsync_grpc.content.shared import WINDOW
 from mailsync_grpc.content.values import ContentHeader, ContentKind, DecodingWarning
 from mailsync_grpc.errors import (
-    EnvelopeNotFoundError,
     ImapUnreachableError,
     QuotaExceededError,
 )
-from tests.unit.content.fakes import message
+from tests.unit.content.fakes import attachment
 from tests.unit.content.rig import BIG, ENVELOPE, ReaderRig, counted, until, until_kept
 
 
@@ -67,6 +67,23 @@ async def test_nothing_is_fetched_that_no_reader_asked_for_yet(rig: ReaderRig) -
         rest = [piece async for piece in pieces]
     assert b"".join(piece for piece in rest if isinstance(piece, bytes)) == BIG[WINDOW:]
     assert len(rig.source.fetches) == 4, "the slow reader reads what the fast one fetched"
+
+
+@pytest.mark.parametrize("declared", [len(BIG), 0], ids=["declared", "not declared"])
+async def test_the_end_that_another_caller_came_to_makes_nothing_whole(rig: ReaderRig, declared: int) -> None:
+    """One reads from the beginning, one goes on near the end meanwhile: what lies between is still to be fetched."""
+    rig.source.envelope = ENVELOPE._replace(attachments=(attachment("2", declared),))
+    async with aclosing(rig.open("2")) as pieces:
+        for _ in range(1 + WINDOW // CHUNK):
+            await anext(pieces)
+        assert (await rig.get("2", offset=3 * WINDOW)).octets == BIG[3 * WINDOW :]
+        rest = [piece async for piece in pieces]
+    assert b"".join(piece for piece in rest if isinstance(piece, bytes)) == BIG[WINDOW:]
+    await rig.restart()
+    got = await rig.get("2")
+    assert got.octets == BIG
+    assert got.trailer.decoding_warnings == ()
+    assert got.header.cached, "the first reader came to the end with all of it"
 
 
 async def test_a_download_left_early_is_not_kept(rig: ReaderRig) -> None:
@@ -148,6 +165,23 @@ async def test_on_a_full_disk_content_is_streamed_and_not_kept(
     assert (await rig.get("2")).header.cached
 
 
+async def test_where_the_system_takes_no_more_of_a_file_content_is_streamed_and_not_kept(
+    rig: ReaderRig,
+) -> None:
+    """No fault put in: the kernel takes a part of a write and refuses the rest, as it does on a disk that fills up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (WINDOW + CHUNK + 100, hard))
+    try:
+        first, second = await asyncio.gather(rig.get("2"), rig.get("2"))
+        assert first.octets == second.octets == BIG
+        await until_kept(rig, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (await rig.get("2")).header.cached
+    await until_kept(rig, 1)
+    assert (await rig.get("2")).header.cached
+
+
 async def test_content_beyond_the_cap_is_streamed_and_not_kept(rig: ReaderRig) -> None:
     await rig.restart(max_bytes=WINDOW)
     assert (await rig.get("2")).octets == BIG
@@ -159,31 +193,6 @@ async def test_the_structure_is_asked_for_once_by_many(rig: ReaderRig) -> None:
         *(rig.get(ContentKind.TEXT) for _ in range(5)), rig.get("3"), rig.get(ContentKind.RAW)
     )
     assert rig.source.structures == 1
-
-
-async def test_cache_account_purge(rig: ReaderRig) -> None:
-    await rig.get("2")
-    await rig.get("3", of=message(account_no=2))
-    await until_kept(rig, 2)
-    await rig.reader.purge_account(message().account.no)
-    assert len(rig.files()) == 1
-    assert (await rig.get("3", of=message(account_no=2))).header.cached
-
-
-async def test_a_message_found_gone_is_purged(rig: ReaderRig) -> None:
-    await rig.get("3")
-    await until_kept(rig)
-    rig.source.gone.add(1)
-    with pytest.raises(EnvelopeNotFoundError):
-        await rig.get("2", envelope=ENVELOPE)
-    await until_kept(rig, 0)
-
-
-async def test_cache_epoch(rig: ReaderRig) -> None:
-    await rig.get("3")
-    rig.source.sections["3"] = b"WFla"
-    assert (await rig.get("3", of=message(uid_validity=8), decode=True)).octets == b"XYZ"
-    assert (await rig.get("3", decode=True)).octets == b"ABCDEF"
 
 
 async def test_mime_bomb(rig: ReaderRig, monkeypatch: pytest.MonkeyPatch) -> None:
