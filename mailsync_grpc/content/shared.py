@@ -58,8 +58,7 @@ class SharedContent:
         self._threads = threads
         self._locate = locate
         self._windows = windows
-        self._run: AsyncGenerator[bytes, None] | None = None
-        self._next_of_run = 0
+        self._runs: dict[int, AsyncGenerator[bytes, None]] = {}  # by where they go on
         self._part: Part | None = None
         self._file: SealedFile | None = None
         self._draft: Draft | None = None
@@ -96,7 +95,7 @@ class SharedContent:
     async def close(self) -> None:
         """Release what is held; a file that did not become whole is deleted."""
         await self.settled()
-        await self._end_run()
+        await self._end_runs()
         await self._forget_file()
 
     async def _step(self, work: Coroutine[Any, Any, T]) -> T:
@@ -177,20 +176,21 @@ class SharedContent:
         return data
 
     async def _of_run(self, offset: int) -> bytes:
-        """Return the next window of the run under way, or the first of a new one."""
-        if self._next_of_run != offset:
-            await self._end_run()
-        data = await anext(self._run, None) if self._run else None
-        if data is None:
-            self._run = self._windows(offset, WINDOW, self._declared or 0)
-            data = await anext(self._run)
-        self._next_of_run = offset + len(data)
+        """Return the next window of the run that goes on at `offset`, or the first of a new one."""
+        run = self._runs.pop(offset, None)
+        data = await anext(run, None) if run else None
+        if run is None or data is None:
+            run = self._windows(offset, WINDOW, self._declared or 0)
+            data = await anext(run)
+        await self._end_runs(but=max(1, self.readers) - 1, at=offset + len(data))
+        self._runs[offset + len(data)] = run
         return data
 
-    async def _end_run(self) -> None:
-        run, self._run = self._run, None
-        if run is not None:
-            await run.aclose()
+    async def _end_runs(self, but: int = 0, at: int | None = None) -> None:
+        """End the run that goes on `at` a place, and the oldest of the others, so that `but` are left."""
+        oldest = [offset for offset in self._runs if offset != at]
+        for offset in [*(self._runs.keys() & {at}), *oldest[: len(oldest) - but]]:
+            await self._runs.pop(offset).aclose()
 
     async def _keep(self, draft: Draft, *, kept: bool) -> None:
         """Go on with a file after its last window was `kept`, or was not."""

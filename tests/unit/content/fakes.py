@@ -59,6 +59,7 @@ class FakeSource:
     envelope: Envelope = field(default_factory=Envelope)
     gone: set[int] = field(default_factory=set)
     fetches: list[tuple[str, int]] = field(default_factory=list)
+    runs: list[int] = field(default_factory=list)
     structures: int = 0
     looked_afresh: int = 0
     failures: list[Exception] = field(default_factory=list)
@@ -93,6 +94,7 @@ class FakeSource:
     async def windows(
         self, message: MessageKey, section: str, offset: int, size: int, _expected: int
     ) -> AsyncGenerator[bytes, None]:
+        self.runs.append(offset)
         while True:
             data = await self.octets(message, section, offset, size)
             yield data

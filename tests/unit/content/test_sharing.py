@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import resource
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mailsync_grpc.content import shared
 from mailsync_grpc.content.sealed import CHUNK
 from mailsync_grpc.content.shared import WINDOW
-from mailsync_grpc.content.values import ContentHeader, ContentKind, DecodingWarning
+from mailsync_grpc.content.values import ContentHeader, ContentKind, DecodingWarning, Piece
 from mailsync_grpc.errors import (
     ImapUnreachableError,
     QuotaExceededError,
@@ -84,6 +85,27 @@ async def test_the_end_that_another_caller_came_to_makes_nothing_whole(rig: Read
     assert got.octets == BIG
     assert got.trailer.decoding_warnings == ()
     assert got.header.cached, "the first reader came to the end with all of it"
+
+
+async def test_readers_at_different_places_do_not_end_each_others_runs(rig: ReaderRig) -> None:
+    await rig.restart(max_bytes=0)
+    got = [b"", b""]
+    async with aclosing(rig.open("2")) as first, aclosing(rig.open("2", offset=2 * WINDOW)) as second:
+        async for number, piece in _in_turns(first, second):
+            got[number] += piece
+    assert got == [BIG, BIG[2 * WINDOW :]]
+    assert rig.source.runs == [0, 2 * WINDOW]
+
+
+async def _in_turns(*streams: AsyncGenerator[Piece, None]) -> AsyncGenerator[tuple[int, bytes], None]:
+    left = dict(enumerate(streams))
+    while left:
+        for number, stream in list(left.items()):
+            piece = await anext(stream, None)
+            if piece is None:
+                del left[number]
+            elif isinstance(piece, bytes):
+                yield number, piece
 
 
 async def test_a_download_left_early_is_not_kept(rig: ReaderRig) -> None:
