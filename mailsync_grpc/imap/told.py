@@ -38,16 +38,19 @@ def parse_copied(answer: Answer, asked: UidSet) -> Copied:
     pairs: list[tuple[int, int]] = []
     validity = 0
     for text in _told(answer):
-        if found := _COPYUID.match(text):
+        found = _COPYUID.match(text)
+        told = _pairs(found[2], found[3], len(asked)) if found else []
+        ours = [(old, new) for old, new in told if old in asked]
+        if found and ours and 0 < int(found[1]) <= MAX_UID:
             validity = int(found[1])
-            pairs += _pairs(found[2], found[3], len(asked))
-    return Copied(tuple((old, new) for old, new in pairs if old in asked), validity)
+            pairs += ours
+    return Copied(tuple(pairs), validity)
 
 
 def parse_appended(answer: Answer) -> Appended:
     """Return where the answer to APPEND says that the message is."""
     found = _APPENDUID.match(answer.completion.decode("latin-1"))
-    if found is None or not 0 < int(found[2]) <= MAX_UID:
+    if found is None or not (0 < int(found[1]) <= MAX_UID and 0 < int(found[2]) <= MAX_UID):
         return Appended()
     return Appended(int(found[1]), int(found[2]))
 

@@ -69,7 +69,7 @@ class PlaceChange(MessageChange):
     def _look_up_places(self) -> None:
         """Find by their looks the copies of which the server did not tell the UIDs."""
         unplaced = UidSet.of(uid for uid, new in self.tally.moved.items() if not new)
-        if unplaced and not self.tally.uid_validity:
+        if unplaced:
             self.tally.place(self._find(unplaced).there, self.intent.target_validity)
 
     # Moves

@@ -160,6 +160,22 @@ def test_crash_in_a_copy(office: Office, failpoint: str) -> None:
     assert len(office.mailbox.flags_by_uid()) == MESSAGES
 
 
+def test_what_was_begun_is_found_out_before_anything_else_is_sent(office: Office) -> None:
+    """A repeat that asks anew for what was refused keeps its number, which is lower; its copies are not the other's."""
+    again = office.ask(IntentKind.COPY, "Sent")
+    sent = office.folder("Sent")
+    begun = office.ask(
+        IntentKind.COPY,
+        "Sent",
+        state=IntentState.BEGUN,
+        sent=True,
+        uid_next=1,
+        target_validity=sent.uid_validity,
+    )
+    assert office.carried_on(begun).outcome.moved == tuple(zip(CHOSEN, range(1, 5), strict=True))
+    assert office.carried_on(again).outcome.moved == tuple(zip(CHOSEN, range(5, 9), strict=True))
+
+
 @pytest.mark.parametrize("failpoint", ONCE)
 def test_crash_in_a_move(office: Office, failpoint: str) -> None:
     check_move(office, failpoint)

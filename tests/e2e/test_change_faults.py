@@ -3,7 +3,9 @@ r"""What a change comes to when the mail server's answer is lost, refused or spo
 The server has done what it was asked for by then, so whoever sends it again does it twice.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -31,6 +33,7 @@ from tests.support.mirror import Mirror
 
 MESSAGES = 12
 SEEN = envelope_pb2.Flags(seen=True)
+TOLD = rb"COPYUID (\d+) [0-9:,]+ [0-9:,]+"
 LOST: dict[str, Fault] = {
     "closed": closing(0),
     "cut": cut(0.5),
@@ -45,6 +48,7 @@ async def office(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     mailbox.deliver(letters(MESSAGES))
     with FaultProxy(mailbox) as proxy:
         mirror = Mirror(ProxiedMailbox(mailbox.server, mailbox.user, proxy=proxy), SELDOM)
+        mirror.sync.env = replace(mirror.sync.env, draw=lambda: 0.0)  # the shortest waits between tries
         async with desk(mirror, tmp_path) as opened:
             yield opened
         mirror.close()
@@ -134,13 +138,14 @@ async def test_a_refused_command_is_a_failure_of_its_messages_with_the_servers_w
 @pytest.mark.parametrize(
     "fault",
     [
-        rewriting(rb"COPYUID (\d+) \S+ \S+", rb"COPYUID \1 1:4294967295 1:4294967295"),
-        rewriting(rb"COPYUID (\d+) \S+ \S+", rb"COPYUID \1 1,x 1:3"),
-        rewriting(rb"COPYUID (\d+) \S+ \S+", rb"COPYUID \1 1:2 1:3"),
+        rewriting(TOLD, rb"COPYUID \1 1:4294967295 1:4294967295"),
+        rewriting(TOLD, rb"COPYUID \1 1,x 1:3"),
+        rewriting(TOLD, rb"COPYUID \1 1:2 1:3"),
+        rewriting(TOLD, rb"COPYUID 4294967296 1:3 1:3"),
         silent_of(b"COPYUID"),
         saying(b"* 3 EXPUNGE", b"* 1 FETCH (FLAGS (\\Deleted))", b"", b"\xff\x00"),
     ],
-    ids=["huge", "no_numbers", "uneven", "silent", "foreign"],
+    ids=["huge", "no_numbers", "uneven", "no_validity", "silent", "foreign"],
 )
 async def test_where_messages_went_is_found_by_evidence_when_the_server_tells_nonsense(
     office: Desk, fault: Fault
@@ -190,3 +195,18 @@ async def test_no_command_that_changes_anything_is_sent_without_a_call(office: D
         b"SELECT", b"UID STORE", b"SELECT", b"UID MOVE", b"SELECT", b"UID STORE", b"UID EXPUNGE"
     ]  # fmt: skip
     assert [command for command in sent if b"BODY[" in command] == []
+
+
+async def test_a_change_at_which_the_server_hangs_up_each_time_is_given_up_and_stops_no_other(
+    office: Desk,
+) -> None:
+    """As a server does to a message that it chokes on: what it makes of one command must not end all sync."""
+    proxy(office).always(b"UID COPY", meanwhile(lambda: office.mailbox.expunge("1:*", "Sent")))
+    proxy(office).always(b"UID COPY", closing(0))
+    async with asyncio.timeout(60):
+        response = await office.copy([1, 2], "Sent")
+    assert [(one.uid, one.reason) for one in response.failures] == [
+        (1, errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN),
+        (2, errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN),
+    ]
+    assert uids((await office.flag([3], add=SEEN)).succeeded) == [3]

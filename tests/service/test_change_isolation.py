@@ -12,7 +12,7 @@ import pytest
 
 from mailsync_grpc.config import QuotaConfig
 from mailsync_grpc.model.access import EVERY_SCOPE, Reach, Scope
-from mailsync_grpc.model.changes import AccountChanged
+from mailsync_grpc.model.changes import AccountChanged, AccountRemoved
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
 from mailsync_grpc.services import intents
 from mailsync_grpc.store.base import Batch, TokenEdit
@@ -116,6 +116,16 @@ async def test_a_message_is_not_added_for_a_token_that_was_revoked_while_it_was_
     await call.write(pb.AppendMessageRequest(chunk=LETTER[5:]))
     await call.done_writing()
     assert (await refusal(call), office.open) == ("TOKEN_INVALID", [])
+
+
+async def test_a_caller_that_waits_is_told_when_the_account_is_removed(office: Office) -> None:
+    request = folder_service_pb2.SubscribeRequest(name=office.box.folder.name)
+    waiting = asyncio.ensure_future(office.api.folders.Subscribe(request, metadata=TENANT))
+    async with asyncio.timeout(30):
+        while not office.open:  # noqa: ASYNC110 - the call's doing
+            await asyncio.sleep(0.01)
+        office.box.store.apply(Batch(office.box.account.key, (AccountRemoved(office.box.account.key),)))
+        assert await refusal(waiting) == "ACCOUNT_NOT_FOUND"
 
 
 async def test_messages_being_sent_are_streams_of_the_caller(office: Office) -> None:
