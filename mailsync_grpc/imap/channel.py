@@ -6,6 +6,7 @@ every answer (`announcements`), so `exists` and `dirty` always speak of the fold
 """
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 
 from mailsync_grpc.errors import ImapError, ImapProtocolError, ImapRefusedError
@@ -16,6 +17,8 @@ from mailsync_grpc.imap.wire import Wire
 from mailsync_grpc.model.uidset import UidSet
 
 _GOODBYE_PATIENCE = 5.0
+_IN_PART = re.compile(rb"NO \[MODIFIED [0-9:,]+\]", re.IGNORECASE)
+"""Of a conditional STORE that left messages alone and changed the others, as OK with this code is (RFC 7162 section 3.1.3)."""
 
 
 class Channel:
@@ -135,6 +138,8 @@ class PendingFetch:
 
 
 def _check_completion(completion: bytes) -> None:
+    if _IN_PART.match(completion):
+        return
     status, _, text = completion.decode("latin-1").partition(" ")
     if status.upper() in {"NO", "BAD"}:
         raise ImapRefusedError(f"the server refused the command: {first_line(text)}", response_code(text))

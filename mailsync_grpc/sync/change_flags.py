@@ -4,6 +4,8 @@ The answer to STORE says little, since servers may drop flags that they do not k
 message has succeeded when it has them as was asked for.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailsync_grpc.errors import (
@@ -45,13 +47,23 @@ class FlagChange(MessageChange):
         self.tally.refuse(self.left, EnvelopeNotFoundError, NOT_THERE)
 
     def _store_flags(self, piece: UidSet) -> UidSet:
-        """Send both changes; the first decides which messages were changed meanwhile, since it is a change itself."""
-        intent, modified, unless = self.intent, UidSet(), self.intent.unchanged_since
+        """Send both changes and return what was left alone: by the first, or changed by others since the first."""
+        intent, allowed = self.intent, {self.intent.unchanged_since: piece}
         for sign, flags in (("+", intent.add.names), ("-", intent.remove.names)):
-            if flags and piece:
-                modified |= sent(self.connection.store(piece, sign, flags, unless)) & piece
-                piece, unless = piece - modified, 0
-        return modified
+            if flags:
+                allowed = self._store(allowed, sign, flags)
+        for uids in allowed.values():
+            piece -= uids
+        return piece
+
+    def _store(self, allowed: Mapping[int, UidSet], sign: str, flags: Iterable[str]) -> dict[int, UidSet]:
+        """Change the messages by the mod-sequence that they may have; return those changed by the one they have now."""
+        after: dict[int, UidSet] = defaultdict(UidSet)
+        for unless, uids in allowed.items():
+            stored = sent(self.connection.store(uids, sign, flags, unless))
+            for modseq, changed in stored.allowed(uids, unless).items():
+                after[modseq] |= changed
+        return after
 
     def _flagged(self, uids: UidSet) -> tuple[UidSet, UidSet]:
         """Return those of `uids` that have the flags as asked for, and those that have not; without what is gone."""

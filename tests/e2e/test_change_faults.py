@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from mailsync_grpc.v1 import envelope_pb2, errors_pb2
+from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.agreement import assert_agreed
 from tests.support.api import reason
 from tests.support.changing import SELDOM, Desk, desk, uids
@@ -20,6 +21,7 @@ from tests.support.hostile import LOGIN
 from tests.support.hostile_faults import (
     Fault,
     closing,
+    completing,
     cut,
     leaving,
     meanwhile,
@@ -154,6 +156,44 @@ async def test_where_messages_went_is_found_by_evidence_when_the_server_tells_no
     response = await office.move([1, 2, 3], "Sent")
     assert [(one.source_uid, one.destination_uid) for one in response.succeeded] == [(1, 1), (2, 2), (3, 3)]
     assert_agreed(office.mirror)
+
+
+async def conditional(office: Desk) -> pb.ModifyFlagsResponse:
+    """Flags added and removed where nobody else has changed the messages since they were looked at."""
+    office.mailbox.store("1:3", r"+FLAGS.SILENT (\Flagged)")
+    await office.flag([4], add=SEEN)  # the mirror sees it
+    modseq = office.mirror.folder()[1].modseq
+    remove = envelope_pb2.Flags(flagged=True)
+    return await office.flag([1, 2, 3], add=SEEN, remove=remove, unchanged_since=modseq)
+
+
+def outcome(response: pb.ModifyFlagsResponse) -> tuple[list[int], list[tuple[int, int]]]:
+    return uids(response.succeeded), [(one.uid, one.reason) for one in response.failures]
+
+
+async def test_a_message_changed_between_the_two_halves_of_a_conditional_change_keeps_what_is_left(
+    office: Desk,
+) -> None:
+    proxy(office).once(
+        rb"UNCHANGEDSINCE \d+\) \+FLAGS", meanwhile(lambda: office.mailbox.store("2", "+FLAGS (theirs)"))
+    )
+    assert outcome(await conditional(office)) == ([1, 3], [(2, errors_pb2.ERROR_REASON_MODSEQ_CONFLICT)])
+    assert office.mailbox.flags_by_uid()[1] == {"\\Seen"}
+    assert office.mailbox.flags_by_uid()[2] == {"\\Seen", "\\Flagged", "theirs"}
+
+
+@pytest.mark.parametrize("status", [b"OK", b"NO"])
+async def test_messages_left_alone_are_told_so_whether_or_not_the_server_calls_that_a_refusal(
+    office: Desk, status: bytes
+) -> None:
+    """RFC 7162 section 3.1.3 has examples of both."""
+    proxy(office).once(
+        rb"UID SEARCH .*UID 1:3$", meanwhile(lambda: office.mailbox.store("2", "+FLAGS (theirs)"))
+    )
+    proxy(office).once(rb"UNCHANGEDSINCE \d+\) \+FLAGS", completing(status + b" [MODIFIED 2] some were left"))
+    assert outcome(await conditional(office)) == ([1, 3], [(2, errors_pb2.ERROR_REASON_MODSEQ_CONFLICT)])
+    assert office.mailbox.flags_by_uid()[2] == {"\\Flagged", "theirs"}
+    assert office.mailbox.flags_by_uid()[3] == {"\\Seen"}
 
 
 async def test_a_server_that_cannot_be_reached_is_told_at_once_and_a_repeat_tries_again(office: Desk) -> None:

@@ -34,7 +34,7 @@ from mailsync_grpc.imap.oauth import granted
 from mailsync_grpc.imap.receive import Answer, ReceiveBuffer
 from mailsync_grpc.imap.refusal import farewell
 from mailsync_grpc.imap.report import auto_submitted, whole_report
-from mailsync_grpc.imap.told import parse_appended, parse_copied, parse_modified
+from mailsync_grpc.imap.told import parse_appended, parse_copied, parse_stored
 from mailsync_grpc.model.report import Report, ReportKind, ReportPart, ReportParts
 from mailsync_grpc.model.uidset import UidSet
 from tests.support import reports
@@ -190,7 +190,7 @@ TARGETS: dict[str, Target] = {
     "server": Target(parse_server, _OPENED),
     "copied": Target(lambda data: parse_copied(Answer(data, data), UidSet.span(1, 1_000)), _TOLD),
     "appended": Target(lambda data: parse_appended(Answer(data, data)), _TOLD),
-    "modified": Target(lambda data: parse_modified(Answer(data, data)).ranges, _TOLD),
+    "stored": Target(lambda data: parse_stored(Answer(data, data)), _TOLD),
     "words": Target(lambda data: parse_words(data, "CAPABILITY"), _OPENED),
     "received": Target(_received, _WIRE + _METADATA),
     "farewell": Target(partial(_text, farewell), _OPENED),

@@ -8,7 +8,7 @@ from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError, UnsafeArgu
 from mailsync_grpc.imap import changes
 from mailsync_grpc.imap.changing import ChangingConnection
 from mailsync_grpc.imap.receive import Answer
-from mailsync_grpc.imap.told import Appended, Copied, parse_appended, parse_copied, parse_modified
+from mailsync_grpc.imap.told import Appended, Copied, parse_appended, parse_copied, parse_stored
 from mailsync_grpc.model.uidset import UidSet
 from tests.unit.imap.scripted import EXAMINED, ScriptedServer, offering
 
@@ -149,13 +149,30 @@ def test_appenduid_is_read_where_it_makes_sense(completion: bytes, appended: App
     assert parse_appended(completed(completion)) == appended
 
 
-def test_modified_tells_what_was_left_alone() -> None:
-    assert parse_modified(completed(b"OK [MODIFIED 7,9:10] Conditional STORE failed")) == UidSet.parse(
-        "7,9:10"
+def test_a_conditional_store_tells_what_was_left_alone() -> None:
+    told = completed(b"OK [MODIFIED 7,9:10] Conditional STORE failed")
+    assert parse_stored(told).modified == UidSet.parse("7,9:10")
+    assert parse_stored(completed(b"NO [MODIFIED 7] none")).modified == UidSet.parse("7")
+    assert parse_stored(completed(b"OK [MODIFIED ,:] x")).modified == UidSet()
+    assert parse_stored(completed(b"OK done")).modified == UidSet()
+
+
+def test_what_a_message_may_have_next_is_the_mod_sequence_it_was_given_or_the_one_it_might_have_before() -> (
+    None
+):
+    stored = parse_stored(
+        completed(
+            b"OK [MODIFIED 7] Conditional STORE failed",
+            b"* 1 FETCH (UID 4 MODSEQ (90))",
+            b"* 2 FETCH (MODSEQ (90) UID 5 FLAGS (\\Seen))",
+            b"* 2 FETCH (UID 5 FLAGS (theirs) MODSEQ (91))",
+            b"* 3 FETCH (UID 6 MODSEQ ())",
+            b"* 4 FETCH (MODSEQ (92))",
+            b"* 7 EXISTS",
+        )
     )
-    assert parse_modified(completed(b"NO [MODIFIED 7] none")) == UidSet.parse("7")
-    assert parse_modified(completed(b"OK [MODIFIED ,:] x")) == UidSet()
-    assert parse_modified(completed(b"OK done")) == UidSet()
+    assert stored.allowed(UidSet.parse("4:8"), 80) == {90: UidSet.parse("4:5"), 80: UidSet.parse("6,8")}
+    assert stored.allowed(UidSet.parse("4:8"), 0) == {0: UidSet.parse("4:6,8")}, "asked for unconditionally"
 
 
 def test_a_folder_that_was_selected_is_left_by_examine_or_logout() -> None:
