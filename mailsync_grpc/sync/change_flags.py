@@ -33,7 +33,7 @@ class FlagChange(MessageChange):
         if resumed and intent.unchanged_since:
             # Our own first try is a change since then.
             self.tally.succeed(self._flagged(self.left)[0])
-        for piece in pieces(self.left):
+        for piece in pieces(self.left, max(intent.add.octets, intent.remove.octets)):
             try:
                 modified |= self._store_flags(piece)
             except ImapRefusedError as error:

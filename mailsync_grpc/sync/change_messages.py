@@ -20,7 +20,7 @@ from mailsync_grpc.errors import (
     UidValidityChangedError,
 )
 from mailsync_grpc.imap.changing import ChangingConnection
-from mailsync_grpc.imap.commands import MAX_RANGES
+from mailsync_grpc.imap.commands import ranges_beside
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import FolderNo
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
@@ -122,6 +122,6 @@ class MessageChange(ABC):
         return self.tally.left_of(self.intent.uids)
 
 
-def pieces(uids: UidSet) -> Iterator[UidSet]:
-    """Yield a set of UIDs in pieces that fit in one command each."""
-    return uids.chunks(MAX_RANGES)
+def pieces(uids: UidSet, beside: int) -> Iterator[UidSet]:
+    """Yield a set of UIDs in pieces that fit in one command each, with so many octets of flags or of a folder's name."""
+    return uids.chunks(ranges_beside(beside))

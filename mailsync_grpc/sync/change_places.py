@@ -37,6 +37,10 @@ class PlaceChange(MessageChange):
             case _:
                 self._expunge(self.left)
 
+    @property
+    def _target(self) -> bytes:
+        return self.folder(self.intent.target).raw_name
+
     # Copies
 
     def _copy(self, resumed: bool) -> None:
@@ -44,13 +48,13 @@ class PlaceChange(MessageChange):
             found = self._find(self.left)
             self._note_there(found)
             self.tally.refuse(found.unknown, OutcomeUnknownError, UNKNOWN)
-        for piece in pieces(self.left):
+        for piece in pieces(self.left, len(self._target)):
             self._copy_piece(piece)
         self._look_up_places()
 
     def _copy_piece(self, piece: UidSet) -> None:
         try:
-            copied = sent(self.connection.copy(piece, self.folder(self.intent.target).raw_name))
+            copied = sent(self.connection.copy(piece, self._target))
         except ImapRefusedError as error:
             self.tally.refuse(piece, error)
             return
@@ -77,7 +81,7 @@ class PlaceChange(MessageChange):
     def _move(self, resumed: bool) -> None:
         if resumed:
             self._resume_move()
-        for piece in pieces(self.left - UidSet.of(self.tally.moved)):
+        for piece in pieces(self.left - UidSet.of(self.tally.moved), len(self._target)):
             if "MOVE" in self.connection.capabilities:
                 self._move_piece(piece)
             else:
@@ -87,7 +91,7 @@ class PlaceChange(MessageChange):
 
     def _move_piece(self, piece: UidSet) -> None:
         try:
-            moved = sent(self.connection.move(piece, self.folder(self.intent.target).raw_name))
+            moved = sent(self.connection.move(piece, self._target))
         except ImapRefusedError as error:
             # Of several messages some may have gone before it failed (RFC 6851 section 3.3).
             self.tally.refuse(self.connection.present(piece), error)
@@ -122,7 +126,7 @@ class PlaceChange(MessageChange):
     # Deletions
 
     def _expunge(self, uids: UidSet) -> None:
-        for piece in pieces(uids):
+        for piece in pieces(uids, 0):
             marked = self._marked(piece)
             try:
                 sent(self.connection.store(piece, "+", (DELETED,)))
