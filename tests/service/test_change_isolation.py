@@ -18,7 +18,7 @@ from mailsync_grpc.services import intents
 from mailsync_grpc.store.base import Batch, TokenEdit
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
-from mailsync_grpc.v1 import folder_service_pb2
+from mailsync_grpc.v1 import account_service_pb2, folder_service_pb2
 from tests.support.api import Api, reason, serving
 from tests.support.callers import admit, bearing, token_of
 from tests.support.store import Mailbox
@@ -99,6 +99,22 @@ async def test_a_repeat_tells_nothing_of_an_account_that_the_caller_lost(office:
     assert (await first).folder.name == office.box.folder.name
     office.move_out()
     assert await refusal(office.api.folders.Subscribe(request, metadata=TENANT)) == "ACCOUNT_NOT_FOUND"
+
+
+async def test_a_recorded_answer_tells_nothing_of_an_account_that_the_caller_lost(office: Office) -> None:
+    request = folder_service_pb2.SelectFoldersRequest(
+        parent=office.box.account.name, deselect=[office.box.folder.name], request_id=str(uuid4())
+    )
+    first = await office.api.folders.SelectFolders(request, metadata=TENANT)
+    assert await office.api.folders.SelectFolders(request, metadata=TENANT) == first
+    office.move_out()
+    assert await refusal(office.api.folders.SelectFolders(request, metadata=TENANT)) == "ACCOUNT_NOT_FOUND"
+
+
+async def test_the_removal_of_an_account_may_be_repeated_when_it_is_gone(office: Office) -> None:
+    request = account_service_pb2.DeleteAccountRequest(name=office.box.account.name, request_id=str(uuid4()))
+    first = await office.api.accounts.DeleteAccount(request, metadata=TENANT)
+    assert await office.api.accounts.DeleteAccount(request, metadata=TENANT) == first
 
 
 async def test_a_message_is_not_added_to_an_account_that_was_lost_while_it_was_sent(office: Office) -> None:
