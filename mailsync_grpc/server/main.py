@@ -18,7 +18,6 @@ from prometheus_client.registry import Collector
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.content.reader import ContentReader, open_reader
-from mailsync_grpc.content.spool import Spool, open_spool
 from mailsync_grpc.discovery.finder import Finder
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.imap.budget import Process, Use
@@ -63,7 +62,6 @@ async def serve(config: Config) -> None:
         supervisor = Supervisor(config)
         vault = open_vault(config)
         await asyncio.to_thread(key_rotation.finish, config, store, vault)
-        await asyncio.to_thread(_clear_spool, store, open_spool(config, vault))
         served = await stack.enter_async_context(_api(config, store, vault, supervisor))
         shown = _expose_metrics(
             config.metrics,
@@ -121,6 +119,7 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         for task in (
             housekeeping.trim(core),
             housekeeping.purge(core),
+            housekeeping.spool(core, services.spool),
             housekeeping.callers(core, feed.wake),
             services.rates.follow(),
             forget_gone(core, feed, reader),
@@ -148,12 +147,6 @@ def _clear_metrics(data_dir: Path) -> None:
     for directory in (data_dir / "run").glob("metrics.*"):
         if directory.name != mine:
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def _clear_spool(store: Store, spool: Spool) -> None:
-    """Remove messages that were to be appended and that no open intent names."""
-    accounts = store.accounts_with_intents()
-    spool.clean({intent.spool for account in accounts for intent in store.open_intents(account)})
 
 
 def _expose_metrics(address: str, collectors: Sequence[Collector], stack: AsyncExitStack) -> str:

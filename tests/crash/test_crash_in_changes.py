@@ -46,11 +46,12 @@ class Office:
 
     @property
     def spool(self) -> Spool:
-        return Spool(self.site.directory / "data" / "spool", SPOOL_KEY)
+        return Spool(self.site.directory / "data" / "spool", SPOOL_KEY, 1 << 30)
 
     def ask_append(self, octets: bytes, message_id: str) -> int:
         """Commit an intent to add a message to Sent, as the API does; return its number."""
-        draft = self.spool.create()
+        spool = self.spool
+        draft = spool.create(len(octets))
         draft.add(octets)
         draft.finish()
         return self.ask(

@@ -12,6 +12,10 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mailsync_grpc.config import AppendConfig
+from mailsync_grpc.model.changes import AccountRemoved
+from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
+from mailsync_grpc.server.housekeeping import clear_spool
+from mailsync_grpc.store.base import Batch
 from mailsync_grpc.v1 import envelope_pb2, envelope_service_pb2_grpc
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.agreement import assert_agreed
@@ -141,6 +145,25 @@ async def test_line_ends_may_be_cut_between_chunks(office: Desk) -> None:
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)
 async def test_a_message_beyond_the_limit_is_refused_before_it_is_received(office: Desk) -> None:
     assert reason(await refusal(office, LETTER, size=AppendConfig().max_bytes + 1)) == "QUOTA"
+
+
+@pytest.mark.parametrize("office", [EXTENDED], indirect=True)
+async def test_the_message_of_an_account_that_is_removed_leaves_the_spool(office: Desk) -> None:
+    spool, account = office.api.services.spool, office.mirror.account
+    draft = spool.create(10)
+    draft.finish()
+    folder = office.mirror.folder("Sent")[0]
+    intent = Intent(
+        account.key, 1_000, 1, IntentKind.APPEND, IntentState.BEGUN, spool=draft.name, folder=folder.no
+    )
+    store = office.mirror.store
+    store.apply(Batch(account.key, intents=(intent,)))
+    store.apply(Batch(account.key, (AccountRemoved(account.key),)))
+    clear_spool(store, spool)
+    assert len(spooled(office)) == 1, "its call has not ended"
+    spool.release(draft, keep=True)
+    clear_spool(store, spool)
+    assert spooled(office) == []
 
 
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)

@@ -17,8 +17,8 @@ from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
 from mailsync_grpc.services import intents
 from mailsync_grpc.store.base import Batch, TokenEdit
 from mailsync_grpc.store.memory import MemoryStore
-from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from mailsync_grpc.v1 import account_service_pb2, folder_service_pb2
+from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.api import Api, reason, serving
 from tests.support.callers import admit, bearing, token_of
 from tests.support.store import Mailbox
@@ -64,7 +64,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
     store = MemoryStore()
     box = Mailbox.make(store, "ours")
     admit(store, token_of(1, *EVERY_SCOPE - {Scope.ADMIN}, reach=Reach(labels={"tenant": "a"})))
-    async with serving(store, tmp_path, quota=QuotaConfig(streams=2)) as api:
+    async with serving(store, tmp_path, quota=QuotaConfig(streams=2, changes=2)) as api:
         opened = Office(api, box)
         opened.label({"tenant": "a"})
         yield opened
@@ -149,6 +149,27 @@ async def test_messages_being_sent_are_streams_of_the_caller(office: Office) -> 
     assert await refusal(office.appending()[1]) == "QUOTA"
     for call in calls:
         call.cancel()
+
+
+async def test_a_caller_has_no_end_of_changes_waiting(office: Office) -> None:
+    request = folder_service_pb2.SubscribeRequest(name=office.box.folder.name)
+    calls = [asyncio.ensure_future(office.api.folders.Subscribe(request, metadata=TENANT)) for _ in range(2)]
+    async with asyncio.timeout(30):
+        while len(office.open) < len(calls):  # noqa: ASYNC110 - the calls' doing
+            await asyncio.sleep(0.01)
+    assert await refusal(office.api.folders.Subscribe(request, metadata=TENANT)) == "QUOTA"
+    assert len(office.open) == len(calls)
+    calls.pop().cancel()
+    async with asyncio.timeout(30):
+        while await left_waiting(office, request):
+            pass
+
+
+async def left_waiting(office: Office, request: folder_service_pb2.SubscribeRequest) -> bool:
+    """Ask for one more change; return whether that is refused, since the caller has too many."""
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await office.api.folders.Subscribe(request, metadata=TENANT, timeout=0.5)
+    return ended.value.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_an_account_has_no_end_of_changes_waiting(office: Office) -> None:

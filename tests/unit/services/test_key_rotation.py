@@ -121,7 +121,7 @@ def test_nothing_of_any_kind_is_lost_to_a_process_that_runs_or_starts_after_seve
     tokens = SealedTokens(1, running.seal(account.no, b"tokens"))
     store.apply(Batch(account.key, (AccountChanged(changed),), tokens=tokens))
     begun = running.seal_authorization(b"state", {"verifier": "v"})
-    draft = open_spool(config, running).create()
+    draft = open_spool(config, running).create(10)
     draft.add(b"letter")
     draft.finish()
     for _ in range(3):
