@@ -24,6 +24,7 @@ from mailsync_grpc.imap.budget import Process, Use
 from mailsync_grpc.imap.connecting import connector, ledger_of, policy_of
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import AccountState
+from mailsync_grpc.model.intent import IntentState
 from mailsync_grpc.server import api, exposition, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
 from mailsync_grpc.services import key_rotation
@@ -173,6 +174,10 @@ def read_store(store: Store, config: Config, workers: int) -> metrics.StoreReadi
         after = batch[-1].id
         for account in batch:
             states[(AccountState.PAUSED if account.paused else account.state).name.lower()] += 1
+    waiting = [one for no in store.accounts_with_intents() for one in store.open_intents(no)]
+    changes = {state.name.lower(): 0 for state in IntentState if state is not IntentState.ENDED}
+    for intent in waiting:
+        changes[intent.state.name.lower()] += 1
     return metrics.StoreReading(
         bytes_used=stats.bytes_used,
         bytes_limit=config.store.max_bytes,
@@ -185,4 +190,6 @@ def read_store(store: Store, config: Config, workers: int) -> metrics.StoreReadi
         envelopes=stats.envelopes,
         accounts=states,
         workers=workers,
+        changes=changes,
+        oldest_change=min((intent.create_time for intent in waiting), default=0) / 1000,
     )

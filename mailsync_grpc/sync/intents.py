@@ -25,6 +25,7 @@ from mailsync_grpc.store.base import Batch, Store
 from mailsync_grpc.sync.change_append import AppendChange
 from mailsync_grpc.sync.change_flags import FlagChange
 from mailsync_grpc.sync.change_folders import FolderChange
+from mailsync_grpc.sync.change_metrics import UNSENT, count, word_for
 from mailsync_grpc.sync.change_places import PlaceChange
 from mailsync_grpc.sync.environment import Spool
 
@@ -120,11 +121,13 @@ class Intents:
             again = self._put(replace(intent, version=intent.version + 1, tries=intent.tries + 1))
             self._settle(again, self._performed(connection, again, resumed=True))
         else:
+            log.warning("change_given_up", account=self.account.id, kind=intent.kind.name)
             error = ImapProtocolError("the server closed the connection each time")
             self._settle(intent, self._work(connection, intent).give_up(error))
 
     def _settle(self, intent: Intent, outcome: Outcome) -> None:
         self._put(replace(intent, version=intent.version + 1, state=IntentState.SETTLED, outcome=outcome))
+        count(intent, word_for(outcome), self.now())
         failpoints.hit("change_settled")
 
     def _begin(self, connection: ChangingConnection, intent: Intent) -> Intent | None:
@@ -166,6 +169,7 @@ class Intents:
         log.info("change_refused", account=self.account.id, kind=intent.kind.name, reason=error.reason)
         outcome = Outcome(error_reason=error.reason, error_message=str(error))
         self._put(self._ended(intent, outcome=outcome))
+        count(intent, UNSENT, self.now())
 
     def _ended(self, intent: Intent, *, outcome: Outcome | None = None, visible: Revision = UNSEEN) -> Intent:
         return replace(

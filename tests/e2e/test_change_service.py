@@ -74,6 +74,10 @@ def test_a_change_is_made_by_a_worker_and_answered_by_the_api_at_once(
         assert listed.read_revision >= response.visible_revision > 0
         assert [envelope.uid for envelope in listed.envelopes] == [3, 2, 1]
     assert sorted(mailbox.flags_by_uid("Sent")) == [1, 2, 3]
+    shown = service.scrape()
+    assert 'mailsync_changes_total{kind="copy",outcome="done"} 1.0' in shown
+    assert 'mailsync_change_duration_seconds_count{kind="copy"} 1.0' in shown
+    assert "mailsync_changes_oldest_age_seconds 0.0" in shown
 
 
 @pytest.mark.parametrize("failpoint", ["before_intent", "after_intent"])
