@@ -22,6 +22,7 @@ from mailsync_grpc.errors import (
     ImapAuthError,
     ImapError,
     ImapExpiredError,
+    ImapThrottledError,
     ImapUnreachableError,
     StoreFullError,
 )
@@ -273,7 +274,7 @@ class AccountSync:
         """Return a connection of its own, in the place of the sync's where the server puts up with one only."""
         try:
             return self.env.connect(account)
-        except ConnectionsSpentError:
+        except (ConnectionsSpentError, ImapThrottledError):
             if self.connection is None:
                 raise
             self.close()

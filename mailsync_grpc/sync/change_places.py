@@ -56,7 +56,11 @@ class PlaceChange(MessageChange):
         try:
             copied = sent(self.connection.copy(piece, self._target))
         except ImapRefusedError as error:
-            self.tally.refuse(piece, error)
+            if stayed := self._stayed(piece, error):
+                self.tally.refuse(piece - stayed, EnvelopeNotFoundError, NOT_THERE)
+                self._copy_piece(stayed)
+            else:
+                self.tally.refuse(piece, error)
             return
         told = dict(copied.pairs)
         if told:
@@ -64,6 +68,11 @@ class PlaceChange(MessageChange):
         self.tally.place(((uid, told.get(uid, 0)) for uid in piece), copied.uid_validity)
         if self.intent.kind is IntentKind.COPY:
             self.tally.succeed(piece)
+
+    def _stayed(self, piece: UidSet, error: ImapRefusedError) -> UidSet:
+        """Return what a refused command is to be sent again for: the others, when it was refused since some had gone (RFC 5530)."""
+        stayed = self.connection.present(piece) if error.code == "EXPUNGEISSUED" else piece
+        return stayed if stayed != piece else UidSet()
 
     def _told_of(self, uids: UidSet, told: Mapping[int, int]) -> UidSet:
         """Return those of `uids` that COPYUID names; the others had gone before."""
@@ -94,8 +103,11 @@ class PlaceChange(MessageChange):
             moved = sent(self.connection.move(piece, self._target))
         except ImapRefusedError as error:
             # Of several messages some may have gone before it failed (RFC 6851 section 3.3).
-            self.tally.refuse(self.connection.present(piece), error)
-            self.tally.refuse(self.left & piece, OutcomeUnknownError, UNKNOWN)
+            stayed = self._stayed(piece, error)
+            self.tally.refuse(self.connection.present(piece - stayed), error)
+            self.tally.refuse(piece - stayed & self.left, OutcomeUnknownError, UNKNOWN)
+            if stayed:
+                self._move_piece(stayed)
             return
         stayed = self.connection.present(piece)
         self.tally.refuse(stayed, ImapRefusedError, _STAYED)

@@ -207,6 +207,53 @@ async def test_a_server_that_cannot_be_reached_is_told_at_once_and_a_repeat_trie
     assert uids(response.succeeded) == [1]
 
 
+async def test_a_server_that_puts_up_with_no_second_connection_has_the_syncs_own_closed_first(
+    office: Desk,
+) -> None:
+    """Other programs of the user count for it too, so that it may be any connection that is one too many."""
+    proxy(office).once(LOGIN, refusing(b"[LIMIT] too many connections"))
+    response = await office.flag([1], add=SEEN)
+    assert uids(response.succeeded) == [1]
+    assert response.visible_revision > 0
+
+
+GONE_MEANWHILE = rb"UID SEARCH .*UID 1:3$"
+"""The command before the first that changes anything, which shows what is there."""
+on_each_server = pytest.mark.parametrize(
+    "office", ["mailbox", "mailbox_plain", "mailbox_without_move"], indirect=True
+)
+
+
+@on_each_server
+async def test_flags_of_a_message_removed_by_others_just_before_the_command_fail_alone(office: Desk) -> None:
+    proxy(office).once(GONE_MEANWHILE, meanwhile(lambda: office.mailbox.expunge("2")))
+    response = await office.flag([1, 2, 3], add=SEEN)
+    assert outcome(response) == ([1, 3], [(2, errors_pb2.ERROR_REASON_ENVELOPE_NOT_FOUND)])
+
+
+@on_each_server
+async def test_the_copy_of_a_message_removed_by_others_just_before_the_command_fails_alone(
+    office: Desk,
+) -> None:
+    proxy(office).once(GONE_MEANWHILE, meanwhile(lambda: office.mailbox.expunge("2")))
+    response = await office.copy([1, 2, 3], "Sent")
+    assert [(one.source_uid, one.destination_uid) for one in response.succeeded] == [(1, 1), (3, 2)]
+    assert [one.uid for one in response.failures] == [2]
+    assert held(office, "Sent") == [1, 2]
+
+
+@pytest.mark.parametrize("office", ["mailbox", "mailbox_without_move"], indirect=True)
+async def test_the_move_of_a_message_removed_by_others_just_before_the_command_fails_alone(
+    office: Desk,
+) -> None:
+    proxy(office).once(GONE_MEANWHILE, meanwhile(lambda: office.mailbox.expunge("2")))
+    response = await office.move([1, 2, 3], "Sent")
+    assert [(one.source_uid, one.destination_uid) for one in response.succeeded] == [(1, 1), (3, 2)]
+    assert [one.uid for one in response.failures] == [2]
+    assert held(office, "Sent") == [1, 2]
+    assert held(office) == list(range(4, MESSAGES + 1))
+
+
 async def test_a_sync_that_fails_after_the_change_is_success_without_a_revision(office: Desk) -> None:
     proxy(office).once(b"EXAMINE", closing(0))
     response = await office.flag([1], add=SEEN)
