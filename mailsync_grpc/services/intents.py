@@ -40,6 +40,7 @@ _WAIT: Final = 0.5  # seconds; bounds how long a thread outlives the last caller
 _ERRORS: Final[dict[str, Callable[[str], MailsyncError]]] = {
     kind.reason: kind
     for kind in (
+        errors.MailsyncError,
         errors.AccountPausedError,
         errors.CredentialsNeededError,
         errors.FolderNotSelectableError,

@@ -24,6 +24,7 @@ from mailsync_grpc.errors import (
     ImapExpiredError,
     ImapThrottledError,
     ImapUnreachableError,
+    MailsyncError,
     StoreFullError,
 )
 from mailsync_grpc.imap.budget import Use
@@ -104,6 +105,10 @@ class AccountSync:
         except StoreFullError as error:
             log.warning("sync_stopped", account=account.name, reason=error.reason, detail=str(error))
             return Plan(self.env.clock() + STORE_FULL_DELAY)
+        except Exception:
+            # Who waits for a change would wait until the fault is mended.
+            self._intents(account).break_off(MailsyncError("a fault of the service; nothing was sent"))
+            raise
 
     def _turn(self, account: Account, nudged: bool, lane: Lane) -> Plan:
         if account.paused:

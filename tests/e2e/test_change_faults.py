@@ -254,6 +254,17 @@ async def test_the_move_of_a_message_removed_by_others_just_before_the_command_f
     assert held(office) == list(range(4, MESSAGES + 1))
 
 
+async def test_a_fault_of_ours_is_told_to_who_waits_for_a_change_that_was_not_begun(office: Desk) -> None:
+    """The account is tried again in a minute; a call that waited for that might meet the same fault for ever."""
+    faulty = office.mirror.sync.env.store
+    proxy(office).once(LOGIN, meanwhile(lambda: setattr(faulty, "folder_by_no", lambda *_: 1 / 0)))
+    async with asyncio.timeout(20):
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await office.flag([1], add=SEEN)
+    assert failed.value.code() is grpc.StatusCode.INTERNAL
+    assert not any(office.mailbox.flags_by_uid().values())
+
+
 async def test_a_sync_that_fails_after_the_change_is_success_without_a_revision(office: Desk) -> None:
     proxy(office).once(b"EXAMINE", closing(0))
     response = await office.flag([1], add=SEEN)
