@@ -6,17 +6,18 @@ One that makes no sense is none: then it is not known where a message went, whic
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import NamedTuple
 
 from mailsync_grpc.imap.answer import split_answer
-from mailsync_grpc.imap.fetch import MAX_UID, fetch_attributes, modseq_of, uid_of
+from mailsync_grpc.imap.fetch import MAX_UID, fetch_attributes, modseq_of, number_of, uid_of
 from mailsync_grpc.imap.receive import Answer
 from mailsync_grpc.model.uidset import UidSet
 
 _COPYUID = re.compile(r"OK \[COPYUID (\d{1,10}) ([0-9:,]+) ([0-9:,]+)\]", re.IGNORECASE)
 _APPENDUID = re.compile(r"OK \[APPENDUID (\d{1,10}) (\d{1,10})\]", re.IGNORECASE)
+_LIMIT = "APPENDLIMIT="
 _SPAN = re.compile(r"(\d{1,10})(?::(\d{1,10}))?")
 _MODIFIED = re.compile(r"(?:OK|NO) \[MODIFIED ([0-9:,]+)\]", re.IGNORECASE)
 
@@ -50,6 +51,12 @@ class Appended(NamedTuple):
 
     uid_validity: int = 0
     uid: int = 0
+
+
+def append_limit(capabilities: Iterable[str]) -> int | None:
+    """Return how many octets a message may have that is added to any folder (RFC 7889), None where that is not told."""
+    told = (number_of(word.removeprefix(_LIMIT)) for word in capabilities if word.startswith(_LIMIT))
+    return next((octets for octets in told if octets is not None), None)
 
 
 def parse_copied(answer: Answer, asked: UidSet) -> Copied:

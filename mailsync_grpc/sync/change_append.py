@@ -16,7 +16,7 @@ from mailsync_grpc.errors import (
     UidValidityChangedError,
 )
 from mailsync_grpc.imap.changing import ChangingConnection, Pending
-from mailsync_grpc.imap.told import Appended
+from mailsync_grpc.imap.told import Appended, append_limit
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.intent import Intent, IntentState, Outcome
 from mailsync_grpc.model.uidset import UidSet
@@ -43,6 +43,7 @@ class AppendChange:
     def begin(self) -> Intent:
         """Return the intent as it is to be recorded before the first command. Raises what refuses it."""
         folder = self._folder()
+        self._require_room()
         status = self.connection.status(folder.raw_name)
         if status is None:
             raise FolderNotSelectableError(f"the server tells nothing of {folder.name}; nothing was added")
@@ -57,6 +58,13 @@ class AppendChange:
             target_validity=validity,
             uid_next=status.uid_next or 0,
         )
+
+    def _require_room(self) -> None:
+        limit = append_limit(self.connection.capabilities)
+        if limit is not None and self.intent.size > limit:
+            raise ImapRefusedError(
+                f"the server takes messages of {limit} octets (APPENDLIMIT, RFC 7889); nothing was sent"
+            )
 
     def perform(self, resumed: bool) -> Outcome:
         """Send the message unless it is there."""

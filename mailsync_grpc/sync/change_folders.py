@@ -108,8 +108,10 @@ class FolderChange:
                 old, new = self._folder().raw_name in listed, intent.raw_name in listed
                 return new if old != new else None
             case IntentKind.DELETE_FOLDER:
-                entry = listed.get(self._folder().raw_name)
-                return entry is None or not entry.selectable
+                folder = self._folder()
+                entry = listed.get(folder.raw_name)
+                # One that has others below it stays as a name that holds no messages, as it may have been before.
+                return entry is None or (folder.selectable and not entry.selectable)
         return False
 
     def _send(self) -> Pending[None]:

@@ -240,6 +240,20 @@ def test_crash_in_a_change_of_folders(office: Office, failpoint: str) -> None:
     assert office.paths() == ["Archive", "Drafts", "INBOX", "Junk", "Renamed", "Sent", "Trash"]
 
 
+def test_a_folder_that_never_held_messages_is_not_taken_for_deleted(office: Office) -> None:
+    """Elsewhere a folder that holds none any more, since others are below it, is what a deletion leaves."""
+    office.mailbox.create_folders("Branch/Leaf")
+    mirror = office.mirror()
+    with closing(mirror.store), closing(mirror.sync):
+        mirror.clock.skipped += 1_000
+        mirror.settle()
+    branch = office.folder("Branch")
+    assert not branch.selectable
+    number = office.ask(IntentKind.DELETE_FOLDER, folder=branch.no, state=IntentState.BEGUN, sent=True)
+    assert office.carried_on(number).outcome.error_reason == "IMAP_REFUSED"
+    assert "Branch" in office.paths()
+
+
 @pytest.mark.parametrize("failpoint", ONCE)
 def test_crash_in_an_append(office: Office, failpoint: str) -> None:
     office.mailbox.deliver([LETTER], "Sent")  # by another, and before

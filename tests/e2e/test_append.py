@@ -21,6 +21,8 @@ from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.agreement import assert_agreed
 from tests.support.api import reason, violations
 from tests.support.changing import SELDOM, Desk, desk
+from tests.support.hostile import HostileServer
+from tests.support.hostile_session import FULL
 from tests.support.mail import letters
 from tests.support.mirror import Mirror
 
@@ -60,7 +62,8 @@ async def refusal(office: Desk, octets: bytes, **fields: object) -> Any:
 
     The blocking client asks: the other one sometimes tells in place of it that it could send no more.
     """
-    sent = pieces(office.folder("Sent"), octets, **fields)  # type: ignore[arg-type] # by name
+    parent = office.folder(str(fields.pop("folder", "Sent")))
+    sent = pieces(parent, octets, **fields)  # type: ignore[arg-type] # by name
 
     def ask() -> grpc.RpcError:
         with grpc.insecure_channel(office.api.address) as channel, pytest.raises(grpc.RpcError) as refused:
@@ -145,6 +148,18 @@ async def test_line_ends_may_be_cut_between_chunks(office: Desk) -> None:
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)
 async def test_a_message_beyond_the_limit_is_refused_before_it_is_received(office: Desk) -> None:
     assert reason(await refusal(office, LETTER, size=AppendConfig().max_bytes + 1)) == "QUOTA"
+
+
+async def test_a_message_beyond_the_mail_servers_limit_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    """Some close the connection on whoever tries."""
+    with HostileServer(f"{FULL} APPENDLIMIT={len(LETTER) - 1}") as hostile:
+        mirror = Mirror(hostile.mailbox, SELDOM)
+        async with desk(mirror, tmp_path) as office:
+            error = await refusal(office, LETTER, folder="INBOX")
+        mirror.close()
+    assert reason(error) == "IMAP_REFUSED"
+    assert str(len(LETTER) - 1) in error.details()
+    assert hostile.sent(b"APPEND") == []
 
 
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)

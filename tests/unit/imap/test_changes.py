@@ -8,7 +8,7 @@ from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError, UnsafeArgu
 from mailsync_grpc.imap import changes
 from mailsync_grpc.imap.changing import ChangingConnection
 from mailsync_grpc.imap.receive import Answer
-from mailsync_grpc.imap.told import Appended, Copied, parse_appended, parse_copied, parse_stored
+from mailsync_grpc.imap.told import Appended, Copied, append_limit, parse_appended, parse_copied, parse_stored
 from mailsync_grpc.model.uidset import UidSet
 from tests.unit.imap.scripted import EXAMINED, ScriptedServer, offering
 
@@ -147,6 +147,12 @@ def test_copyuid_is_read_where_it_makes_sense(answer: Answer, copied: Copied) ->
 )
 def test_appenduid_is_read_where_it_makes_sense(completion: bytes, appended: Appended) -> None:
     assert parse_appended(completed(completion)) == appended
+
+
+def test_the_limit_of_a_message_is_read_where_it_holds_for_every_folder() -> None:
+    assert append_limit(["IMAP4REV1", "APPENDLIMIT=1000"]) == 1_000
+    for capability in ("APPENDLIMIT", "APPENDLIMIT=x", "APPENDLIMIT=", f"APPENDLIMIT={'9' * 5_000}"):
+        assert append_limit([capability]) is None
 
 
 def test_a_conditional_store_tells_what_was_left_alone() -> None:
