@@ -52,6 +52,7 @@ _ERRORS: Final[dict[str, Callable[[str], MailsyncError]]] = {
         errors.OutcomeUnknownError,
         errors.QuotaExceededError,
         errors.StoreCorruptError,
+        errors.StoreFullError,
         errors.UidValidityChangedError,
         errors.UnsafeArgumentError,
     )

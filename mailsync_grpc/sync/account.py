@@ -104,6 +104,7 @@ class AccountSync:
             return Plan(self.env.clock() + CONFLICT_DELAY)
         except StoreFullError as error:
             log.warning("sync_stopped", account=account.name, reason=error.reason, detail=str(error))
+            self._intents(account).break_off(error)
             return Plan(self.env.clock() + STORE_FULL_DELAY)
         except Exception:
             # Who waits for a change would wait until the fault is mended.

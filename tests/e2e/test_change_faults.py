@@ -11,6 +11,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from mailsync_grpc.errors import StoreFullError
+from mailsync_grpc.model.intent import IntentState
+from mailsync_grpc.store.base import Applied, Batch
 from mailsync_grpc.v1 import envelope_pb2, errors_pb2
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.agreement import assert_agreed
@@ -262,6 +265,24 @@ async def test_a_fault_of_ours_is_told_to_who_waits_for_a_change_that_was_not_be
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await office.flag([1], add=SEEN)
     assert failed.value.code() is grpc.StatusCode.INTERNAL
+    assert not any(office.mailbox.flags_by_uid().values())
+
+
+async def test_a_change_that_a_full_store_cannot_begin_is_refused_and_not_waited_for(
+    office: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = office.mirror.store.apply
+
+    def full(batch: Batch) -> Applied:
+        if any(intent.state is IntentState.BEGUN for intent in batch.intents):
+            raise StoreFullError("the store is at its limit")
+        return apply(batch)
+
+    monkeypatch.setattr(office.mirror.store, "apply", full)
+    async with asyncio.timeout(20):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await office.flag([1], add=SEEN)
+    assert reason(refused.value) == "STORE_FULL"
     assert not any(office.mailbox.flags_by_uid().values())
 
 
