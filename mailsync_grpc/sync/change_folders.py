@@ -21,7 +21,7 @@ from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
 from mailsync_grpc.store.base import Store
-from mailsync_grpc.sync.naming import new_name
+from mailsync_grpc.sync.naming import as_shown, new_name
 from mailsync_grpc.sync.sending import sent
 
 _CREATING = (IntentKind.CREATE_FOLDER, IntentKind.RENAME_FOLDER)
@@ -45,10 +45,9 @@ class FolderChange:
         if intent.kind is not IntentKind.CREATE_FOLDER:
             self._require_same(listed)
         if intent.kind in _CREATING:
-            raw_name = self._new_name()
-            if raw_name in listed:
+            intent = self._named(intent)
+            if intent.raw_name in listed:
                 raise FolderExistsError(intent.path)
-            intent = replace(intent, raw_name=raw_name)
         return replace(intent, version=intent.version + 1, state=IntentState.BEGUN, sent=True)
 
     def perform(self, resumed: bool) -> Outcome:
@@ -94,9 +93,11 @@ class FolderChange:
             if status is not None and status.uid_validity != folder.uid_validity:
                 raise UidValidityChangedError(f"{folder.name} is another mailbox now; list the folders again")
 
-    def _new_name(self) -> bytes:
-        folders = [folder for folder, _ in self.store.folders(self.intent.account.no)]
-        return new_name(self.intent.path, folders, self.connection.namespaces())
+    def _named(self, intent: Intent) -> Intent:
+        """Return the intent with its path as it will be shown, and the name on the wire for it."""
+        folders = [folder for folder, _ in self.store.folders(intent.account.no)]
+        path = as_shown(intent.path, folders)
+        return replace(intent, path=path, raw_name=new_name(path, folders, self.connection.namespaces()))
 
     def _made(self, listed: Listing) -> bool | None:
         """Whether the listing shows that the change was made, None when it shows neither before nor after."""
