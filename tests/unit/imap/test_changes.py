@@ -198,6 +198,7 @@ def test_a_folder_that_was_selected_is_left_by_examine_or_logout() -> None:
         (b"<tag> NO [OVERQUOTA] full\r\n", ImapRefusedError),
         (b"* 1 EXISTS\r\n<tag> NO [TRYCREATE] no folder\r\n", ImapRefusedError),
         (b"<tag> OK done\r\n", ImapProtocolError),
+        (b"* 1 EXISTS\r\n" * 20_000 + b"+ go on\r\n", ImapProtocolError),
     ],
 )
 def test_a_message_the_server_does_not_want_is_not_sent(answer: bytes, error: type[Exception]) -> None:
