@@ -1,5 +1,6 @@
 r"""Messages copied, moved and deleted on the mail server for a caller, on servers with extensions and without."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -160,6 +161,28 @@ async def test_without_uidplus_removal_is_refused_before_anything_is_done(office
     assert len(office.mailbox.flags_by_uid()) == MESSAGES
     assert not any(office.mailbox.flags_by_uid().values())
     assert office.mailbox.flags_by_uid("Sent") == {}
+
+
+@able
+async def test_changes_of_one_message_asked_for_at_once_are_made_one_after_the_other(office: Desk) -> None:
+    """In whatever order: it goes to one place only, and who comes too late is told that it is gone."""
+    moved, trashed, deleted, copied, flagged = await asyncio.gather(
+        office.move([1], "Sent"),
+        office.delete([1], pb.DELETE_MODE_TRASH),
+        office.delete([1]),
+        office.copy([1], "Box"),
+        office.flag([1], add={"flagged": True}),
+    )
+    taken = [len(moved.succeeded), len(uids(trashed.succeeded)), len(uids(deleted.succeeded))]
+    assert sum(taken) == 1
+    assert len(office.mailbox.flags_by_uid("Sent")) == taken[0]
+    assert len(office.mailbox.flags_by_uid("Trash")) == taken[1]
+    assert len(office.mailbox.flags_by_uid("Box")) == len(copied.succeeded)
+    assert 1 not in office.mailbox.flags_by_uid()
+    for response in (moved, trashed, deleted, copied, flagged):
+        assert len(response.succeeded) + len(response.failures) == 1
+        assert {one.reason for one in response.failures} <= {errors_pb2.ERROR_REASON_ENVELOPE_NOT_FOUND}
+    assert_agreed(office.mirror)
 
 
 async def test_a_target_that_is_gone_refuses_the_change(office: Desk) -> None:
