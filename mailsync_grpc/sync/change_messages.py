@@ -30,6 +30,8 @@ from mailsync_grpc.sync.tally import Tally
 
 _REMOVING = (IntentKind.MOVE, IntentKind.EXPUNGE)
 NOT_THERE = "the folder holds no message with this UID"
+MAX_TOGETHER = 500
+"""Messages of one command: copying thousands takes some servers longer than any client waits for an answer."""
 UNKNOWN = "the connection broke, and the mailbox does not show whether the server made the change"
 
 
@@ -124,4 +126,4 @@ class MessageChange(ABC):
 
 def pieces(uids: UidSet, beside: int) -> Iterator[UidSet]:
     """Yield a set of UIDs in pieces that fit in one command each, with so many octets of flags or of a folder's name."""
-    return uids.chunks(ranges_beside(beside))
+    return uids.chunks(ranges_beside(beside), MAX_TOGETHER)

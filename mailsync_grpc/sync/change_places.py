@@ -46,8 +46,9 @@ class PlaceChange(MessageChange):
     def _copy(self, resumed: bool) -> None:
         if resumed:
             found = self._find(self.left)
+            doubtful = found.unknown | self._doubtful(found)
             self._note_there(found)
-            self.tally.refuse(found.unknown, OutcomeUnknownError, UNKNOWN)
+            self.tally.refuse(doubtful, OutcomeUnknownError, UNKNOWN)
         for piece in pieces(self.left, len(self._target)):
             self._copy_piece(piece)
         self._look_up_places()
@@ -121,9 +122,12 @@ class PlaceChange(MessageChange):
         left = self.left - UidSet.of(self.tally.moved)
         present = self.connection.present(left)
         found = self._find(left, present)
-        self._note_there(found)
         # What is gone and nowhere to be found may have been taken by somebody else.
-        self.tally.refuse(found.unknown | (found.absent - present), OutcomeUnknownError, UNKNOWN)
+        doubtful = found.unknown | (found.absent - present)
+        if "MOVE" not in self.connection.capabilities:
+            doubtful |= self._doubtful(found)
+        self._note_there(found)
+        self.tally.refuse(doubtful, OutcomeUnknownError, UNKNOWN)
 
     def _remove_copied(self) -> None:
         """Remove the originals of what is in the target."""
@@ -169,6 +173,14 @@ class PlaceChange(MessageChange):
         self.tally.place(found.there, self.intent.target_validity)
         if self.intent.kind is IntentKind.COPY:
             self.tally.succeed(UidSet.of(uid for uid, _ in found.there))
+
+    def _doubtful(self, found: Findings) -> UidSet:
+        """Return what is not there of commands that others show to have been made: it may come yet, or was taken away."""
+        there, doubtful = UidSet.of(uid for uid, _ in found.there), UidSet()
+        for piece in pieces(self.left - UidSet.of(self.tally.moved), len(self._target)):
+            if there & piece:
+                doubtful |= found.absent & piece
+        return doubtful
 
     def _find(self, uids: UidSet, present: UidSet | None = None) -> Findings:
         """Look in the target for what `uids` would have become; the source is open again afterwards."""

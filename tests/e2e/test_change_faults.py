@@ -128,6 +128,35 @@ async def test_what_a_move_that_was_lost_leaves_undecided_is_said_to_be_unknown(
     ]
 
 
+def take_second(office: Desk) -> None:
+    """The copies are made; one of them is taken away, and the answer is lost."""
+    proxy(office).once(b"UID COPY", meanwhile(lambda: office.mailbox.expunge("2", "Sent")))
+    proxy(office).once(b"UID COPY", closing(0))
+
+
+def assert_second_unknown(
+    office: Desk, response: pb.CopyEnvelopesResponse | pb.MoveEnvelopesResponse
+) -> None:
+    assert [(one.source_uid, one.destination_uid) for one in response.succeeded] == [(1, 1), (3, 3)]
+    assert [(one.uid, one.reason) for one in response.failures] == [
+        (2, errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN)
+    ]
+    assert held(office, "Sent") == [1, 3]
+
+
+async def test_of_a_copy_that_was_made_in_part_the_rest_is_not_sent_again(office: Desk) -> None:
+    """COPY is all or nothing: the rest may be on its way, or was there and somebody took it."""
+    take_second(office)
+    assert_second_unknown(office, await office.copy([1, 2, 3], "Sent"))
+
+
+@without_move
+async def test_of_a_move_whose_copies_were_made_in_part_the_rest_stays_where_it_was(office: Desk) -> None:
+    take_second(office)
+    assert_second_unknown(office, await office.move([1, 2, 3], "Sent"))
+    assert held(office) == [2, *range(4, MESSAGES + 1)]
+
+
 async def test_a_refused_command_is_a_failure_of_its_messages_with_the_servers_words(office: Desk) -> None:
     proxy(office).once(b"UID STORE", refusing(b"[OVERQUOTA] too much"))
     response = await office.flag([1, 2], add=SEEN)

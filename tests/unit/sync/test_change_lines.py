@@ -22,5 +22,14 @@ def test_no_line_is_longer_than_servers_take_whatever_stands_beside_the_uids(oct
     assert sum(map(len, pieces(SCATTERED, octets))) == len(SCATTERED) == 10_000
 
 
+def test_no_command_is_of_more_messages_than_a_slow_server_finishes_in_time() -> None:
+    assert [len(piece) for piece in pieces(UidSet.parse("1:1200,1300,1400:1500"), 0)] == [500, 500, 302]
+    assert [str(piece) for piece in pieces(UidSet.parse("1:500,502:1002"), 0)] == [
+        "1:500",
+        "502:1001",
+        "1002",
+    ]
+
+
 def test_a_line_holds_some_uids_beside_a_name_of_any_length() -> None:
     assert [len(piece.ranges) for piece in pieces(UidSet.parse("1,3,5"), 100_000)] == [1, 1, 1]
