@@ -1,7 +1,8 @@
 """Flags added and removed on the mail server. When it is not known what was sent before, that is repeated.
 
 The answer to STORE says little, since servers may drop flags that they do not keep; so the flags are read afterwards, and a
-message has succeeded when it has them as was asked for.
+message has succeeded when it has them as was asked for. Under a condition the second STORE holds each message to the mod-sequence that
+the answer to the first gave it (RFC 7162 section 3.1.3), so that no change of others between the two is written over.
 """
 
 from collections import defaultdict

@@ -6,21 +6,18 @@ Only the UIDs that were asked for are ever expunged.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from mailsync_grpc.errors import EnvelopeNotFoundError, ImapRefusedError, OutcomeUnknownError
-from mailsync_grpc.model.flags import DELETED
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.intent import IntentKind
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.codec.envelope import decode_print
 from mailsync_grpc.sync.appeared import appeared
 from mailsync_grpc.sync.change_messages import NOT_THERE, UNKNOWN, MessageChange, pieces
+from mailsync_grpc.sync.expunging import STAYED, expunge
 from mailsync_grpc.sync.sending import sent
 from mailsync_grpc.sync.traces import Findings, Print, judge, prints
-
-_STAYED = "the server took the command and the message is still there"
 
 
 @dataclass(slots=True)
@@ -35,7 +32,7 @@ class PlaceChange(MessageChange):
             case IntentKind.MOVE:
                 self._move(resumed)
             case _:
-                self._expunge(self.left)
+                expunge(self.connection, self.left, self.tally)
 
     @property
     def _target(self) -> bytes:
@@ -111,7 +108,7 @@ class PlaceChange(MessageChange):
                 self._move_piece(stayed)
             return
         stayed = self.connection.present(piece)
-        self.tally.refuse(stayed, ImapRefusedError, _STAYED)
+        self.tally.refuse(stayed, ImapRefusedError, STAYED)
         told, gone = dict(moved.pairs), piece - stayed
         if told:
             gone = self._told_of(gone, told)
@@ -137,35 +134,7 @@ class PlaceChange(MessageChange):
         if present and "UIDPLUS" not in self.connection.capabilities:
             self.tally.refuse(present, OutcomeUnknownError, UNKNOWN)
         elif present:
-            self._expunge(present)
-
-    # Deletions
-
-    def _expunge(self, uids: UidSet) -> None:
-        for piece in pieces(uids, 0):
-            marked = self._marked(piece)
-            try:
-                sent(self.connection.store(piece, "+", (DELETED,)))
-                sent(self.connection.expunge(piece))
-            except ImapRefusedError as error:
-                stayed = self.connection.present(piece)
-                self._unmark(stayed - marked)
-                self.tally.refuse(stayed, error)
-                continue
-            self.tally.refuse(self.connection.present(piece), ImapRefusedError, _STAYED)
-        self.tally.succeed(self.left & uids)
-
-    def _marked(self, uids: UidSet) -> UidSet:
-        r"""Return those of `uids` that are marked \Deleted, by whomever."""
-        listing = self.connection.fetch_flags(uids)
-        pairs = zip(listing.uids, listing.hashes, strict=True)
-        return UidSet.of(uid for uid, number in pairs if DELETED in listing.table[number])
-
-    def _unmark(self, uids: UidSet) -> None:
-        """Take our mark from what the server would not expunge, so that nobody else's EXPUNGE takes it."""
-        if uids:
-            with suppress(ImapRefusedError):
-                sent(self.connection.store(uids, "-", (DELETED,)))
+            expunge(self.connection, present, self.tally)
 
     # Traces in the target
 
