@@ -29,6 +29,7 @@ class Draft:
         self._path = path
         self._file = file
         self._rest = bytearray()
+        self._is_closed = False
 
     def add(self, octets: bytes) -> None:
         """Add octets. Raises StoreFullError."""
@@ -48,7 +49,7 @@ class Draft:
             _sync_directory(self._path.parent)
         except OSError as error:
             raise _full(error) from None
-        self._file.close()
+        self._close()
 
     def _append(self, octets: bytes) -> None:
         try:
@@ -58,9 +59,14 @@ class Draft:
 
     def discard(self) -> None:
         """Remove the message, finished or not."""
-        with suppress(OSError):  # closed by `finish`
-            self._file.close()
+        self._close()
         self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        # Once only: the number of a closed file may be another's by now.
+        if not self._is_closed:
+            self._is_closed = True
+            self._file.close()
 
 
 class Spool:

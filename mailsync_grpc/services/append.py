@@ -77,7 +77,7 @@ class AppendService:
         plan = await self.core.run(self._plan, header)
         async with self._draft(plan) as draft:
             received = await self._receive(requests, header.size, draft)
-            await self.core.run(draft.finish)
+            await self.core.run_to_end(draft.finish)
             decide = partial(self._decide, header, draft.name, received.message_id)
             asked = await self.asking.ask(header, decide, received.digest.digest())
         intent = await self.asking.ended(asked)
@@ -136,7 +136,7 @@ class AppendService:
                 raise InvalidFieldError({"chunk": f"1 to {MAX_CHUNK} octets after the header"})
             if received.size + len(piece.chunk) > size:
                 break
-            await self.core.run(received.add, piece.chunk)
+            await self.core.run_to_end(received.add, piece.chunk)
         else:
             if received.size == size and not received.last:
                 return received

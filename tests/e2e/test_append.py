@@ -1,6 +1,7 @@
 r"""A message added to a folder on the mail server for a caller: received in pieces, kept sealed, sent, shown."""
 
 import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mailsync_grpc.config import AppendConfig
+from mailsync_grpc.content.sealed import SealedFile
+from mailsync_grpc.content.spool import Draft
 from mailsync_grpc.model.changes import AccountRemoved
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
 from mailsync_grpc.server.housekeeping import clear_spool
@@ -193,6 +196,40 @@ async def test_a_caller_that_breaks_off_leaves_nothing(office: Desk) -> None:
     async with asyncio.timeout(30):
         while spooled(office):  # noqa: ASYNC110 - it goes once the handler knows that it was left
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("office", [EXTENDED], indirect=True)
+async def test_a_message_is_not_taken_from_under_the_thread_that_writes_it(
+    office: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its caller leaves: what is written to a file that was closed goes to whichever has its number by then."""
+    order: list[str] = []
+    writing, may_end = threading.Event(), threading.Event()
+    append, discard = SealedFile.append, Draft.discard
+
+    def slow(file: SealedFile, octets: bytes) -> None:
+        writing.set()
+        may_end.wait(30)
+        append(file, octets)
+        order.append("written")
+
+    def noted(draft: Draft) -> None:
+        order.append("discarded")
+        discard(draft)
+
+    monkeypatch.setattr(SealedFile, "append", slow)
+    monkeypatch.setattr(Draft, "discard", noted)
+    call = office.api.envelopes.AppendMessage()
+    requests = pieces(office.folder("Sent"), LARGE)
+    for _ in range(4):
+        await call.write(next(requests))
+    await asyncio.to_thread(writing.wait, 30)
+    call.cancel()
+    threading.Timer(0.5, may_end.set).start()  # the longer, the surer is what goes wrong without waiting
+    async with asyncio.timeout(30):
+        while len(order) < 2:  # noqa: ASYNC110 - the handler's doing
+            await asyncio.sleep(0.01)
+    assert order == ["written", "discarded"]
 
 
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)

@@ -1,5 +1,6 @@
 """Messages that wait on disk: bounded in all, and removed once nobody names them."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,27 @@ def test_a_message_that_is_handed_over_while_the_spool_is_cleaned_stays(spool: S
 
     spool.clean(names)
     assert held(tmp_path) == {draft.name}
+
+
+def test_a_finished_message_that_is_not_kept_closes_no_file_of_others(spool: Spool) -> None:
+    """The number of a closed file is the next one's, which may be another thread's."""
+    draft = spool.create(10)
+    draft.finish()
+    with tempfile.TemporaryFile() as others:
+        spool.release(draft, keep=False)
+        others.write(b"still open")
+        others.flush()
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_message_that_is_broken_off_leaves_no_file_open(spool: Spool) -> None:
+    before = open_files()
+    for end in (False, True):
+        draft = spool.create(10)
+        if end:
+            draft.finish()
+        spool.release(draft, keep=False)
+    assert open_files() == before
