@@ -8,7 +8,7 @@ bounded; one that is being received counts with the size it is to have.
 import os
 import threading
 from collections.abc import Callable, Container, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mailsync_grpc.config import Config
@@ -105,13 +105,17 @@ class Spool:
         if not keep:
             draft.discard()
 
-    def pieces(self, name: str) -> Iterator[bytes]:
+    @contextmanager
+    def pieces(self, name: str) -> Iterator[Iterator[bytes]]:
         """Return the octets of a message, piece by piece. Raises StoreCorruptError when it is not there whole."""
         try:
             file = SealedFile.open(self._directory / name, self._key, name.encode())
         except (OSError, CorruptEntryError):
             raise StoreCorruptError("the message to be appended is no longer in the spool") from None
-        return _read(file)
+        try:
+            yield _read(file)
+        finally:
+            file.close()
 
     def remove(self, name: str) -> None:
         """Remove a message if it is there."""
@@ -151,8 +155,6 @@ def _read(file: SealedFile) -> Iterator[bytes]:
             yield file.read(offset, _PIECE)
     except CorruptEntryError:
         raise StoreCorruptError("the message to be appended is damaged") from None
-    finally:
-        file.close()
 
 
 def _full(error: OSError) -> StoreFullError:

@@ -15,7 +15,7 @@ from mailsync_grpc.errors import (
     StoreCorruptError,
     UidValidityChangedError,
 )
-from mailsync_grpc.imap.changing import ChangingConnection, Pending
+from mailsync_grpc.imap.changing import ChangingConnection
 from mailsync_grpc.imap.told import Appended, append_limit
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.intent import Intent, IntentState, Outcome
@@ -73,7 +73,7 @@ class AppendChange:
             return _failed(OutcomeUnknownError(_UNKNOWN))
         if not found.there:
             try:
-                told = sent(self._append())
+                told = self._append()
             except (ImapRefusedError, StoreCorruptError) as error:
                 return _failed(error)
             if told.uid:
@@ -96,11 +96,11 @@ class AppendChange:
             raise FolderNotFoundError(f"number {self.intent.target} of {self.intent.account.id}")
         return found[0]
 
-    def _append(self) -> Pending[Appended]:
-        intent = self.intent
-        octets = self.spool.pieces(intent.spool)
-        raw_name, flags = self._folder().raw_name, intent.add.names
-        return self.connection.append(raw_name, flags, intent.date, intent.size, octets)
+    def _append(self) -> Appended:
+        intent, raw_name = self.intent, self._folder().raw_name
+        with self.spool.pieces(intent.spool) as octets:
+            append = self.connection.append(raw_name, intent.add.names, intent.date, intent.size, octets)
+        return sent(append)
 
     def _find(self) -> Findings:
         """Look for the message among what came to the folder since this was begun."""

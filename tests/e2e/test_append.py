@@ -1,6 +1,7 @@
 r"""A message added to a folder on the mail server for a caller: received in pieces, kept sealed, sent, shown."""
 
 import asyncio
+import os
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -163,6 +164,16 @@ async def test_a_message_beyond_the_mail_servers_limit_is_refused_before_it_is_s
     assert reason(error) == "IMAP_REFUSED"
     assert str(len(LETTER) - 1) in error.details()
     assert hostile.sent(b"APPEND") == []
+
+
+async def test_a_message_that_the_mail_server_does_not_want_leaves_no_file_open(tmp_path: Path) -> None:
+    with HostileServer() as hostile:  # which knows no APPEND
+        mirror = Mirror(hostile.mailbox, SELDOM)
+        async with desk(mirror, tmp_path) as office:
+            assert reason(await refusal(office, LETTER, folder="INBOX")) == "IMAP_REFUSED"
+        mirror.close()
+    held = [os.readlink(handle) for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink()]
+    assert [path for path in held if "/spool/" in path] == []
 
 
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)
