@@ -88,10 +88,15 @@ class FolderChange:
         entry = listed.get(folder.raw_name)
         if entry is None:
             raise FolderNotFoundError(folder.name)
-        if folder.uid_validity and entry.selectable:
-            status = self.connection.status(folder.raw_name)
-            if status is not None and status.uid_validity != folder.uid_validity:
-                raise UidValidityChangedError(f"{folder.name} is another mailbox now; list the folders again")
+        if self._is_another(folder, entry):
+            raise UidValidityChangedError(f"{folder.name} is another mailbox now; list the folders again")
+
+    def _is_another(self, folder: Folder, entry: ListedFolder) -> bool:
+        """Whether the folder's name is another mailbox's by now, as far as that can be known."""
+        if not (folder.uid_validity and entry.selectable):
+            return False
+        status = self.connection.status(folder.raw_name)
+        return status is not None and status.uid_validity != folder.uid_validity
 
     def _named(self, intent: Intent) -> Intent:
         """Return the intent with its path as it will be shown, and the name on the wire for it."""
@@ -106,14 +111,23 @@ class FolderChange:
             case IntentKind.CREATE_FOLDER:
                 return intent.raw_name in listed
             case IntentKind.RENAME_FOLDER:
-                old, new = self._folder().raw_name in listed, intent.raw_name in listed
-                return new if old != new else None
+                return self._renamed(self._folder(), listed)
             case IntentKind.DELETE_FOLDER:
-                folder = self._folder()
-                entry = listed.get(folder.raw_name)
-                # One that has others below it stays as a name that holds no messages, as it may have been before.
-                return entry is None or (folder.selectable and not entry.selectable)
+                return self._deleted(self._folder(), listed)
         return False
+
+    def _renamed(self, folder: Folder, listed: Listing) -> bool | None:
+        old, new = listed.get(folder.raw_name), self.intent.raw_name in listed
+        if old is None:
+            return True if new else None
+        return None if new or self._is_another(folder, old) else False
+
+    def _deleted(self, folder: Folder, listed: Listing) -> bool:
+        entry = listed.get(folder.raw_name)
+        if entry is None or self._is_another(folder, entry):
+            return True
+        # One that has others below it stays as a name that holds no messages, as it may have been before.
+        return folder.selectable and not entry.selectable
 
     def _send(self) -> Pending[None]:
         intent, connection = self.intent, self.connection

@@ -240,6 +240,26 @@ def test_crash_in_a_change_of_folders(office: Office, failpoint: str) -> None:
     assert office.paths() == ["Archive", "Drafts", "INBOX", "Junk", "Renamed", "Sent", "Trash"]
 
 
+@pytest.mark.parametrize("kind", [IntentKind.DELETE_FOLDER, IntentKind.RENAME_FOLDER])
+def test_a_folder_made_by_others_since_a_crash_is_neither_deleted_nor_renamed(
+    office: Office, kind: IntentKind
+) -> None:
+    mirror = office.mirror()
+    with closing(mirror.store), closing(mirror.sync):
+        mirror.sync_also("Archive")
+    archive = office.folder("Archive")
+    number = office.ask(
+        kind, folder=archive.no, state=IntentState.BEGUN, sent=True, path="New", raw_name=b"New"
+    )
+    office.mailbox.delete_folder("Archive")  # as the worker that died had done, or another
+    office.mailbox.create_folders("Archive")
+    office.mailbox.deliver(letters(2), "Archive")
+    assert office.carried_on(number).outcome.error_reason == (
+        "" if kind is IntentKind.DELETE_FOLDER else "OUTCOME_UNKNOWN"
+    )
+    assert len(office.mailbox.flags_by_uid("Archive")) == 2
+
+
 def test_a_folder_that_never_held_messages_is_not_taken_for_deleted(office: Office) -> None:
     """Elsewhere a folder that holds none any more, since others are below it, is what a deletion leaves."""
     office.mailbox.create_folders("Branch/Leaf")

@@ -145,6 +145,7 @@ _OPENED = (
 _TOLD = (
     b"OK [COPYUID 7 1:2,4 10,12:13] done\r\n* OK [COPYUID 7 1 10] moved\r\n* OK [MODIFIED 7,9:10] failed\r\n",
     b"OK [APPENDUID 7 10] done",
+    b"* 1 FETCH (UID 4 MODSEQ (90))\r\n* 2 FETCH (MODSEQ (91) UID 5 FLAGS (\\Seen))\r\n",
 )
 _REPORTS = tuple(reports.raw(name) for name in reports.NAMES)
 _NAMES = (b"INBOX/&ZeVnLIqe-&-a", b"Entw&APw-rfe", b"caf\xc3\xa9", b"&&-&AA-&2D0-")
