@@ -43,7 +43,7 @@ class FolderChange:
         if intent.special_use and "CREATE-SPECIAL-USE" not in self.connection.capabilities:
             raise ImapRefusedError("the server takes no special use for a new folder (RFC 6154 section 3)")
         if intent.kind is not IntentKind.CREATE_FOLDER:
-            self._require_same(listed)
+            intent = replace(intent, target_validity=self._require_same(listed))
         if intent.kind in _CREATING:
             intent = self._named(intent)
             if intent.raw_name in listed:
@@ -82,21 +82,30 @@ class FolderChange:
             raise FolderNotFoundError(f"number {self.intent.folder} of {self.intent.account.id}")
         return found[0]
 
-    def _require_same(self, listed: Listing) -> None:
-        """Raise unless the folder's name is there and still its own mailbox's."""
+    def _require_same(self, listed: Listing) -> int:
+        """Return the folder's UIDVALIDITY, 0 for none. Raises unless its name is there and still its own mailbox's."""
         folder = self._folder()
         entry = listed.get(folder.raw_name)
         if entry is None:
             raise FolderNotFoundError(folder.name)
-        if self._is_another(folder, entry):
+        try:
+            validity = self._validity(entry)
+        except ImapRefusedError:
+            if folder.uid_validity:
+                raise
+            return 0  # one that may not be read can be subscribed to
+        if validity and folder.uid_validity and validity != folder.uid_validity:
             raise UidValidityChangedError(f"{folder.name} is another mailbox now; list the folders again")
+        return validity
 
-    def _is_another(self, folder: Folder, entry: ListedFolder) -> bool:
-        """Whether the folder's name is another mailbox's by now, as far as that can be known."""
-        if not (folder.uid_validity and entry.selectable):
-            return False
-        status = self.connection.status(folder.raw_name)
-        return status is not None and status.uid_validity != folder.uid_validity
+    def _validity(self, entry: ListedFolder) -> int:
+        status = self.connection.status(entry.raw_name) if entry.selectable else None
+        return (status.uid_validity or 0) if status is not None else 0
+
+    def _is_another(self, entry: ListedFolder) -> bool:
+        """Whether a name is another mailbox's than when the change was begun, as far as that can be known."""
+        before = self.intent.target_validity
+        return bool(before) and self._validity(entry) not in {0, before}
 
     def _named(self, intent: Intent) -> Intent:
         """Return the intent with its path as it will be shown, and the name on the wire for it."""
@@ -120,11 +129,11 @@ class FolderChange:
         old, new = listed.get(folder.raw_name), self.intent.raw_name in listed
         if old is None:
             return True if new else None
-        return None if new or self._is_another(folder, old) else False
+        return None if new or self._is_another(old) else False
 
     def _deleted(self, folder: Folder, listed: Listing) -> bool:
         entry = listed.get(folder.raw_name)
-        if entry is None or self._is_another(folder, entry):
+        if entry is None or self._is_another(entry):
             return True
         # One that has others below it stays as a name that holds no messages, as it may have been before.
         return folder.selectable and not entry.selectable

@@ -240,17 +240,17 @@ def test_crash_in_a_change_of_folders(office: Office, failpoint: str) -> None:
     assert office.paths() == ["Archive", "Drafts", "INBOX", "Junk", "Renamed", "Sent", "Trash"]
 
 
+@pytest.mark.parametrize("mirrored", [True, False], ids=["mirrored", "listed"])
 @pytest.mark.parametrize("kind", [IntentKind.DELETE_FOLDER, IntentKind.RENAME_FOLDER])
 def test_a_folder_made_by_others_since_a_crash_is_neither_deleted_nor_renamed(
-    office: Office, kind: IntentKind
+    office: Office, kind: IntentKind, mirrored: bool
 ) -> None:
+    office.mailbox.deliver(letters(1), "Archive")
     mirror = office.mirror()
     with closing(mirror.store), closing(mirror.sync):
-        mirror.sync_also("Archive")
-    archive = office.folder("Archive")
-    number = office.ask(
-        kind, folder=archive.no, state=IntentState.BEGUN, sent=True, path="New", raw_name=b"New"
-    )
+        mirror.sync_also(*["Archive"] * mirrored)
+    number = office.ask(kind, folder=office.folder("Archive").no, path="New")
+    office.site.run_until_killed("sync", "change_begun")
     office.mailbox.delete_folder("Archive")  # as the worker that died had done, or another
     office.mailbox.create_folders("Archive")
     office.mailbox.deliver(letters(2), "Archive")
