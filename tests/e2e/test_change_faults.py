@@ -193,6 +193,7 @@ async def test_where_messages_went_is_found_by_evidence_when_the_server_tells_no
 async def conditional(office: Desk) -> pb.ModifyFlagsResponse:
     """Flags added and removed where nobody else has changed the messages since they were looked at."""
     office.mailbox.store("1:3", r"+FLAGS.SILENT (\Flagged)")
+    office.mailbox.store("3", r"+FLAGS.SILENT (\Seen)")  # so that the first half changes nothing of it
     await office.flag([4], add=SEEN)  # the mirror sees it
     modseq = office.mirror.folder()[1].modseq
     remove = envelope_pb2.Flags(flagged=True)
