@@ -76,10 +76,10 @@ async def refusal(office: Desk, octets: bytes, **fields: object) -> Any:
     return await asyncio.to_thread(ask)
 
 
-def held_open(part: str) -> list[str]:
-    """Files that this process has open and whose path, as it was, has this part."""
-    held = [str(handle.readlink()) for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink()]
-    return [path for path in held if part in path]
+def held_open(directory: Path) -> list[Path]:
+    """Files of a directory that this process has open, deleted ones among them."""
+    held = [handle.readlink() for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink()]
+    return [path for path in held if path.parent == directory]
 
 
 def spooled(office: Desk) -> list[Path]:
@@ -177,7 +177,7 @@ async def test_a_message_that_the_mail_server_does_not_want_leaves_no_file_open(
         async with desk(mirror, tmp_path) as office:
             assert reason(await refusal(office, LETTER, folder="INBOX")) == "IMAP_REFUSED"
         mirror.close()
-    assert held_open("/spool/") == []
+    assert held_open(tmp_path / "spool") == []
 
 
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)
