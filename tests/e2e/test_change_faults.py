@@ -5,7 +5,6 @@ The server has done what it was asked for by then, so whoever sends it again doe
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -15,16 +14,13 @@ from mailsync_grpc.errors import StoreFullError
 from mailsync_grpc.model.intent import IntentState
 from mailsync_grpc.store.base import Applied, Batch
 from mailsync_grpc.v1 import envelope_pb2, errors_pb2
-from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.agreement import assert_agreed
 from tests.support.api import reason
-from tests.support.changing import SELDOM, Desk, desk, uids
-from tests.support.fault_proxy import FaultProxy, ProxiedMailbox
+from tests.support.changing import Desk, uids
 from tests.support.hostile import LOGIN
 from tests.support.hostile_faults import (
     Fault,
     closing,
-    completing,
     cut,
     leaving,
     meanwhile,
@@ -33,10 +29,8 @@ from tests.support.hostile_faults import (
     saying,
     silent_of,
 )
-from tests.support.mail import Mailbox, letters
-from tests.support.mirror import Mirror
+from tests.support.proxied import MESSAGES, held, proxied_desk, proxy
 
-MESSAGES = 12
 SEEN = envelope_pb2.Flags(seen=True)
 TOLD = rb"COPYUID (\d+) [0-9:,]+ [0-9:,]+"
 LOST: dict[str, Fault] = {
@@ -49,28 +43,11 @@ LOST: dict[str, Fault] = {
 @pytest.fixture(params=["mailbox"])
 async def office(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
     """A desk over an INBOX of 12 messages behind a proxy."""
-    mailbox: Mailbox = request.getfixturevalue(request.param)
-    mailbox.deliver(letters(MESSAGES))
-    with FaultProxy(mailbox) as proxy:
-        mirror = Mirror(ProxiedMailbox(mailbox.server, mailbox.user, proxy=proxy), SELDOM)
-        mirror.sync.env = replace(mirror.sync.env, draw=lambda: 0.0)  # the shortest waits between tries
-        async with desk(mirror, tmp_path) as opened:
-            yield opened
-        mirror.close()
-        proxy.heal()
+    async with proxied_desk(request.getfixturevalue(request.param), tmp_path) as opened:
+        yield opened
 
 
 without_move = pytest.mark.parametrize("office", ["mailbox_without_move"], indirect=True)
-
-
-def proxy(office: Desk) -> FaultProxy:
-    assert isinstance(office.mailbox, ProxiedMailbox)
-    assert office.mailbox.proxy is not None
-    return office.mailbox.proxy
-
-
-def held(office: Desk, folder: str = "INBOX") -> list[int]:
-    return sorted(office.mailbox.flags_by_uid(folder))
 
 
 @pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
@@ -128,35 +105,6 @@ async def test_what_a_move_that_was_lost_leaves_undecided_is_said_to_be_unknown(
     ]
 
 
-def take_second(office: Desk) -> None:
-    """The copies are made; one of them is taken away, and the answer is lost."""
-    proxy(office).once(b"UID COPY", meanwhile(lambda: office.mailbox.expunge("2", "Sent")))
-    proxy(office).once(b"UID COPY", closing(0))
-
-
-def assert_second_unknown(
-    office: Desk, response: pb.CopyEnvelopesResponse | pb.MoveEnvelopesResponse
-) -> None:
-    assert [(one.source_uid, one.destination_uid) for one in response.succeeded] == [(1, 1), (3, 3)]
-    assert [(one.uid, one.reason) for one in response.failures] == [
-        (2, errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN)
-    ]
-    assert held(office, "Sent") == [1, 3]
-
-
-async def test_of_a_copy_that_was_made_in_part_the_rest_is_not_sent_again(office: Desk) -> None:
-    """COPY is all or nothing: the rest may be on its way, or was there and somebody took it."""
-    take_second(office)
-    assert_second_unknown(office, await office.copy([1, 2, 3], "Sent"))
-
-
-@without_move
-async def test_of_a_move_whose_copies_were_made_in_part_the_rest_stays_where_it_was(office: Desk) -> None:
-    take_second(office)
-    assert_second_unknown(office, await office.move([1, 2, 3], "Sent"))
-    assert held(office) == [2, *range(4, MESSAGES + 1)]
-
-
 async def test_a_refused_command_is_a_failure_of_its_messages_with_the_servers_words(office: Desk) -> None:
     proxy(office).once(b"UID STORE", refusing(b"[OVERQUOTA] too much"))
     response = await office.flag([1, 2], add=SEEN)
@@ -190,45 +138,6 @@ async def test_where_messages_went_is_found_by_evidence_when_the_server_tells_no
     assert_agreed(office.mirror)
 
 
-async def conditional(office: Desk) -> pb.ModifyFlagsResponse:
-    """Flags added and removed where nobody else has changed the messages since they were looked at."""
-    office.mailbox.store("1:3", r"+FLAGS.SILENT (\Flagged)")
-    office.mailbox.store("3", r"+FLAGS.SILENT (\Seen)")  # so that the first half changes nothing of it
-    await office.flag([4], add=SEEN)  # the mirror sees it
-    modseq = office.mirror.folder()[1].modseq
-    remove = envelope_pb2.Flags(flagged=True)
-    return await office.flag([1, 2, 3], add=SEEN, remove=remove, unchanged_since=modseq)
-
-
-def outcome(response: pb.ModifyFlagsResponse) -> tuple[list[int], list[tuple[int, int]]]:
-    return uids(response.succeeded), [(one.uid, one.reason) for one in response.failures]
-
-
-async def test_a_message_changed_between_the_two_halves_of_a_conditional_change_keeps_what_is_left(
-    office: Desk,
-) -> None:
-    proxy(office).once(
-        rb"UNCHANGEDSINCE \d+\) \+FLAGS", meanwhile(lambda: office.mailbox.store("2", "+FLAGS (theirs)"))
-    )
-    assert outcome(await conditional(office)) == ([1, 3], [(2, errors_pb2.ERROR_REASON_MODSEQ_CONFLICT)])
-    assert office.mailbox.flags_by_uid()[1] == {"\\Seen"}
-    assert office.mailbox.flags_by_uid()[2] == {"\\Seen", "\\Flagged", "theirs"}
-
-
-@pytest.mark.parametrize("status", [b"OK", b"NO"])
-async def test_messages_left_alone_are_told_so_whether_or_not_the_server_calls_that_a_refusal(
-    office: Desk, status: bytes
-) -> None:
-    """RFC 7162 section 3.1.3 has examples of both."""
-    proxy(office).once(
-        rb"UID SEARCH .*UID 1:3$", meanwhile(lambda: office.mailbox.store("2", "+FLAGS (theirs)"))
-    )
-    proxy(office).once(rb"UNCHANGEDSINCE \d+\) \+FLAGS", completing(status + b" [MODIFIED 2] some were left"))
-    assert outcome(await conditional(office)) == ([1, 3], [(2, errors_pb2.ERROR_REASON_MODSEQ_CONFLICT)])
-    assert office.mailbox.flags_by_uid()[2] == {"\\Flagged", "theirs"}
-    assert office.mailbox.flags_by_uid()[3] == {"\\Seen"}
-
-
 async def test_a_server_that_cannot_be_reached_is_told_at_once_and_a_repeat_tries_again(office: Desk) -> None:
     request_id = "8b9f6a9e-7d6c-4f35-9e0a-0a9a4d5a2f11"
     proxy(office).once(LOGIN, closing(0))
@@ -248,43 +157,6 @@ async def test_a_server_that_puts_up_with_no_second_connection_has_the_syncs_own
     response = await office.flag([1], add=SEEN)
     assert uids(response.succeeded) == [1]
     assert response.visible_revision > 0
-
-
-GONE_MEANWHILE = rb"UID SEARCH .*UID 1:3$"
-"""The command before the first that changes anything, which shows what is there."""
-on_each_server = pytest.mark.parametrize(
-    "office", ["mailbox", "mailbox_plain", "mailbox_without_move"], indirect=True
-)
-
-
-@on_each_server
-async def test_flags_of_a_message_removed_by_others_just_before_the_command_fail_alone(office: Desk) -> None:
-    proxy(office).once(GONE_MEANWHILE, meanwhile(lambda: office.mailbox.expunge("2")))
-    response = await office.flag([1, 2, 3], add=SEEN)
-    assert outcome(response) == ([1, 3], [(2, errors_pb2.ERROR_REASON_ENVELOPE_NOT_FOUND)])
-
-
-@on_each_server
-async def test_the_copy_of_a_message_removed_by_others_just_before_the_command_fails_alone(
-    office: Desk,
-) -> None:
-    proxy(office).once(GONE_MEANWHILE, meanwhile(lambda: office.mailbox.expunge("2")))
-    response = await office.copy([1, 2, 3], "Sent")
-    assert [(one.source_uid, one.destination_uid) for one in response.succeeded] == [(1, 1), (3, 2)]
-    assert [one.uid for one in response.failures] == [2]
-    assert held(office, "Sent") == [1, 2]
-
-
-@pytest.mark.parametrize("office", ["mailbox", "mailbox_without_move"], indirect=True)
-async def test_the_move_of_a_message_removed_by_others_just_before_the_command_fails_alone(
-    office: Desk,
-) -> None:
-    proxy(office).once(GONE_MEANWHILE, meanwhile(lambda: office.mailbox.expunge("2")))
-    response = await office.move([1, 2, 3], "Sent")
-    assert [(one.source_uid, one.destination_uid) for one in response.succeeded] == [(1, 1), (3, 2)]
-    assert [one.uid for one in response.failures] == [2]
-    assert held(office, "Sent") == [1, 2]
-    assert held(office) == list(range(4, MESSAGES + 1))
 
 
 async def test_a_fault_of_ours_is_told_to_who_waits_for_a_change_that_was_not_begun(office: Desk) -> None:
