@@ -204,6 +204,8 @@ class AppendConfig(_Section):
 
     max_bytes: int = Field(default=50 << 20, ge=1 << 10, le=2 << 30)
     """Octets that one may have; it waits on disk until the mail server has it."""
+    max_spooled_bytes: int = Field(default=4 << 30, ge=1 << 10)
+    """Octets of all that wait on disk or are being received, of all callers."""
 
 
 class WatchConfig(_Section):
@@ -232,6 +234,8 @@ class QuotaConfig(_Section):
     """Calls that may come at once after a pause."""
     streams: int = Field(default=10_000, ge=1)
     """Streams open at a time, of events and of content."""
+    changes: int = Field(default=1_000, ge=1)
+    """Calls that wait for a change of the mail server at a time."""
 
 
 class Config(BaseSettings):

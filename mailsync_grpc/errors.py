@@ -10,7 +10,7 @@ from typing import ClassVar
 
 
 class MailsyncError(Exception):
-    """Root of the tree; never raised itself."""
+    """Root of the tree; itself a fault of ours in another process, of which that one's log has the cause."""
 
     reason: ClassVar[str] = "INTERNAL"
 

@@ -15,6 +15,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mailsync_grpc.model.intent import IntentKind
+
 # Sync
 
 SYNC_BATCH_SECONDS = Histogram(
@@ -50,6 +52,21 @@ FOLDER_STALENESS = Gauge(
     "mailsync_folder_staleness_seconds",
     "Time since the last look at the folder that was looked at longest ago, of those that are synced.",
     multiprocess_mode="livemax",
+)
+
+# Changes of mail servers
+
+CHANGES = Counter(
+    "mailsync_changes_total",
+    "Changes of mail servers that callers asked for, by kind and outcome (done, partial: of some messages only, refused,"
+    " unsent: refused or out of reach before anything was sent, unknown).",
+    ["kind", "outcome"],
+)
+CHANGE_SECONDS = Histogram(
+    "mailsync_change_duration_seconds",
+    "Time from a change's commit here to its outcome at the mail server, by kind.",
+    ["kind"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 
 # Event log
@@ -180,12 +197,15 @@ for _counter, _values in (
 ):
     for _value in _values:
         _counter.labels(_value)
+for _kind in IntentKind:
+    CHANGES.labels(_kind.name.lower(), "unknown")
 
 
 class StoreReading(NamedTuple):
     """What a scrape asks of the store; times are seconds since 1970, `log_oldest` 0 when no event is kept.
 
-    `accounts` counts accounts by state, in lower case. `log_max_age` is in seconds, `log_max_bytes` in octets.
+    `accounts` counts accounts by state, in lower case, `changes` those that have not ended; `oldest_change` is when the first of
+    them was asked for, 0 when there is none. `log_max_age` is in seconds, `log_max_bytes` in octets.
     """
 
     bytes_used: int
@@ -199,6 +219,8 @@ class StoreReading(NamedTuple):
     envelopes: int
     accounts: Mapping[str, int]
     workers: int
+    changes: Mapping[str, int]
+    oldest_change: float
 
 
 class StoreCollector(Collector):
@@ -219,6 +241,14 @@ class StoreCollector(Collector):
         for state, count in reading.accounts.items():
             accounts.add_metric([state], count)
         yield accounts
+        changes = GaugeMetricFamily(
+            "mailsync_changes_waiting",
+            "Changes of mail servers that have not ended, by state (asked, begun: perhaps sent, settled: to be shown).",
+            labels=["state"],
+        )
+        for state, count in reading.changes.items():
+            changes.add_metric([state], count)
+        yield changes
 
 
 def _gauges(reading: StoreReading, now: float) -> Iterator[tuple[str, str, float]]:
@@ -233,6 +263,12 @@ def _gauges(reading: StoreReading, now: float) -> Iterator[tuple[str, str, float
     yield "mailsync_event_log_floor_revision", "Revision before the oldest kept event.", reading.log_floor
     oldest_age = max(0.0, now - reading.log_oldest) if reading.log_oldest else 0.0
     yield "mailsync_event_log_oldest_age_seconds", "Age of the oldest kept event, 0 when none is.", oldest_age
+    waiting = max(0.0, now - reading.oldest_change) if reading.oldest_change else 0.0
+    yield (
+        "mailsync_changes_oldest_age_seconds",
+        "Age of the oldest change that has not ended, else 0.",
+        waiting,
+    )
     yield "mailsync_workers", "Sync worker processes alive.", reading.workers
     help_text = "Share of content requests since the start that the cache answered, 0 before the first."
     yield "mailsync_content_cache_hit_ratio", help_text, _hit_ratio()

@@ -22,7 +22,7 @@ from mailsync_grpc.imap.listing import (
 )
 from mailsync_grpc.imap.metadata import parse_metadata
 from mailsync_grpc.imap.receive import Answer
-from mailsync_grpc.imap.told import Appended, Copied, parse_appended, parse_copied, parse_modified
+from mailsync_grpc.imap.told import Appended, Copied, Stored, parse_appended, parse_copied, parse_stored
 from mailsync_grpc.model.envelope import FetchedMessage
 from mailsync_grpc.model.uidset import UidSet
 
@@ -97,9 +97,9 @@ class ChangingConnection(AuthenticatedConnection):
 
     def store(
         self, uids: UidSet, sign: str, flags: Iterable[str], unchanged_since: int = 0
-    ) -> Pending[UidSet]:
-        """Add (`+`) or remove (`-`) flags; the answer is which messages were changed meanwhile and left alone."""
-        return self._send(changes.uid_store(str(uids), sign, flags, unchanged_since), parse_modified)
+    ) -> Pending[Stored]:
+        """Add (`+`) or remove (`-`) flags; the answer tells which messages were changed meanwhile and left alone."""
+        return self._send(changes.uid_store(str(uids), sign, flags, unchanged_since), parse_stored)
 
     def copy(self, uids: UidSet, raw_name: bytes) -> Pending[Copied]:
         """Copy messages into a folder, all or none."""

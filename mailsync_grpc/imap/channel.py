@@ -6,6 +6,7 @@ every answer (`announcements`), so `exists` and `dirty` always speak of the fold
 """
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 
 from mailsync_grpc.errors import ImapError, ImapProtocolError, ImapRefusedError
@@ -16,6 +17,10 @@ from mailsync_grpc.imap.wire import Wire
 from mailsync_grpc.model.uidset import UidSet
 
 _GOODBYE_PATIENCE = 5.0
+_MAX_BEFORE_LITERAL = 10_000
+"""Lines that a server may say before it takes a literal: what others do to the folder that is open."""
+_IN_PART = re.compile(rb"NO \[MODIFIED [0-9:,]+\]", re.IGNORECASE)
+"""Of a conditional STORE that left messages alone and changed the others, as OK with this code is (RFC 7162 section 3.1.3)."""
 
 
 class Channel:
@@ -57,11 +62,8 @@ class Channel:
         Raises ImapRefusedError when the server does not want them.
         """
         tag = self.send([command])[0]
-        while not (line := self.wire.readline()).startswith(b"+"):
-            if line.startswith(tag + b" "):
-                with self.closing_on_breach():
-                    _check_completion(line[len(tag) + 1 :].rstrip(b"\r\n"))
-                    raise ImapProtocolError("the server completed a command whose literal it has not seen")
+        with self.closing_on_breach():
+            self._await_go_ahead(tag)
         try:
             for piece in octets:
                 self.wire.send_octets(piece)
@@ -71,6 +73,16 @@ class Channel:
             self.wire.shutdown()
             raise
         return tag
+
+    def _await_go_ahead(self, tag: bytes) -> None:
+        for _ in range(_MAX_BEFORE_LITERAL):
+            line = self.wire.readline()
+            if line.startswith(b"+"):
+                return
+            if line.startswith(tag + b" "):
+                _check_completion(line[len(tag) + 1 :].rstrip(b"\r\n"))
+                raise ImapProtocolError("the server completed a command whose literal it has not seen")
+        raise ImapProtocolError("the server says much and neither takes a message nor refuses it")
 
     def gather(self, tags: list[bytes]) -> bytes:
         """Return all untagged answers to the commands sent with `tags`, also where the server refuses one of them.
@@ -148,6 +160,8 @@ class PendingFetch:
 
 
 def _check_completion(completion: bytes) -> None:
+    if _IN_PART.match(completion):
+        return
     status, _, text = completion.decode("latin-1").partition(" ")
     if status.upper() in {"NO", "BAD"}:
         raise ImapRefusedError(f"the server refused the command: {first_line(text)}", response_code(text))

@@ -29,8 +29,19 @@ _METADATA_ITEMS = b"UID FLAGS INTERNALDATE RFC822.SIZE"
 _STRUCTURE_ITEMS = b"ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (REFERENCES AUTO-SUBMITTED)]"
 GMAIL = "X-GM-EXT-1"
 """The capability of Gmail's labels and ids."""
-MAX_RANGES = 350
-"""Ranges in one command line: at most 22 octets each, so that a line stays below the 8,000 that servers take."""
+_MAX_LINE = 8_000
+"""Octets of a command line that servers take; RFC 7162 section 4 asks for 8,192."""
+_MAX_RANGE = 22
+"""Octets of a range of UIDs, with its comma."""
+_SHORT_REST = 300
+"""Octets left for what else stands in a command line, where that is short."""
+MAX_RANGES = (_MAX_LINE - _SHORT_REST) // _MAX_RANGE
+"""Ranges in one command line."""
+
+
+def ranges_beside(octets: int) -> int:
+    """Return how many ranges of UIDs fit in one command line, at least one, beside so many octets of flags or of a name."""
+    return max(1, (_MAX_LINE - _SHORT_REST - octets) // _MAX_RANGE)
 
 
 def check_line(line: bytes) -> str:

@@ -197,6 +197,12 @@ def uid_of(attributes: dict[str, Node]) -> int | None:
     return uid if uid is not None and 1 <= uid <= MAX_UID else None
 
 
+def modseq_of(attributes: dict[str, Node]) -> int | None:
+    """Return the mod-sequence among `attributes` (RFC 7162 section 3.1.4.2), None when there is no usable one."""
+    told = attributes.get("MODSEQ")
+    return number_of(told[0]) if isinstance(told, list) and told else None
+
+
 def number_of(node: Node) -> int | None:
     """Return the number that `node` is, None when it is something else."""
     if isinstance(node, str) and len(node) < 20 and node.isascii() and node.isdigit():

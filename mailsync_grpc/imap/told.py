@@ -1,20 +1,23 @@
-r"""What a server says of a change in response codes: COPYUID and APPENDUID (RFC 4315), MODIFIED (RFC 7162).
+r"""What a server says of a change: COPYUID and APPENDUID (RFC 4315), MODIFIED and new mod-sequences (RFC 7162).
 
 The codes stand in the tagged completion; for a MOVE, COPYUID comes before in an untagged OK (RFC 6851 section 4.3).
 One that makes no sense is none: then it is not known where a message went, which is not to say that it did not.
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import NamedTuple
 
 from mailsync_grpc.imap.answer import split_answer
-from mailsync_grpc.imap.fetch import MAX_UID
+from mailsync_grpc.imap.fetch import MAX_UID, fetch_attributes, modseq_of, number_of, uid_of
 from mailsync_grpc.imap.receive import Answer
 from mailsync_grpc.model.uidset import UidSet
 
 _COPYUID = re.compile(r"OK \[COPYUID (\d{1,10}) ([0-9:,]+) ([0-9:,]+)\]", re.IGNORECASE)
 _APPENDUID = re.compile(r"OK \[APPENDUID (\d{1,10}) (\d{1,10})\]", re.IGNORECASE)
+_LIMIT = "APPENDLIMIT="
 _SPAN = re.compile(r"(\d{1,10})(?::(\d{1,10}))?")
 _MODIFIED = re.compile(r"(?:OK|NO) \[MODIFIED ([0-9:,]+)\]", re.IGNORECASE)
 
@@ -26,6 +29,23 @@ class Copied(NamedTuple):
     uid_validity: int = 0
 
 
+class Stored(NamedTuple):
+    """Messages that a conditional STORE left alone, and the mod-sequences that it gave to others, by UID."""
+
+    modified: UidSet
+    modseqs: Mapping[int, int]
+
+    def allowed(self, uids: UidSet, unchanged_since: int) -> dict[int, UidSet]:
+        """Return the messages of `uids` that were not left alone, by the mod-sequence that they may have next.
+
+        One of which nothing is told was not changed: it was as asked for before, so that what held for it still does.
+        """
+        groups: dict[int, list[int]] = defaultdict(list)
+        for uid in uids - self.modified:
+            groups[self.modseqs.get(uid, unchanged_since) if unchanged_since else 0].append(uid)
+        return {modseq: UidSet.of(group) for modseq, group in groups.items()}
+
+
 class Appended(NamedTuple):
     """Where a message is; zeros where the server does not tell."""
 
@@ -33,27 +53,48 @@ class Appended(NamedTuple):
     uid: int = 0
 
 
+def append_limit(capabilities: Iterable[str]) -> int | None:
+    """Return how many octets a message may have that is added to any folder (RFC 7889), None where that is not told."""
+    told = (number_of(word.removeprefix(_LIMIT)) for word in capabilities if word.startswith(_LIMIT))
+    return next((octets for octets in told if octets is not None), None)
+
+
 def parse_copied(answer: Answer, asked: UidSet) -> Copied:
     """Return where those of `asked` went that the answer to COPY or MOVE tells of."""
     pairs: list[tuple[int, int]] = []
     validity = 0
     for text in _told(answer):
-        if found := _COPYUID.match(text):
+        found = _COPYUID.match(text)
+        told = _pairs(found[2], found[3], len(asked)) if found else []
+        ours = [(old, new) for old, new in told if old in asked]
+        if found and ours and 0 < int(found[1]) <= MAX_UID:
             validity = int(found[1])
-            pairs += _pairs(found[2], found[3], len(asked))
-    return Copied(tuple((old, new) for old, new in pairs if old in asked), validity)
+            pairs += ours
+    return Copied(tuple(pairs), validity)
 
 
 def parse_appended(answer: Answer) -> Appended:
     """Return where the answer to APPEND says that the message is."""
     found = _APPENDUID.match(answer.completion.decode("latin-1"))
-    if found is None or not 0 < int(found[2]) <= MAX_UID:
+    if found is None or not (0 < int(found[1]) <= MAX_UID and 0 < int(found[2]) <= MAX_UID):
         return Appended()
     return Appended(int(found[1]), int(found[2]))
 
 
-def parse_modified(answer: Answer) -> UidSet:
-    """Return the messages that a conditional STORE left alone."""
+def parse_stored(answer: Answer) -> Stored:
+    """Return what a conditional STORE left alone and what it did to the others."""
+    lines, literals = split_answer(answer.untagged)
+    modseqs: dict[int, int] = {}
+    for line in lines:
+        attributes = fetch_attributes(line, literals)
+        uid, modseq = uid_of(attributes), modseq_of(attributes)
+        if uid and modseq:
+            # Of two, the second is of another's change that was told with the answer.
+            modseqs[uid] = min(modseq, modseqs.get(uid, modseq))
+    return Stored(_left_alone(answer), modseqs)
+
+
+def _left_alone(answer: Answer) -> UidSet:
     found = [match[1] for text in _told(answer) if (match := _MODIFIED.match(text))]
     try:
         return UidSet.parse(",".join(found))

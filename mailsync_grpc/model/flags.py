@@ -54,6 +54,11 @@ class Flags:
         return tuple(name for name in self.names if name not in SYSTEM_FLAGS)
 
     @property
+    def octets(self) -> int:
+        """Length of the flags as they are written on the wire, one after the other."""
+        return sum(len(name) + 1 for name in self.names)
+
+    @property
     def hash(self) -> int:
         """The 64-bit hash by which two looks are compared."""
         return _hash(self)

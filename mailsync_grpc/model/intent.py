@@ -81,8 +81,8 @@ class Intent:
     it is to be mirrored (`selected`); for an append the `spool` file of `size` octets, its flags in `add`, and its
     INTERNALDATE (`date`, seconds since 1970, None for the server's now).
     `uid_next` and `target_validity` are the counters of the place where messages will appear, recorded when it was
-    begun; 0 where the server did not tell. `sent` says whether any command may have been sent. `visible` is the
-    revision at which the mirror shows what was done, 0 when it may not. `request_id` marks the events that it causes.
+    begun; 0 where the server did not tell; of a folder's change `target_validity` is the folder's own. `sent` says whether any command may have been sent, `tries` how often it
+    was taken up after that broke off. `visible` is the revision at which the mirror shows what was done, 0 when it may not. `request_id` marks the events that it causes.
     """
 
     account: AccountKey
@@ -109,6 +109,7 @@ class Intent:
     message_id: str = ""
     date: int | None = None
     sent: bool = False
+    tries: int = 0
     target_validity: int = 0
     uid_next: int = 0
     outcome: Outcome = Outcome()

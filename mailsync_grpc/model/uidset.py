@@ -111,7 +111,18 @@ class UidSet:
             count -= high - low + 1
         return UidSet(tuple(reversed(taken)))
 
-    def chunks(self, ranges: int) -> Iterator["UidSet"]:
-        """Yield the set in pieces of at most `ranges` ranges, so that a command line stays bounded."""
-        for start in range(0, len(self.ranges), ranges):
-            yield UidSet(self.ranges[start : start + ranges])
+    def chunks(self, ranges: int, uids: int = 1 << 32) -> Iterator["UidSet"]:
+        """Yield the set in pieces of at most `ranges` ranges and `uids` UIDs, so that a command stays bounded."""
+        piece: list[tuple[int, int]] = []
+        left = uids
+        for low, high in self.ranges:
+            while low <= high:
+                last = min(high, low + left - 1)
+                piece.append((low, last))
+                left -= last - low + 1
+                low = last + 1
+                if not left or len(piece) == ranges:
+                    yield UidSet(tuple(piece))
+                    piece, left = [], uids
+        if piece:
+            yield UidSet(tuple(piece))

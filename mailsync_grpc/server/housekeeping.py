@@ -1,4 +1,4 @@
-"""What is done in the background for ever: old events dropped, deleted accounts purged, who may call kept current."""
+"""What is done in the background for ever: old events dropped, deleted accounts purged, left messages deleted, who may call kept current."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,15 +6,18 @@ from typing import Final, NoReturn
 
 import structlog
 
+from mailsync_grpc.content.spool import Spool
 from mailsync_grpc.errors import MailsyncError, places
 from mailsync_grpc.metrics import EVENT_LOG_DROPPED
 from mailsync_grpc.services.callers import LOOK_SECONDS
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.store.base import Store
 
 ROWS: Final = 2_000
 """Rows of one commit, so that no other writer waits long."""
 TRIM_EVERY: Final = 60.0
 PURGE_EVERY: Final = 5.0
+SPOOL_EVERY: Final = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -35,6 +38,26 @@ async def trim(core: Core) -> NoReturn:
 async def purge(core: Core) -> NoReturn:
     """Delete what is left of removed accounts and dropped mirrors."""
     await _for_ever(core, lambda: core.store.purge(ROWS), PURGE_EVERY)
+
+
+async def spool(core: Core, messages: Spool) -> NoReturn:
+    """Delete messages that were to be added to folders and that nobody is to add any more."""
+
+    def step() -> bool:
+        clear_spool(core.store, messages)
+        return False
+
+    await _for_ever(core, step, SPOOL_EVERY)
+
+
+def clear_spool(store: Store, messages: Spool) -> None:
+    """Delete what no open intent names: left of a crash, or of an account that was removed."""
+
+    def names() -> set[str]:
+        accounts = store.accounts_with_intents()
+        return {intent.spool for account in accounts for intent in store.open_intents(account)}
+
+    messages.clean(names)
 
 
 async def callers(core: Core, changed: Callable[[], None]) -> NoReturn:

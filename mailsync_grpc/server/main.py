@@ -18,13 +18,13 @@ from prometheus_client.registry import Collector
 from mailsync_grpc import metrics
 from mailsync_grpc.config import Config, split_address
 from mailsync_grpc.content.reader import ContentReader, open_reader
-from mailsync_grpc.content.spool import Spool, open_spool
 from mailsync_grpc.discovery.finder import Finder
 from mailsync_grpc.errors import ConfigError
 from mailsync_grpc.imap.budget import Process, Use
 from mailsync_grpc.imap.connecting import connector, ledger_of, policy_of
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.account import AccountState
+from mailsync_grpc.model.intent import IntentState
 from mailsync_grpc.server import api, exposition, housekeeping, logs
 from mailsync_grpc.server.supervisor import Supervisor
 from mailsync_grpc.services import key_rotation
@@ -63,7 +63,6 @@ async def serve(config: Config) -> None:
         supervisor = Supervisor(config)
         vault = open_vault(config)
         await asyncio.to_thread(key_rotation.finish, config, store, vault)
-        await asyncio.to_thread(_clear_spool, store, open_spool(config, vault))
         served = await stack.enter_async_context(_api(config, store, vault, supervisor))
         shown = _expose_metrics(
             config.metrics,
@@ -121,6 +120,7 @@ async def _api(config: Config, store: Store, vault: Vault, supervisor: Superviso
         for task in (
             housekeeping.trim(core),
             housekeeping.purge(core),
+            housekeeping.spool(core, services.spool),
             housekeeping.callers(core, feed.wake),
             services.rates.follow(),
             forget_gone(core, feed, reader),
@@ -150,12 +150,6 @@ def _clear_metrics(data_dir: Path) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _clear_spool(store: Store, spool: Spool) -> None:
-    """Remove messages that were to be appended and that no open intent names."""
-    accounts = store.accounts_with_intents()
-    spool.clean({intent.spool for account in accounts for intent in store.open_intents(account)})
-
-
 def _expose_metrics(address: str, collectors: Sequence[Collector], stack: AsyncExitStack) -> str:
     """Serve /metrics while the stack lasts; return its address."""
     if address == "off":
@@ -180,6 +174,10 @@ def read_store(store: Store, config: Config, workers: int) -> metrics.StoreReadi
         after = batch[-1].id
         for account in batch:
             states[(AccountState.PAUSED if account.paused else account.state).name.lower()] += 1
+    waiting = [one for no in store.accounts_with_intents() for one in store.open_intents(no)]
+    changes = {state.name.lower(): 0 for state in IntentState if state is not IntentState.ENDED}
+    for intent in waiting:
+        changes[intent.state.name.lower()] += 1
     return metrics.StoreReading(
         bytes_used=stats.bytes_used,
         bytes_limit=config.store.max_bytes,
@@ -192,4 +190,6 @@ def read_store(store: Store, config: Config, workers: int) -> metrics.StoreReadi
         envelopes=stats.envelopes,
         accounts=states,
         workers=workers,
+        changes=changes,
+        oldest_change=min((intent.create_time for intent in waiting), default=0) / 1000,
     )

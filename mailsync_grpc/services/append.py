@@ -75,30 +75,29 @@ class AppendService:
         """Add a message to a folder."""
         header = await _header(requests)
         plan = await self.core.run(self._plan, header)
-        async with self._draft(plan.account.no) as draft:
+        async with self._draft(plan) as draft:
             received = await self._receive(requests, header.size, draft)
-            await self.core.run(draft.finish)
+            await self.core.run_to_end(draft.finish)
             decide = partial(self._decide, header, draft.name, received.message_id)
             asked = await self.asking.ask(header, decide, received.digest.digest())
         intent = await self.asking.ended(asked)
         return await self.core.run(self._response, intent)
 
     @asynccontextmanager
-    async def _draft(self, account: AccountNo) -> AsyncIterator[Draft]:
+    async def _draft(self, plan: Intent) -> AsyncIterator[Draft]:
         """Begin a message on disk, which is removed at the end unless it waits to be appended."""
         made: list[Draft] = []
         try:
             # To its end: a caller that leaves meanwhile would leave a file that nobody knows of.
-            await self.core.run_to_end(lambda: made.append(self.spool.create()))
+            await self.core.run_to_end(lambda: made.append(self.spool.create(plan.size)))
             yield made[0]
         finally:
-            await self.core.run_to_end(self._discard, account, made)
+            await self.core.run_to_end(self._release, plan.account.no, made)
 
-    def _discard(self, account: AccountNo, drafts: list[Draft]) -> None:
+    def _release(self, account: AccountNo, drafts: list[Draft]) -> None:
         waiting = {intent.spool for intent in self.core.store.open_intents(account)}
         for draft in drafts:
-            if draft.name not in waiting:
-                draft.discard()
+            self.spool.release(draft, keep=draft.name in waiting)
 
     def _decide(self, header: pb.AppendHeader, spool: str, message_id: str) -> Intent:
         """Return the plan as it is by now: a message may be hours on its way."""
@@ -137,7 +136,7 @@ class AppendService:
                 raise InvalidFieldError({"chunk": f"1 to {MAX_CHUNK} octets after the header"})
             if received.size + len(piece.chunk) > size:
                 break
-            await self.core.run(received.add, piece.chunk)
+            await self.core.run_to_end(received.add, piece.chunk)
         else:
             if received.size == size and not received.last:
                 return received

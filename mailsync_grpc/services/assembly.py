@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from mailsync_grpc import metrics
 from mailsync_grpc.content.reader import ContentReader
-from mailsync_grpc.content.spool import open_spool
+from mailsync_grpc.content.spool import Spool, open_spool
 from mailsync_grpc.discovery.finder import Find
 from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.ids import AccountNo
@@ -67,6 +67,7 @@ class Services:
     feed: Feed
     lag: WatchLag
     rates: Rates
+    spool: Spool
     health: Any = field(default_factory=health.aio.HealthServicer)
 
     async def add_to(self, server: grpc.aio.Server) -> None:
@@ -103,6 +104,7 @@ def assemble(
     snapshots = Slots(core.config.watch.max_snapshots)
     events = EventService(core, feed, page_tokens, resume_tokens, snapshots)
     rates = Rates(lambda: Counts(feed.head, metrics.deliveries()))
+    spool = open_spool(core.config, core.vault)
     forget: Callable[[AccountNo], Awaitable[None]] = reader.purge_account
     return Services(
         {
@@ -121,7 +123,7 @@ def assemble(
                 EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),
                 ExportService(core, page_tokens, resume_tokens, snapshots),
                 EnvelopeChanges(core, asking),
-                AppendService(core, asking, open_spool(core.config, core.vault)),
+                AppendService(core, asking, spool),
             ),
             "ContentService": (ContentService(core, reader),),
             "EventService": (events,),
@@ -143,6 +145,7 @@ def assemble(
         feed,
         WatchLag(core, events.streams),
         rates,
+        spool,
     )
 
 

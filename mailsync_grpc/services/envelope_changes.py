@@ -19,6 +19,8 @@ from mailsync_grpc.v1 import envelope_service_pb2 as pb
 
 _TRASH: Final = "\\Trash"
 _MAX_FLAGS: Final = 100
+MAX_FLAG_OCTETS: Final = 4_096
+"""Octets of all flags of one list, which stand in one command line with the UIDs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,10 @@ def flags_asked(message: envelope_pb2.Flags, field: str) -> Flags:
     flags = decode_flags(envelope_pb2.Envelope(flags=message).SerializeToString())
     if not all(map(is_flag, message.keywords)):
         raise InvalidFieldError({f"{field}.keywords": "atoms (RFC 3501 section 9), and not \\Recent"})
-    if len(flags.names) > _MAX_FLAGS:
-        raise InvalidFieldError({f"{field}.keywords": f"at most {_MAX_FLAGS}"})
+    if len(flags.names) > _MAX_FLAGS or flags.octets > MAX_FLAG_OCTETS:
+        raise InvalidFieldError(
+            {f"{field}.keywords": f"at most {_MAX_FLAGS}, of {MAX_FLAG_OCTETS} octets in all"}
+        )
     return flags
 
 

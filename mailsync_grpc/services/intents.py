@@ -1,12 +1,11 @@
-"""Asking for changes of the mail server: an intent committed once, carried out by a sync worker, awaited here.
+"""Asking for changes of the mail server: an intent committed once, carried out by a sync worker.
 
 The row is durable before anybody acts on it, so a caller that leaves, or a server that dies, loses no change and repeats
 none. The commit of the row also records where it is under the call's request_id: a repeat within 24 h gets the answer
 that the row holds, or REQUEST_IN_PROGRESS while there is none. One that was refused before anything was sent is asked
-for anew by a repeat. One task waits for all callers, in short reads of the store, as long as there are any.
+for anew by a repeat.
 """
 
-import asyncio
 import hmac
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,18 +14,12 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from mailsync_grpc import errors
-from mailsync_grpc.errors import (
-    AccountNotFoundError,
-    MailsyncError,
-    RequestIdReusedError,
-    RequestInProgressError,
-)
-from mailsync_grpc.model.account import AccountKey
-from mailsync_grpc.model.ids import AccountNo, account_name
-from mailsync_grpc.model.intent import Intent, Outcome
+from mailsync_grpc.errors import QuotaExceededError, RequestIdReusedError, RequestInProgressError
+from mailsync_grpc.model.ids import AccountNo
+from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.intent_ends import Ends, error_of
 from mailsync_grpc.services.requests import Mutations, request_id_of
 from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Batch, ConflictError, Counter
@@ -37,28 +30,6 @@ MAX_OPEN: Final = 256
 """Changes of one account that wait at a time: they are carried out one after the other, and read as a whole."""
 MAX_SPOOLED: Final = 16
 """Messages of the largest size (append.max_bytes) that wait on disk for one account, in octets."""
-_WAIT: Final = 0.5  # seconds; bounds how long a thread outlives the last caller
-_ERRORS: Final[dict[str, Callable[[str], MailsyncError]]] = {
-    kind.reason: kind
-    for kind in (
-        errors.AccountPausedError,
-        errors.CredentialsNeededError,
-        errors.FolderNotSelectableError,
-        errors.ImapAuthError,
-        errors.ImapProtocolError,
-        errors.ImapRefusedError,
-        errors.ImapTlsError,
-        errors.ImapUnreachableError,
-        errors.OutcomeUnknownError,
-        errors.QuotaExceededError,
-        errors.StoreCorruptError,
-        errors.UidValidityChangedError,
-        errors.UnsafeArgumentError,
-    )
-}
-_NAMING: Final[dict[str, Callable[[str], MailsyncError]]] = {
-    kind.reason: kind for kind in (errors.FolderExistsError, errors.FolderNotFoundError)
-}
 
 
 class Asking:
@@ -67,8 +38,7 @@ class Asking:
     def __init__(self, core: Core, mutations: Mutations) -> None:
         self._core = core
         self._mutations = mutations
-        self._waiting: dict[tuple[AccountKey, int], set[asyncio.Future[Intent]]] = {}
-        self._watch: asyncio.Task[None] | None = None
+        self._ends = Ends(core)
 
     async def once(self, request: Message, decide: Callable[[], Intent]) -> Intent:
         """Return the intent of this request once it has ended, with an outcome that tells messages apart.
@@ -83,9 +53,9 @@ class Asking:
 
     async def ended(self, asked: Intent) -> Intent:
         """Return the intent once it has ended. Raises what refused the change as a whole."""
-        ended = asked if asked.ended else await self._ended(asked.account, asked.no)
+        ended = asked if asked.ended else await self._ends.of(asked)
         if ended.outcome.error_reason:
-            raise _error(ended.outcome)
+            raise error_of(ended.outcome)
         return ended
 
     def _asked(self, request: Message, request_id: str, decide: Callable[[], Intent], more: bytes) -> Intent:
@@ -117,10 +87,10 @@ class Asking:
         """Raise QuotaExceededError where the account has no room for one more change."""
         waiting = self._core.store.open_intents(intent.account.no)
         if len(waiting) >= MAX_OPEN:
-            raise errors.QuotaExceededError(f"{MAX_OPEN} changes of this account wait; repeat it later")
+            raise QuotaExceededError(f"{MAX_OPEN} changes of this account wait; repeat it later")
         octets = MAX_SPOOLED * self._core.config.append.max_bytes
         if intent.size and intent.size + sum(one.size for one in waiting) > octets:
-            raise errors.QuotaExceededError(
+            raise QuotaExceededError(
                 f"messages of {octets} octets wait to be added to this account; repeat it later"
             )
 
@@ -156,52 +126,3 @@ class Asking:
         except ConflictError:
             raise RequestInProgressError("another repeat of this call was faster; repeat it") from None
         return again
-
-    # Waiting
-
-    async def _ended(self, account: AccountKey, number: int) -> Intent:
-        key = (account, number)
-        future: asyncio.Future[Intent] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, set()).add(future)
-        try:
-            await self._look(key)
-            if self._watch is None or self._watch.done():
-                self._watch = asyncio.create_task(self._look_on())
-            return await future
-        finally:
-            self._waiting[key].discard(future)
-            if not self._waiting[key]:
-                del self._waiting[key]
-
-    async def _look_on(self) -> None:
-        seen = 0
-        try:
-            while self._waiting:
-                put = await self._core.run(self._core.store.wait_for_intents, seen, _WAIT)
-                if put > seen:
-                    for key in list(self._waiting):
-                        await self._look(key)
-                seen = put
-        except Exception as error:  # noqa: BLE001 - each caller raises it
-            for future in [one for waiting in self._waiting.values() for one in waiting if not one.done()]:
-                future.set_exception(error)
-
-    async def _look(self, key: tuple[AccountKey, int]) -> None:
-        """Tell who waits for an intent, if it has ended or its account is gone."""
-        account, number = key
-        intent = await self._core.run(self._core.store.intent, account.no, number)
-        for future in list(self._waiting.get(key, ())):
-            if future.done():
-                continue
-            if intent is None:
-                future.set_exception(AccountNotFoundError(account_name(account.id)))
-            elif intent.ended:
-                future.set_result(intent)
-
-
-def _error(outcome: Outcome) -> MailsyncError:
-    """Return the error that an intent ended with."""
-    reason, message = outcome.error_reason, outcome.error_message
-    if reason in _NAMING:
-        return _NAMING[reason](message.partition(": ")[2])
-    return _ERRORS.get(reason, errors.OutcomeUnknownError)(message)

@@ -92,6 +92,8 @@ class Gate(NamedTuple):
             rights.require(method.path, caller.scopes)
         if method.kind != "unary":
             held.enter_context(self.quotas.stream(name))
+        elif rights.changes_mail(method.path):
+            held.enter_context(self.quotas.change(name))
 
 
 def _bearer(metadata: Any) -> str | None:

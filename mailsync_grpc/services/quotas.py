@@ -1,4 +1,4 @@
-"""What one caller may use: calls per second, by a bucket of tokens that fills steadily, and streams open at a time.
+"""What one caller may use: calls per second, by a bucket of tokens that fills steadily, streams open and changes waiting.
 
 Callers are few (one for each access token), so what is counted of each is kept for the life of the process.
 """
@@ -6,7 +6,7 @@ Callers are few (one for each access token), so what is counted of each is kept 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from mailsync_grpc.config import QuotaConfig
@@ -41,6 +41,7 @@ class Quotas:
         self._buckets: dict[str, Bucket] = {}
         self.streams: Counter[str] = Counter()
         """Streams open now, by caller."""
+        self._changes: Counter[str] = Counter()
 
     def take(self, caller: str) -> None:
         """Count a call. Raises RateExceededError."""
@@ -50,15 +51,25 @@ class Quotas:
         if wait:
             raise RateExceededError(f"more than {rate:g} calls a second (quota.calls_per_second)", wait)
 
-    @contextmanager
-    def stream(self, caller: str) -> Iterator[None]:
+    def stream(self, caller: str) -> AbstractContextManager[None]:
         """Count a stream while the block runs. Raises QuotaExceededError."""
-        if self.streams[caller] >= self._config.streams:
-            raise QuotaExceededError(
-                f"{self._config.streams} streams are open (quota.streams); end one first"
-            )
-        self.streams[caller] += 1
-        try:
-            yield
-        finally:
-            self.streams[caller] -= 1
+        limit = self._config.streams
+        refusal = f"{limit} streams are open (quota.streams); end one first"
+        return _counted(self.streams, caller, limit, refusal)
+
+    def change(self, caller: str) -> AbstractContextManager[None]:
+        """Count a call that waits for a change while the block runs. Raises QuotaExceededError."""
+        limit = self._config.changes
+        refusal = f"{limit} changes wait (quota.changes); repeat it when one has ended"
+        return _counted(self._changes, caller, limit, refusal)
+
+
+@contextmanager
+def _counted(open_now: Counter[str], caller: str, limit: int, refusal: str) -> Iterator[None]:
+    if open_now[caller] >= limit:
+        raise QuotaExceededError(refusal)
+    open_now[caller] += 1
+    try:
+        yield
+    finally:
+        open_now[caller] -= 1

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from google.protobuf.message import Message
 
 from mailsync_grpc.errors import EtagMismatchError, InvalidFieldError, RequestIdReusedError
+from mailsync_grpc.services.audit import resources
 from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.paging import request_hash
@@ -52,7 +53,8 @@ class Mutations:
         """Return the answer recorded for this request, else do `work` and commit what it decides.
 
         `work` is repeated when another writer was faster. Raises InvalidFieldError for a malformed request_id,
-        RequestIdReusedError when it belongs to a different request.
+        RequestIdReusedError when it belongs to a different request, AccountNotFoundError when the recorded answer tells
+        of an account that the caller may not know of any more.
         """
         request_id = request_id_of(request)
         if not request_id:
@@ -65,8 +67,17 @@ class Mutations:
             known = await self._core.run(self._core.store.recorded_answer, scope, request_id)
             if known is not None:
                 refuse_other(known.fingerprint, fingerprint)
-                return answer.FromString(known.response)
+                response = answer.FromString(known.response)
+                await self._core.run(self._require_sight, request, response)
+                return response
             return await self._commit(work, request_id, RecordedAnswer(scope, request_id, fingerprint, b""))
+
+    def _require_sight(self, *messages: Message) -> None:
+        """Raise AccountNotFoundError for an account that was taken from the caller since; the removed are no secret."""
+        parts = [name.split("/") for name in resources(*messages)]
+        for account_id in {part[1] for part in parts if part[0] == "accounts"}:
+            if self._core.store.account(account_id) is not None:
+                self._core.account(account_id)
 
     def fingerprint(self, request: Message) -> bytes:
         """Return what tells a request from any other, its request_id left out."""

@@ -47,6 +47,11 @@ CHANGING: Final = frozenset(
 """Calls that manage this server or change mail: those the audit log tells of."""
 
 
+def changes_mail(path: str) -> bool:
+    """Whether a call changes mail, and so waits for the mail server."""
+    return NEEDED.get(call_of(path)) is Scope.MODIFY_MAIL
+
+
 def call_of(path: str) -> str:
     """Return `Service.Method` of a path of the contract, the path itself of any other."""
     return path.removeprefix(_OURS).replace("/", ".") if path.startswith(_OURS) else path

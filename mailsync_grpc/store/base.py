@@ -184,6 +184,7 @@ class Store(StoreReading, Protocol):
     def wait_for_intents(self, after: int, timeout: float) -> int:
         """Return how often intents were put as soon as it is more than `after`, else after `timeout` seconds.
 
+        An account that is removed counts as one more: its intents are gone with it.
         Sees every process's, as `wait_for_commit` does.
         """
         ...

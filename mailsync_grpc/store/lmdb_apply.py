@@ -39,7 +39,7 @@ from mailsync_grpc.store.codec.event import commit_time_field, stamp
 from mailsync_grpc.store.codec.records import INTENTS, PROGRESS, RUNS
 from mailsync_grpc.store.lmdb_access import advance_access
 from mailsync_grpc.store.lmdb_answers import put_answer, remove_answers
-from mailsync_grpc.store.lmdb_intents import put_intent
+from mailsync_grpc.store.lmdb_intents import count_put, put_intent
 from mailsync_grpc.store.lmdb_rows import MoveRow, PutRows, RowWriter
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, check_version
 from mailsync_grpc.store.values import LogRecord, SealedTokens
@@ -240,6 +240,7 @@ class _Application:
         tomb = keys.pair.pack(self._account.no, keys.WHOLE_ACCOUNT)
         self._unit.put(tomb, erasing.pack(), self._dbs.tombs)
         remove_answers(self._unit, self._account.no)
+        count_put(self._unit)
 
     def _put_folder(self, folder: Folder, record: bytes, *, keeps_former: bool = False) -> None:
         key, account = keys.pair.pack(self._account.no, folder.no), self._account.no

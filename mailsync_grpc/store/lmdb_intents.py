@@ -20,6 +20,11 @@ def put_intent(unit: WriteUnit, intent: Intent, record: bytes) -> None:
         unit.put(key, b"", unit.dbs.open_intents)
     if head is None:
         _forget_old(unit, intent)
+    count_put(unit)
+
+
+def count_put(unit: WriteUnit) -> None:
+    """Wake who waits for intents."""
     stored = unit.get(keys.INTENTS_KEY, unit.dbs.meta)
     count: int = keys.wide.unpack(stored)[0] if stored else 0
     unit.put(keys.INTENTS_KEY, keys.wide.pack(count + 1), unit.dbs.meta)

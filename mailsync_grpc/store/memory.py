@@ -67,7 +67,7 @@ class MemoryStore(MemoryReading):
             if batch.answer:
                 self._answers.require_none(batch.answer, self._clock())
             state.apply(prepared, int(self._clock() * 1_000))
-            self._intents_put += len(batch.intents)
+            self._intents_put += len(batch.intents) + prepared.removes
             first = Revision(self._log.head + 1)
             self._log.append(batch.account.no, prepared.changes, self._clock())
             self._commit(prepared, state)

@@ -29,6 +29,7 @@ from mailsync_grpc.model.changes import (
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import FolderKey, FolderProgress
 from mailsync_grpc.model.ids import ACCOUNT_ID, ID_BYTES, FolderNo
+from mailsync_grpc.model.intent import IntentState
 from mailsync_grpc.store.base import Batch, ConflictError
 from mailsync_grpc.store.codec.envelope import encode_envelope, encode_flags
 from mailsync_grpc.store.codec.event import Origin, encode_change, kind_of
@@ -90,12 +91,15 @@ class PreparedBatch(NamedTuple):
 
     @property
     def may_use_reserve(self) -> bool:
-        """Whether a full store takes the batch: a removal, and renewed tokens, which no provider gives a second time."""
+        """Whether a full store takes the batch: a removal, and what exists elsewhere already and is lost without it.
+
+        That are renewed tokens, which no provider gives a second time, and what became of a change that was begun.
+        """
         batch = self.batch
-        return self.removes or (
-            batch.tokens is not None
-            and not (batch.changes or batch.progress or batch.outside or batch.run_progress)
-        )
+        if batch.changes or batch.progress or batch.outside or batch.run_progress:
+            return self.removes
+        made = bool(batch.intents) and all(one.state >= IntentState.SETTLED for one in batch.intents)
+        return made or batch.tokens is not None
 
 
 def check_version(stored: int, given: int, what: str) -> None:

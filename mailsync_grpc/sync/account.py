@@ -22,7 +22,9 @@ from mailsync_grpc.errors import (
     ImapAuthError,
     ImapError,
     ImapExpiredError,
+    ImapThrottledError,
     ImapUnreachableError,
+    MailsyncError,
     StoreFullError,
 )
 from mailsync_grpc.imap.budget import Use
@@ -102,7 +104,12 @@ class AccountSync:
             return Plan(self.env.clock() + CONFLICT_DELAY)
         except StoreFullError as error:
             log.warning("sync_stopped", account=account.name, reason=error.reason, detail=str(error))
+            self._intents(account).break_off(error)
             return Plan(self.env.clock() + STORE_FULL_DELAY)
+        except Exception:
+            # Who waits for a change would wait until the fault is mended.
+            self._intents(account).break_off(MailsyncError("a fault of the service; nothing was sent"))
+            raise
 
     def _turn(self, account: Account, nudged: bool, lane: Lane) -> Plan:
         if account.paused:
@@ -273,7 +280,7 @@ class AccountSync:
         """Return a connection of its own, in the place of the sync's where the server puts up with one only."""
         try:
             return self.env.connect(account)
-        except ConnectionsSpentError:
+        except (ConnectionsSpentError, ImapThrottledError):
             if self.connection is None:
                 raise
             self.close()

@@ -15,8 +15,8 @@ from mailsync_grpc.errors import (
     StoreCorruptError,
     UidValidityChangedError,
 )
-from mailsync_grpc.imap.changing import ChangingConnection, Pending
-from mailsync_grpc.imap.told import Appended
+from mailsync_grpc.imap.changing import ChangingConnection
+from mailsync_grpc.imap.told import Appended, append_limit
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.intent import Intent, IntentState, Outcome
 from mailsync_grpc.model.uidset import UidSet
@@ -43,6 +43,7 @@ class AppendChange:
     def begin(self) -> Intent:
         """Return the intent as it is to be recorded before the first command. Raises what refuses it."""
         folder = self._folder()
+        self._require_room()
         status = self.connection.status(folder.raw_name)
         if status is None:
             raise FolderNotSelectableError(f"the server tells nothing of {folder.name}; nothing was added")
@@ -58,6 +59,13 @@ class AppendChange:
             uid_next=status.uid_next or 0,
         )
 
+    def _require_room(self) -> None:
+        limit = append_limit(self.connection.capabilities)
+        if limit is not None and self.intent.size > limit:
+            raise ImapRefusedError(
+                f"the server takes messages of {limit} octets (APPENDLIMIT, RFC 7889); nothing was sent"
+            )
+
     def perform(self, resumed: bool) -> Outcome:
         """Send the message unless it is there."""
         found = self._find() if resumed else Findings(absent=UidSet.span(_IT, _IT))
@@ -65,7 +73,7 @@ class AppendChange:
             return _failed(OutcomeUnknownError(_UNKNOWN))
         if not found.there:
             try:
-                told = sent(self._append())
+                told = self._append()
             except (ImapRefusedError, StoreCorruptError) as error:
                 return _failed(error)
             if told.uid:
@@ -88,11 +96,11 @@ class AppendChange:
             raise FolderNotFoundError(f"number {self.intent.target} of {self.intent.account.id}")
         return found[0]
 
-    def _append(self) -> Pending[Appended]:
-        intent = self.intent
-        octets = self.spool.pieces(intent.spool)
-        raw_name, flags = self._folder().raw_name, intent.add.names
-        return self.connection.append(raw_name, flags, intent.date, intent.size, octets)
+    def _append(self) -> Appended:
+        intent, raw_name = self.intent, self._folder().raw_name
+        with self.spool.pieces(intent.spool) as octets:
+            append = self.connection.append(raw_name, intent.add.names, intent.date, intent.size, octets)
+        return sent(append)
 
     def _find(self) -> Findings:
         """Look for the message among what came to the folder since this was begun."""

@@ -1,9 +1,12 @@
 """Flags added and removed on the mail server. When it is not known what was sent before, that is repeated.
 
 The answer to STORE says little, since servers may drop flags that they do not keep; so the flags are read afterwards, and a
-message has succeeded when it has them as was asked for.
+message has succeeded when it has them as was asked for. Under a condition the second STORE holds each message to the mod-sequence that
+the answer to the first gave it (RFC 7162 section 3.1.3), so that no change of others between the two is written over.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailsync_grpc.errors import (
@@ -31,7 +34,7 @@ class FlagChange(MessageChange):
         if resumed and intent.unchanged_since:
             # Our own first try is a change since then.
             self.tally.succeed(self._flagged(self.left)[0])
-        for piece in pieces(self.left):
+        for piece in pieces(self.left, max(intent.add.octets, intent.remove.octets)):
             try:
                 modified |= self._store_flags(piece)
             except ImapRefusedError as error:
@@ -45,13 +48,23 @@ class FlagChange(MessageChange):
         self.tally.refuse(self.left, EnvelopeNotFoundError, NOT_THERE)
 
     def _store_flags(self, piece: UidSet) -> UidSet:
-        """Send both changes; the first decides which messages were changed meanwhile, since it is a change itself."""
-        intent, modified, unless = self.intent, UidSet(), self.intent.unchanged_since
+        """Send both changes and return what was left alone: by the first, or changed by others since the first."""
+        intent, allowed = self.intent, {self.intent.unchanged_since: piece}
         for sign, flags in (("+", intent.add.names), ("-", intent.remove.names)):
-            if flags and piece:
-                modified |= sent(self.connection.store(piece, sign, flags, unless)) & piece
-                piece, unless = piece - modified, 0
-        return modified
+            if flags:
+                allowed = self._store(allowed, sign, flags)
+        for uids in allowed.values():
+            piece -= uids
+        return piece
+
+    def _store(self, allowed: Mapping[int, UidSet], sign: str, flags: Iterable[str]) -> dict[int, UidSet]:
+        """Change the messages by the mod-sequence that they may have; return those changed by the one they have now."""
+        after: dict[int, UidSet] = defaultdict(UidSet)
+        for unless, uids in allowed.items():
+            stored = sent(self.connection.store(uids, sign, flags, unless))
+            for modseq, changed in stored.allowed(uids, unless).items():
+                after[modseq] |= changed
+        return after
 
     def _flagged(self, uids: UidSet) -> tuple[UidSet, UidSet]:
         """Return those of `uids` that have the flags as asked for, and those that have not; without what is gone."""

@@ -21,7 +21,7 @@ from mailsync_grpc.imap.listing import ListedFolder
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
 from mailsync_grpc.store.base import Store
-from mailsync_grpc.sync.naming import new_name
+from mailsync_grpc.sync.naming import as_shown, new_name
 from mailsync_grpc.sync.sending import sent
 
 _CREATING = (IntentKind.CREATE_FOLDER, IntentKind.RENAME_FOLDER)
@@ -43,12 +43,11 @@ class FolderChange:
         if intent.special_use and "CREATE-SPECIAL-USE" not in self.connection.capabilities:
             raise ImapRefusedError("the server takes no special use for a new folder (RFC 6154 section 3)")
         if intent.kind is not IntentKind.CREATE_FOLDER:
-            self._require_same(listed)
+            intent = replace(intent, target_validity=self._require_same(listed))
         if intent.kind in _CREATING:
-            raw_name = self._new_name()
-            if raw_name in listed:
+            intent = self._named(intent)
+            if intent.raw_name in listed:
                 raise FolderExistsError(intent.path)
-            intent = replace(intent, raw_name=raw_name)
         return replace(intent, version=intent.version + 1, state=IntentState.BEGUN, sent=True)
 
     def perform(self, resumed: bool) -> Outcome:
@@ -83,20 +82,36 @@ class FolderChange:
             raise FolderNotFoundError(f"number {self.intent.folder} of {self.intent.account.id}")
         return found[0]
 
-    def _require_same(self, listed: Listing) -> None:
-        """Raise unless the folder's name is there and still its own mailbox's."""
+    def _require_same(self, listed: Listing) -> int:
+        """Return the folder's UIDVALIDITY, 0 for none. Raises unless its name is there and still its own mailbox's."""
         folder = self._folder()
         entry = listed.get(folder.raw_name)
         if entry is None:
             raise FolderNotFoundError(folder.name)
-        if folder.uid_validity and entry.selectable:
-            status = self.connection.status(folder.raw_name)
-            if status is not None and status.uid_validity != folder.uid_validity:
-                raise UidValidityChangedError(f"{folder.name} is another mailbox now; list the folders again")
+        try:
+            validity = self._validity(entry)
+        except ImapRefusedError:
+            if folder.uid_validity:
+                raise
+            return 0  # one that may not be read can be subscribed to
+        if validity and folder.uid_validity and validity != folder.uid_validity:
+            raise UidValidityChangedError(f"{folder.name} is another mailbox now; list the folders again")
+        return validity
 
-    def _new_name(self) -> bytes:
-        folders = [folder for folder, _ in self.store.folders(self.intent.account.no)]
-        return new_name(self.intent.path, folders, self.connection.namespaces())
+    def _validity(self, entry: ListedFolder) -> int:
+        status = self.connection.status(entry.raw_name) if entry.selectable else None
+        return (status.uid_validity or 0) if status is not None else 0
+
+    def _is_another(self, entry: ListedFolder) -> bool:
+        """Whether a name is another mailbox's than when the change was begun, as far as that can be known."""
+        before = self.intent.target_validity
+        return bool(before) and self._validity(entry) not in {0, before}
+
+    def _named(self, intent: Intent) -> Intent:
+        """Return the intent with its path as it will be shown, and the name on the wire for it."""
+        folders = [folder for folder, _ in self.store.folders(intent.account.no)]
+        path = as_shown(intent.path, folders)
+        return replace(intent, path=path, raw_name=new_name(path, folders, self.connection.namespaces()))
 
     def _made(self, listed: Listing) -> bool | None:
         """Whether the listing shows that the change was made, None when it shows neither before nor after."""
@@ -105,12 +120,23 @@ class FolderChange:
             case IntentKind.CREATE_FOLDER:
                 return intent.raw_name in listed
             case IntentKind.RENAME_FOLDER:
-                old, new = self._folder().raw_name in listed, intent.raw_name in listed
-                return new if old != new else None
+                return self._renamed(self._folder(), listed)
             case IntentKind.DELETE_FOLDER:
-                entry = listed.get(self._folder().raw_name)
-                return entry is None or not entry.selectable
+                return self._deleted(self._folder(), listed)
         return False
+
+    def _renamed(self, folder: Folder, listed: Listing) -> bool | None:
+        old, new = listed.get(folder.raw_name), self.intent.raw_name in listed
+        if old is None:
+            return True if new else None
+        return None if new or self._is_another(old) else False
+
+    def _deleted(self, folder: Folder, listed: Listing) -> bool:
+        entry = listed.get(folder.raw_name)
+        if entry is None or self._is_another(entry):
+            return True
+        # One that has others below it stays as a name that holds no messages, as it may have been before.
+        return folder.selectable and not entry.selectable
 
     def _send(self) -> Pending[None]:
         intent, connection = self.intent, self.connection

@@ -20,7 +20,7 @@ from mailsync_grpc.errors import (
     UidValidityChangedError,
 )
 from mailsync_grpc.imap.changing import ChangingConnection
-from mailsync_grpc.imap.commands import MAX_RANGES
+from mailsync_grpc.imap.commands import ranges_beside
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import FolderNo
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
@@ -30,6 +30,8 @@ from mailsync_grpc.sync.tally import Tally
 
 _REMOVING = (IntentKind.MOVE, IntentKind.EXPUNGE)
 NOT_THERE = "the folder holds no message with this UID"
+MAX_TOGETHER = 500
+"""Messages of one command: copying thousands takes some servers longer than any client waits for an answer."""
 UNKNOWN = "the connection broke, and the mailbox does not show whether the server made the change"
 
 
@@ -122,6 +124,6 @@ class MessageChange(ABC):
         return self.tally.left_of(self.intent.uids)
 
 
-def pieces(uids: UidSet) -> Iterator[UidSet]:
-    """Yield a set of UIDs in pieces that fit in one command each."""
-    return uids.chunks(MAX_RANGES)
+def pieces(uids: UidSet, beside: int) -> Iterator[UidSet]:
+    """Yield a set of UIDs in pieces that fit in one command each, with so many octets of flags or of a folder's name."""
+    return uids.chunks(ranges_beside(beside), MAX_TOGETHER)

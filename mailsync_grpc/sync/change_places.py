@@ -6,21 +6,18 @@ Only the UIDs that were asked for are ever expunged.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from mailsync_grpc.errors import EnvelopeNotFoundError, ImapRefusedError, OutcomeUnknownError
-from mailsync_grpc.model.flags import DELETED
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.intent import IntentKind
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.codec.envelope import decode_print
 from mailsync_grpc.sync.appeared import appeared
 from mailsync_grpc.sync.change_messages import NOT_THERE, UNKNOWN, MessageChange, pieces
+from mailsync_grpc.sync.expunging import STAYED, expunge
 from mailsync_grpc.sync.sending import sent
 from mailsync_grpc.sync.traces import Findings, Print, judge, prints
-
-_STAYED = "the server took the command and the message is still there"
 
 
 @dataclass(slots=True)
@@ -35,24 +32,33 @@ class PlaceChange(MessageChange):
             case IntentKind.MOVE:
                 self._move(resumed)
             case _:
-                self._expunge(self.left)
+                expunge(self.connection, self.left, self.tally)
+
+    @property
+    def _target(self) -> bytes:
+        return self.folder(self.intent.target).raw_name
 
     # Copies
 
     def _copy(self, resumed: bool) -> None:
         if resumed:
             found = self._find(self.left)
+            doubtful = found.unknown | self._doubtful(found)
             self._note_there(found)
-            self.tally.refuse(found.unknown, OutcomeUnknownError, UNKNOWN)
-        for piece in pieces(self.left):
+            self.tally.refuse(doubtful, OutcomeUnknownError, UNKNOWN)
+        for piece in pieces(self.left, len(self._target)):
             self._copy_piece(piece)
         self._look_up_places()
 
     def _copy_piece(self, piece: UidSet) -> None:
         try:
-            copied = sent(self.connection.copy(piece, self.folder(self.intent.target).raw_name))
+            copied = sent(self.connection.copy(piece, self._target))
         except ImapRefusedError as error:
-            self.tally.refuse(piece, error)
+            if stayed := self._stayed(piece, error):
+                self.tally.refuse(piece - stayed, EnvelopeNotFoundError, NOT_THERE)
+                self._copy_piece(stayed)
+            else:
+                self.tally.refuse(piece, error)
             return
         told = dict(copied.pairs)
         if told:
@@ -60,6 +66,11 @@ class PlaceChange(MessageChange):
         self.tally.place(((uid, told.get(uid, 0)) for uid in piece), copied.uid_validity)
         if self.intent.kind is IntentKind.COPY:
             self.tally.succeed(piece)
+
+    def _stayed(self, piece: UidSet, error: ImapRefusedError) -> UidSet:
+        """Return what a refused command is to be sent again for: the others, when it was refused since some had gone (RFC 5530)."""
+        stayed = self.connection.present(piece) if error.code == "EXPUNGEISSUED" else piece
+        return stayed if stayed != piece else UidSet()
 
     def _told_of(self, uids: UidSet, told: Mapping[int, int]) -> UidSet:
         """Return those of `uids` that COPYUID names; the others had gone before."""
@@ -69,7 +80,7 @@ class PlaceChange(MessageChange):
     def _look_up_places(self) -> None:
         """Find by their looks the copies of which the server did not tell the UIDs."""
         unplaced = UidSet.of(uid for uid, new in self.tally.moved.items() if not new)
-        if unplaced and not self.tally.uid_validity:
+        if unplaced:
             self.tally.place(self._find(unplaced).there, self.intent.target_validity)
 
     # Moves
@@ -77,7 +88,7 @@ class PlaceChange(MessageChange):
     def _move(self, resumed: bool) -> None:
         if resumed:
             self._resume_move()
-        for piece in pieces(self.left - UidSet.of(self.tally.moved)):
+        for piece in pieces(self.left - UidSet.of(self.tally.moved), len(self._target)):
             if "MOVE" in self.connection.capabilities:
                 self._move_piece(piece)
             else:
@@ -87,14 +98,17 @@ class PlaceChange(MessageChange):
 
     def _move_piece(self, piece: UidSet) -> None:
         try:
-            moved = sent(self.connection.move(piece, self.folder(self.intent.target).raw_name))
+            moved = sent(self.connection.move(piece, self._target))
         except ImapRefusedError as error:
             # Of several messages some may have gone before it failed (RFC 6851 section 3.3).
-            self.tally.refuse(self.connection.present(piece), error)
-            self.tally.refuse(self.left & piece, OutcomeUnknownError, UNKNOWN)
+            stayed = self._stayed(piece, error)
+            self.tally.refuse(self.connection.present(piece - stayed), error)
+            self.tally.refuse(piece - stayed & self.left, OutcomeUnknownError, UNKNOWN)
+            if stayed:
+                self._move_piece(stayed)
             return
         stayed = self.connection.present(piece)
-        self.tally.refuse(stayed, ImapRefusedError, _STAYED)
+        self.tally.refuse(stayed, ImapRefusedError, STAYED)
         told, gone = dict(moved.pairs), piece - stayed
         if told:
             gone = self._told_of(gone, told)
@@ -105,9 +119,12 @@ class PlaceChange(MessageChange):
         left = self.left - UidSet.of(self.tally.moved)
         present = self.connection.present(left)
         found = self._find(left, present)
-        self._note_there(found)
         # What is gone and nowhere to be found may have been taken by somebody else.
-        self.tally.refuse(found.unknown | (found.absent - present), OutcomeUnknownError, UNKNOWN)
+        doubtful = found.unknown | (found.absent - present)
+        if "MOVE" not in self.connection.capabilities:
+            doubtful |= self._doubtful(found)
+        self._note_there(found)
+        self.tally.refuse(doubtful, OutcomeUnknownError, UNKNOWN)
 
     def _remove_copied(self) -> None:
         """Remove the originals of what is in the target."""
@@ -117,35 +134,7 @@ class PlaceChange(MessageChange):
         if present and "UIDPLUS" not in self.connection.capabilities:
             self.tally.refuse(present, OutcomeUnknownError, UNKNOWN)
         elif present:
-            self._expunge(present)
-
-    # Deletions
-
-    def _expunge(self, uids: UidSet) -> None:
-        for piece in pieces(uids):
-            marked = self._marked(piece)
-            try:
-                sent(self.connection.store(piece, "+", (DELETED,)))
-                sent(self.connection.expunge(piece))
-            except ImapRefusedError as error:
-                stayed = self.connection.present(piece)
-                self._unmark(stayed - marked)
-                self.tally.refuse(stayed, error)
-                continue
-            self.tally.refuse(self.connection.present(piece), ImapRefusedError, _STAYED)
-        self.tally.succeed(self.left & uids)
-
-    def _marked(self, uids: UidSet) -> UidSet:
-        r"""Return those of `uids` that are marked \Deleted, by whomever."""
-        listing = self.connection.fetch_flags(uids)
-        pairs = zip(listing.uids, listing.hashes, strict=True)
-        return UidSet.of(uid for uid, number in pairs if DELETED in listing.table[number])
-
-    def _unmark(self, uids: UidSet) -> None:
-        """Take our mark from what the server would not expunge, so that nobody else's EXPUNGE takes it."""
-        if uids:
-            with suppress(ImapRefusedError):
-                sent(self.connection.store(uids, "-", (DELETED,)))
+            expunge(self.connection, present, self.tally)
 
     # Traces in the target
 
@@ -153,6 +142,14 @@ class PlaceChange(MessageChange):
         self.tally.place(found.there, self.intent.target_validity)
         if self.intent.kind is IntentKind.COPY:
             self.tally.succeed(UidSet.of(uid for uid, _ in found.there))
+
+    def _doubtful(self, found: Findings) -> UidSet:
+        """Return what is not there of commands that others show to have been made: it may come yet, or was taken away."""
+        there, doubtful = UidSet.of(uid for uid, _ in found.there), UidSet()
+        for piece in pieces(self.left - UidSet.of(self.tally.moved), len(self._target)):
+            if there & piece:
+                doubtful |= found.absent & piece
+        return doubtful
 
     def _find(self, uids: UidSet, present: UidSet | None = None) -> Findings:
         """Look in the target for what `uids` would have become; the source is open again afterwards."""

@@ -1,6 +1,7 @@
 """What every account of a worker shares: the store, the way to a mail server, time and chance."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from mailsync_grpc.sync.retry import Random
 class Spool(Protocol):
     """Where messages wait that callers want to be appended."""
 
-    def pieces(self, name: str) -> Iterator[bytes]:
+    def pieces(self, name: str) -> AbstractContextManager[Iterator[bytes]]:
         """Return the octets of a message, piece by piece. Raises StoreCorruptError when it is not there whole."""
         ...
 
@@ -27,7 +28,7 @@ class Spool(Protocol):
 class NoSpool:
     """The spool of who appends nothing."""
 
-    def pieces(self, name: str) -> Iterator[bytes]:
+    def pieces(self, name: str) -> AbstractContextManager[Iterator[bytes]]:
         """Raise, since nothing is there."""
         raise StoreCorruptError(f"there is no spool with a message {name}")
 

@@ -4,7 +4,8 @@ ASKED becomes BEGUN by a commit that records what is needed to find out later wh
 sent; BEGUN becomes SETTLED by the commit of the outcome. So whatever happens in between, the next process finds the
 intent BEGUN and knows that it must look before it sends (`change_messages`, `change_folders`,
 `change_append`). A
-connection that breaks is such a crash: one more is tried at once, then the account's own back-off decides. SETTLED intents
+connection that breaks is such a crash: one more is tried at once, then the account's own back-off decides. Where every try
+breaks off, what the server does to this command would stop all else of the account, so that nobody knows is the outcome. SETTLED intents
 end when the sync that follows has shown what they did, or could not.
 """
 
@@ -14,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from mailsync_grpc.errors import ImapError, MailsyncError
+from mailsync_grpc.errors import ImapError, ImapProtocolError, MailsyncError
 from mailsync_grpc.imap.changing import ChangingConnection
 from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.ids import Revision
@@ -24,10 +25,13 @@ from mailsync_grpc.store.base import Batch, Store
 from mailsync_grpc.sync.change_append import AppendChange
 from mailsync_grpc.sync.change_flags import FlagChange
 from mailsync_grpc.sync.change_folders import FolderChange
+from mailsync_grpc.sync.change_metrics import UNSENT, count, word_for
 from mailsync_grpc.sync.change_places import PlaceChange
 from mailsync_grpc.sync.environment import Spool
 
 UNSEEN = Revision(0)
+MAX_TRIES = 5
+"""How often a change that broke off is taken up before it is given up."""
 
 log = structlog.get_logger()
 
@@ -99,7 +103,9 @@ class Intents:
         return self.store.open_intents(self.account.no)
 
     def _due(self) -> list[Intent]:
-        return [one for one in self._open() if one.state is not IntentState.SETTLED]
+        """Return what is to be carried out, what was begun first: what comes later must not be taken for its traces."""
+        due = [one for one in self._open() if one.state is not IntentState.SETTLED]
+        return sorted(due, key=lambda one: one.state is IntentState.ASKED)
 
     def _over(self, connection: ChangingConnection) -> None:
         with connection:
@@ -107,14 +113,21 @@ class Intents:
                 self._carry(connection, intent)
 
     def _carry(self, connection: ChangingConnection, intent: Intent) -> None:
-        resumed = intent.state is IntentState.BEGUN
-        if not resumed:
+        if intent.state is IntentState.ASKED:
             begun = self._begin(connection, intent)
-            if begun is None:
-                return
-            intent = begun
-        outcome = self._performed(connection, intent, resumed)
+            if begun is not None:
+                self._settle(begun, self._performed(connection, begun, resumed=False))
+        elif intent.tries < MAX_TRIES:
+            again = self._put(replace(intent, version=intent.version + 1, tries=intent.tries + 1))
+            self._settle(again, self._performed(connection, again, resumed=True))
+        else:
+            log.warning("change_given_up", account=self.account.id, kind=intent.kind.name)
+            error = ImapProtocolError("the server closed the connection each time")
+            self._settle(intent, self._work(connection, intent).give_up(error))
+
+    def _settle(self, intent: Intent, outcome: Outcome) -> None:
         self._put(replace(intent, version=intent.version + 1, state=IntentState.SETTLED, outcome=outcome))
+        count(intent, word_for(outcome), self.now())
         failpoints.hit("change_settled")
 
     def _begin(self, connection: ChangingConnection, intent: Intent) -> Intent | None:
@@ -130,7 +143,7 @@ class Intents:
         failpoints.hit("change_begun")
         return begun
 
-    def _performed(self, connection: ChangingConnection, intent: Intent, resumed: bool) -> Outcome:
+    def _performed(self, connection: ChangingConnection, intent: Intent, *, resumed: bool) -> Outcome:
         work = self._work(connection, intent)
         try:
             return work.perform(resumed)
@@ -156,6 +169,7 @@ class Intents:
         log.info("change_refused", account=self.account.id, kind=intent.kind.name, reason=error.reason)
         outcome = Outcome(error_reason=error.reason, error_message=str(error))
         self._put(self._ended(intent, outcome=outcome))
+        count(intent, UNSENT, self.now())
 
     def _ended(self, intent: Intent, *, outcome: Outcome | None = None, visible: Revision = UNSEEN) -> Intent:
         return replace(
@@ -167,7 +181,8 @@ class Intents:
             end_time=self.now(),
         )
 
-    def _put(self, intent: Intent) -> None:
+    def _put(self, intent: Intent) -> Intent:
         self.store.apply(Batch(self.account, intents=(intent,)))
         if intent.spool and intent.state >= IntentState.SETTLED:
             self.spool.remove(intent.spool)
+        return intent

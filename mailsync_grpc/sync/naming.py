@@ -33,6 +33,13 @@ def known_as(listed: Sequence[ListedFolder], namespaces: Namespaces | None) -> l
     return [Naming(entry, _path(entry, prefix, taken), _own(entry.raw_name, spaces)) for entry in listed]
 
 
+def as_shown(path: str, folders: Sequence[Folder]) -> str:
+    """Return a path with INBOX written as it is shown, whose case means nothing (RFC 3501 section 5.1)."""
+    delimiter = next((folder.delimiter for folder in folders if folder.display_name == INBOX), "")
+    head, between, rest = path.partition(delimiter) if delimiter else (path, "", "")
+    return INBOX + between + rest if head.upper() == INBOX else path
+
+
 def new_name(path: str, folders: Sequence[Folder], namespaces: Namespaces | None) -> bytes:
     """Return the name on the wire of a folder that is to be at `path`: below its parent, or where new folders are made."""
     parents = [one for one in folders if one.delimiter and path.startswith(one.display_name + one.delimiter)]

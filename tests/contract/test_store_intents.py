@@ -118,6 +118,14 @@ def test_who_waits_for_intents_is_woken_by_one_and_not_by_other_commits(inbox: M
     assert store.wait_for_intents(before, 30.0) == before + 1
 
 
+def test_who_waits_for_intents_is_woken_when_an_account_is_removed_with_its_own(inbox: Mailbox) -> None:
+    store = inbox.store
+    put(inbox, asked(inbox))
+    before = store.wait_for_intents(0, 0.0)
+    store.apply(Batch(inbox.account.key, (AccountRemoved(inbox.account.key),)))
+    assert store.wait_for_intents(before, 0.0) == before + 1
+
+
 def test_an_intent_and_its_answers_place_are_committed_together(inbox: Mailbox) -> None:
     intent = asked(inbox)
     answer = RecordedAnswer("scope", "id", b"print", b"where")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -13,6 +14,8 @@ from mailsync_grpc.errors import (
     StoreFullError,
 )
 from mailsync_grpc.model.changes import AccountRemoved
+from mailsync_grpc.model.intent import Intent, IntentKind, IntentState, Outcome
+from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.store.base import KEPT_LOG, Batch
 from mailsync_grpc.store.environment import refuse_network_file_system
 from mailsync_grpc.store.lmdb import LmdbStore, open_store
@@ -80,6 +83,27 @@ def test_a_full_store_may_drop_events_younger_than_an_hour(data_dir: Path, clock
         pass
     assert store.stats().log_floor > 0
     inbox.add(message_of(added + 1))
+    store.close()
+
+
+def test_a_full_store_takes_what_became_of_a_change_and_no_new_one(
+    data_dir: Path, clock: ManualClock
+) -> None:
+    """The mail server has made it; who waits for the answer would be told when there is space, and it be looked for until then."""
+    store = open_store(data_dir, exclusive=True, clock=clock, max_bytes=2 << 20)
+    inbox = Mailbox.make(store)
+    uids = UidSet.of(range(1, 20_000, 2))
+    asked = Intent(inbox.account.key, 1, 1, IntentKind.EXPUNGE, uids=uids)
+    begun = replace(asked, version=2, state=IntentState.BEGUN)
+    for intent in (asked, begun):
+        store.apply(Batch(inbox.account.key, intents=(intent,)))
+    fill(inbox)
+    settled = replace(begun, version=3, state=IntentState.SETTLED, outcome=Outcome(uids))
+    ended = replace(settled, version=4, state=IntentState.ENDED)
+    for intent in (settled, ended):
+        store.apply(Batch(inbox.account.key, intents=(intent,)))
+    with pytest.raises(StoreFullError):
+        store.apply(Batch(inbox.account.key, intents=(replace(asked, no=2),)))
     store.close()
 
 

@@ -46,11 +46,12 @@ class Office:
 
     @property
     def spool(self) -> Spool:
-        return Spool(self.site.directory / "data" / "spool", SPOOL_KEY)
+        return Spool(self.site.directory / "data" / "spool", SPOOL_KEY, 1 << 30)
 
     def ask_append(self, octets: bytes, message_id: str) -> int:
         """Commit an intent to add a message to Sent, as the API does; return its number."""
-        draft = self.spool.create()
+        spool = self.spool
+        draft = spool.create(len(octets))
         draft.add(octets)
         draft.finish()
         return self.ask(
@@ -160,6 +161,22 @@ def test_crash_in_a_copy(office: Office, failpoint: str) -> None:
     assert len(office.mailbox.flags_by_uid()) == MESSAGES
 
 
+def test_what_was_begun_is_found_out_before_anything_else_is_sent(office: Office) -> None:
+    """A repeat that asks anew for what was refused keeps its number, which is lower; its copies are not the other's."""
+    again = office.ask(IntentKind.COPY, "Sent")
+    sent = office.folder("Sent")
+    begun = office.ask(
+        IntentKind.COPY,
+        "Sent",
+        state=IntentState.BEGUN,
+        sent=True,
+        uid_next=1,
+        target_validity=sent.uid_validity,
+    )
+    assert office.carried_on(begun).outcome.moved == tuple(zip(CHOSEN, range(1, 5), strict=True))
+    assert office.carried_on(again).outcome.moved == tuple(zip(CHOSEN, range(5, 9), strict=True))
+
+
 @pytest.mark.parametrize("failpoint", ONCE)
 def test_crash_in_a_move(office: Office, failpoint: str) -> None:
     check_move(office, failpoint)
@@ -221,6 +238,40 @@ def test_crash_in_a_change_of_folders(office: Office, failpoint: str) -> None:
     office.site.run_until_killed("sync", failpoint)
     assert office.carried_on(number).outcome.error_reason == ""
     assert office.paths() == ["Archive", "Drafts", "INBOX", "Junk", "Renamed", "Sent", "Trash"]
+
+
+@pytest.mark.parametrize("mirrored", [True, False], ids=["mirrored", "listed"])
+@pytest.mark.parametrize("kind", [IntentKind.DELETE_FOLDER, IntentKind.RENAME_FOLDER])
+def test_a_folder_made_by_others_since_a_crash_is_neither_deleted_nor_renamed(
+    office: Office, kind: IntentKind, mirrored: bool
+) -> None:
+    office.mailbox.deliver(letters(1), "Archive")
+    mirror = office.mirror()
+    with closing(mirror.store), closing(mirror.sync):
+        mirror.sync_also(*["Archive"] * mirrored)
+    number = office.ask(kind, folder=office.folder("Archive").no, path="New")
+    office.site.run_until_killed("sync", "change_begun")
+    office.mailbox.delete_folder("Archive")  # as the worker that died had done, or another
+    office.mailbox.create_folders("Archive")
+    office.mailbox.deliver(letters(2), "Archive")
+    assert office.carried_on(number).outcome.error_reason == (
+        "" if kind is IntentKind.DELETE_FOLDER else "OUTCOME_UNKNOWN"
+    )
+    assert len(office.mailbox.flags_by_uid("Archive")) == 2
+
+
+def test_a_folder_that_never_held_messages_is_not_taken_for_deleted(office: Office) -> None:
+    """Elsewhere a folder that holds none any more, since others are below it, is what a deletion leaves."""
+    office.mailbox.create_folders("Branch/Leaf")
+    mirror = office.mirror()
+    with closing(mirror.store), closing(mirror.sync):
+        mirror.clock.skipped += 1_000
+        mirror.settle()
+    branch = office.folder("Branch")
+    assert not branch.selectable
+    number = office.ask(IntentKind.DELETE_FOLDER, folder=branch.no, state=IntentState.BEGUN, sent=True)
+    assert office.carried_on(number).outcome.error_reason == "IMAP_REFUSED"
+    assert "Branch" in office.paths()
 
 
 @pytest.mark.parametrize("failpoint", ONCE)

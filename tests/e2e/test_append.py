@@ -1,6 +1,7 @@
 r"""A message added to a folder on the mail server for a caller: received in pieces, kept sealed, sent, shown."""
 
 import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -12,11 +13,19 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mailsync_grpc.config import AppendConfig
+from mailsync_grpc.content.sealed import SealedFile
+from mailsync_grpc.content.spool import Draft
+from mailsync_grpc.model.changes import AccountRemoved
+from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
+from mailsync_grpc.server.housekeeping import clear_spool
+from mailsync_grpc.store.base import Batch
 from mailsync_grpc.v1 import envelope_pb2, envelope_service_pb2_grpc
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.agreement import assert_agreed
 from tests.support.api import reason, violations
 from tests.support.changing import SELDOM, Desk, desk
+from tests.support.hostile import HostileServer
+from tests.support.hostile_session import FULL
 from tests.support.mail import letters
 from tests.support.mirror import Mirror
 
@@ -56,7 +65,8 @@ async def refusal(office: Desk, octets: bytes, **fields: object) -> Any:
 
     The blocking client asks: the other one sometimes tells in place of it that it could send no more.
     """
-    sent = pieces(office.folder("Sent"), octets, **fields)  # type: ignore[arg-type] # by name
+    parent = office.folder(str(fields.pop("folder", "Sent")))
+    sent = pieces(parent, octets, **fields)  # type: ignore[arg-type] # by name
 
     def ask() -> grpc.RpcError:
         with grpc.insecure_channel(office.api.address) as channel, pytest.raises(grpc.RpcError) as refused:
@@ -64,6 +74,12 @@ async def refusal(office: Desk, octets: bytes, **fields: object) -> Any:
         return refused.value
 
     return await asyncio.to_thread(ask)
+
+
+def held_open(directory: Path) -> list[Path]:
+    """Files of a directory that this process has open, deleted ones among them."""
+    held = [handle.readlink() for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink()]
+    return [path for path in held if path.parent == directory]
 
 
 def spooled(office: Desk) -> list[Path]:
@@ -143,6 +159,46 @@ async def test_a_message_beyond_the_limit_is_refused_before_it_is_received(offic
     assert reason(await refusal(office, LETTER, size=AppendConfig().max_bytes + 1)) == "QUOTA"
 
 
+async def test_a_message_beyond_the_mail_servers_limit_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    """Some close the connection on whoever tries."""
+    with HostileServer(f"{FULL} APPENDLIMIT={len(LETTER) - 1}") as hostile:
+        mirror = Mirror(hostile.mailbox, SELDOM)
+        async with desk(mirror, tmp_path) as office:
+            error = await refusal(office, LETTER, folder="INBOX")
+        mirror.close()
+    assert reason(error) == "IMAP_REFUSED"
+    assert str(len(LETTER) - 1) in error.details()
+    assert hostile.sent(b"APPEND") == []
+
+
+async def test_a_message_that_the_mail_server_does_not_want_leaves_no_file_open(tmp_path: Path) -> None:
+    with HostileServer() as hostile:  # which knows no APPEND
+        mirror = Mirror(hostile.mailbox, SELDOM)
+        async with desk(mirror, tmp_path) as office:
+            assert reason(await refusal(office, LETTER, folder="INBOX")) == "IMAP_REFUSED"
+        mirror.close()
+    assert held_open(tmp_path / "spool") == []
+
+
+@pytest.mark.parametrize("office", [EXTENDED], indirect=True)
+async def test_the_message_of_an_account_that_is_removed_leaves_the_spool(office: Desk) -> None:
+    spool, account = office.api.services.spool, office.mirror.account
+    draft = spool.create(10)
+    draft.finish()
+    folder = office.mirror.folder("Sent")[0]
+    intent = Intent(
+        account.key, 1_000, 1, IntentKind.APPEND, IntentState.BEGUN, spool=draft.name, folder=folder.no
+    )
+    store = office.mirror.store
+    store.apply(Batch(account.key, intents=(intent,)))
+    store.apply(Batch(account.key, (AccountRemoved(account.key),)))
+    clear_spool(store, spool)
+    assert len(spooled(office)) == 1, "its call has not ended"
+    spool.release(draft, keep=True)
+    clear_spool(store, spool)
+    assert spooled(office) == []
+
+
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)
 async def test_a_caller_that_breaks_off_leaves_nothing(office: Desk) -> None:
     call = office.api.envelopes.AppendMessage()
@@ -155,6 +211,40 @@ async def test_a_caller_that_breaks_off_leaves_nothing(office: Desk) -> None:
     async with asyncio.timeout(30):
         while spooled(office):  # noqa: ASYNC110 - it goes once the handler knows that it was left
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("office", [EXTENDED], indirect=True)
+async def test_a_message_is_not_taken_from_under_the_thread_that_writes_it(
+    office: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its caller leaves: what is written to a file that was closed goes to whichever has its number by then."""
+    order: list[str] = []
+    writing, may_end = threading.Event(), threading.Event()
+    append, discard = SealedFile.append, Draft.discard
+
+    def slow(file: SealedFile, octets: bytes) -> None:
+        writing.set()
+        may_end.wait(30)
+        append(file, octets)
+        order.append("written")
+
+    def noted(draft: Draft) -> None:
+        order.append("discarded")
+        discard(draft)
+
+    monkeypatch.setattr(SealedFile, "append", slow)
+    monkeypatch.setattr(Draft, "discard", noted)
+    call = office.api.envelopes.AppendMessage()
+    requests = pieces(office.folder("Sent"), LARGE)
+    for _ in range(4):
+        await call.write(next(requests))
+    await asyncio.to_thread(writing.wait, 30)
+    call.cancel()
+    threading.Timer(0.5, may_end.set).start()  # the longer, the surer is what goes wrong without waiting
+    async with asyncio.timeout(30):
+        while len(order) < 2:  # noqa: ASYNC110 - the handler's doing
+            await asyncio.sleep(0.01)
+    assert order == ["written", "discarded"]
 
 
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)

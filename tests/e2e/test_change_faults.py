@@ -3,17 +3,20 @@ r"""What a change comes to when the mail server's answer is lost, refused or spo
 The server has done what it was asked for by then, so whoever sends it again does it twice.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
 
+from mailsync_grpc.errors import StoreFullError
+from mailsync_grpc.model.intent import IntentState
+from mailsync_grpc.store.base import Applied, Batch
 from mailsync_grpc.v1 import envelope_pb2, errors_pb2
 from tests.support.agreement import assert_agreed
 from tests.support.api import reason
-from tests.support.changing import SELDOM, Desk, desk, uids
-from tests.support.fault_proxy import FaultProxy, ProxiedMailbox
+from tests.support.changing import Desk, uids
 from tests.support.hostile import LOGIN
 from tests.support.hostile_faults import (
     Fault,
@@ -26,11 +29,10 @@ from tests.support.hostile_faults import (
     saying,
     silent_of,
 )
-from tests.support.mail import Mailbox, letters
-from tests.support.mirror import Mirror
+from tests.support.proxied import MESSAGES, held, proxied_desk, proxy
 
-MESSAGES = 12
 SEEN = envelope_pb2.Flags(seen=True)
+TOLD = rb"COPYUID (\d+) [0-9:,]+ [0-9:,]+"
 LOST: dict[str, Fault] = {
     "closed": closing(0),
     "cut": cut(0.5),
@@ -41,27 +43,11 @@ LOST: dict[str, Fault] = {
 @pytest.fixture(params=["mailbox"])
 async def office(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
     """A desk over an INBOX of 12 messages behind a proxy."""
-    mailbox: Mailbox = request.getfixturevalue(request.param)
-    mailbox.deliver(letters(MESSAGES))
-    with FaultProxy(mailbox) as proxy:
-        mirror = Mirror(ProxiedMailbox(mailbox.server, mailbox.user, proxy=proxy), SELDOM)
-        async with desk(mirror, tmp_path) as opened:
-            yield opened
-        mirror.close()
-        proxy.heal()
+    async with proxied_desk(request.getfixturevalue(request.param), tmp_path) as opened:
+        yield opened
 
 
 without_move = pytest.mark.parametrize("office", ["mailbox_without_move"], indirect=True)
-
-
-def proxy(office: Desk) -> FaultProxy:
-    assert isinstance(office.mailbox, ProxiedMailbox)
-    assert office.mailbox.proxy is not None
-    return office.mailbox.proxy
-
-
-def held(office: Desk, folder: str = "INBOX") -> list[int]:
-    return sorted(office.mailbox.flags_by_uid(folder))
 
 
 @pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
@@ -134,13 +120,14 @@ async def test_a_refused_command_is_a_failure_of_its_messages_with_the_servers_w
 @pytest.mark.parametrize(
     "fault",
     [
-        rewriting(rb"COPYUID (\d+) \S+ \S+", rb"COPYUID \1 1:4294967295 1:4294967295"),
-        rewriting(rb"COPYUID (\d+) \S+ \S+", rb"COPYUID \1 1,x 1:3"),
-        rewriting(rb"COPYUID (\d+) \S+ \S+", rb"COPYUID \1 1:2 1:3"),
+        rewriting(TOLD, rb"COPYUID \1 1:4294967295 1:4294967295"),
+        rewriting(TOLD, rb"COPYUID \1 1,x 1:3"),
+        rewriting(TOLD, rb"COPYUID \1 1:2 1:3"),
+        rewriting(TOLD, rb"COPYUID 4294967296 1:3 1:3"),
         silent_of(b"COPYUID"),
         saying(b"* 3 EXPUNGE", b"* 1 FETCH (FLAGS (\\Deleted))", b"", b"\xff\x00"),
     ],
-    ids=["huge", "no_numbers", "uneven", "silent", "foreign"],
+    ids=["huge", "no_numbers", "uneven", "no_validity", "silent", "foreign"],
 )
 async def test_where_messages_went_is_found_by_evidence_when_the_server_tells_nonsense(
     office: Desk, fault: Fault
@@ -160,6 +147,45 @@ async def test_a_server_that_cannot_be_reached_is_told_at_once_and_a_repeat_trie
     assert not any(office.mailbox.flags_by_uid().values())
     response = await office.flag([1], add=SEEN, request_id=request_id)
     assert uids(response.succeeded) == [1]
+
+
+async def test_a_server_that_puts_up_with_no_second_connection_has_the_syncs_own_closed_first(
+    office: Desk,
+) -> None:
+    """Other programs of the user count for it too, so that it may be any connection that is one too many."""
+    proxy(office).once(LOGIN, refusing(b"[LIMIT] too many connections"))
+    response = await office.flag([1], add=SEEN)
+    assert uids(response.succeeded) == [1]
+    assert response.visible_revision > 0
+
+
+async def test_a_fault_of_ours_is_told_to_who_waits_for_a_change_that_was_not_begun(office: Desk) -> None:
+    """The account is tried again in a minute; a call that waited for that might meet the same fault for ever."""
+    faulty = office.mirror.sync.env.store
+    proxy(office).once(LOGIN, meanwhile(lambda: setattr(faulty, "folder_by_no", lambda *_: 1 / 0)))
+    async with asyncio.timeout(20):
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await office.flag([1], add=SEEN)
+    assert failed.value.code() is grpc.StatusCode.INTERNAL
+    assert not any(office.mailbox.flags_by_uid().values())
+
+
+async def test_a_change_that_a_full_store_cannot_begin_is_refused_and_not_waited_for(
+    office: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = office.mirror.store.apply
+
+    def full(batch: Batch) -> Applied:
+        if any(intent.state is IntentState.BEGUN for intent in batch.intents):
+            raise StoreFullError("the store is at its limit")
+        return apply(batch)
+
+    monkeypatch.setattr(office.mirror.store, "apply", full)
+    async with asyncio.timeout(20):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await office.flag([1], add=SEEN)
+    assert reason(refused.value) == "STORE_FULL"
+    assert not any(office.mailbox.flags_by_uid().values())
 
 
 async def test_a_sync_that_fails_after_the_change_is_success_without_a_revision(office: Desk) -> None:
@@ -190,3 +216,18 @@ async def test_no_command_that_changes_anything_is_sent_without_a_call(office: D
         b"SELECT", b"UID STORE", b"SELECT", b"UID MOVE", b"SELECT", b"UID STORE", b"UID EXPUNGE"
     ]  # fmt: skip
     assert [command for command in sent if b"BODY[" in command] == []
+
+
+async def test_a_change_at_which_the_server_hangs_up_each_time_is_given_up_and_stops_no_other(
+    office: Desk,
+) -> None:
+    """As a server does to a message that it chokes on: what it makes of one command must not end all sync."""
+    proxy(office).always(b"UID COPY", meanwhile(lambda: office.mailbox.expunge("1:*", "Sent")))
+    proxy(office).always(b"UID COPY", closing(0))
+    async with asyncio.timeout(60):
+        response = await office.copy([1, 2], "Sent")
+    assert [(one.uid, one.reason) for one in response.failures] == [
+        (1, errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN),
+        (2, errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN),
+    ]
+    assert uids((await office.flag([3], add=SEEN)).succeeded) == [3]

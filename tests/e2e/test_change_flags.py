@@ -187,10 +187,12 @@ async def test_without_mod_sequences_a_conditional_change_is_refused_before_any_
         ({"add": envelope_pb2.Flags(keywords=["two words"])}, "add.keywords"),
         ({"add": envelope_pb2.Flags(keywords=["a)\r\nx EXPUNGE"])}, "add.keywords"),
         ({"remove": envelope_pb2.Flags(keywords=["\\Recent"])}, "remove.keywords"),
+        ({"add": envelope_pb2.Flags(keywords=["x" * 5_000])}, "add.keywords"),
+        ({"add": envelope_pb2.Flags(keywords=[f"k{n}" for n in range(101)])}, "add.keywords"),
         ({"add": SEEN, "remove": SEEN}, "remove"),
         ({"add": SEEN, "request_id": "no uuid"}, "request_id"),
     ],
-    ids=["nothing", "blank", "injection", "recent", "both", "request_id"],
+    ids=["nothing", "blank", "injection", "recent", "long", "many", "both", "request_id"],
 )
 async def test_a_request_that_cannot_be_carried_out_is_refused(
     extended: Desk, fields: dict[str, object], field: str

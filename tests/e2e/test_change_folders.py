@@ -226,3 +226,15 @@ async def test_inbox_and_edited_folders_and_paths_below_oneself_are_refused(offi
     with pytest.raises(grpc.aio.AioRpcError) as edited:
         await rename(office, "Projects", "Other", etag="old")
     assert reason(edited.value) == "ETAG_MISMATCH"
+
+
+async def test_inbox_is_one_folder_however_it_is_written(office: Desk) -> None:
+    """RFC 3501 section 5.1; a folder below it is shown where the server lists it."""
+    with pytest.raises(grpc.aio.AioRpcError) as taken:
+        await create(office, "inbox")
+    assert reason(taken.value) == "FOLDER_EXISTS"
+    with pytest.raises(grpc.aio.AioRpcError) as renamed:
+        await rename(office, "Projects", "Inbox")
+    assert reason(renamed.value) == "FOLDER_EXISTS"
+    made = await create(office, "inbox/Sub", request_id=str(uuid.uuid4()))
+    assert made.folder.path == "INBOX/Sub"

@@ -74,6 +74,10 @@ def test_a_change_is_made_by_a_worker_and_answered_by_the_api_at_once(
         assert listed.read_revision >= response.visible_revision > 0
         assert [envelope.uid for envelope in listed.envelopes] == [3, 2, 1]
     assert sorted(mailbox.flags_by_uid("Sent")) == [1, 2, 3]
+    shown = service.scrape()
+    assert 'mailsync_changes_total{kind="copy",outcome="done"} 1.0' in shown
+    assert 'mailsync_change_duration_seconds_count{kind="copy"} 1.0' in shown
+    assert "mailsync_changes_oldest_age_seconds 0.0" in shown
 
 
 @pytest.mark.parametrize("failpoint", ["before_intent", "after_intent"])
@@ -111,12 +115,12 @@ def test_a_caller_gets_its_answer_although_the_worker_dies_meanwhile(
     assert "worker failed" in service.log()
 
 
-def test_a_message_left_in_the_spool_by_a_crash_is_removed_at_the_next_start(service: Service) -> None:
+def test_a_message_left_in_the_spool_by_a_crash_is_removed_after_the_next_start(service: Service) -> None:
     service.kill()
     left = service.data / "data" / "spool" / "0123456789abcdef"
     left.parent.mkdir(exist_ok=True)
     left.write_bytes(b"sealed")
     service.start()
-    assert not left.exists()
+    wait_for(lambda: not left.exists() or None, 30, "the cleaning of the spool")
     with contextlib.suppress(grpc.RpcError):
         service.stop()

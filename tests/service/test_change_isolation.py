@@ -12,13 +12,13 @@ import pytest
 
 from mailsync_grpc.config import QuotaConfig
 from mailsync_grpc.model.access import EVERY_SCOPE, Reach, Scope
-from mailsync_grpc.model.changes import AccountChanged
+from mailsync_grpc.model.changes import AccountChanged, AccountRemoved
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
 from mailsync_grpc.services import intents
 from mailsync_grpc.store.base import Batch, TokenEdit
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.v1 import account_service_pb2, folder_service_pb2
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
-from mailsync_grpc.v1 import folder_service_pb2
 from tests.support.api import Api, reason, serving
 from tests.support.callers import admit, bearing, token_of
 from tests.support.store import Mailbox
@@ -64,7 +64,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
     store = MemoryStore()
     box = Mailbox.make(store, "ours")
     admit(store, token_of(1, *EVERY_SCOPE - {Scope.ADMIN}, reach=Reach(labels={"tenant": "a"})))
-    async with serving(store, tmp_path, quota=QuotaConfig(streams=2)) as api:
+    async with serving(store, tmp_path, quota=QuotaConfig(streams=2, changes=2)) as api:
         opened = Office(api, box)
         opened.label({"tenant": "a"})
         yield opened
@@ -101,6 +101,22 @@ async def test_a_repeat_tells_nothing_of_an_account_that_the_caller_lost(office:
     assert await refusal(office.api.folders.Subscribe(request, metadata=TENANT)) == "ACCOUNT_NOT_FOUND"
 
 
+async def test_a_recorded_answer_tells_nothing_of_an_account_that_the_caller_lost(office: Office) -> None:
+    request = folder_service_pb2.SelectFoldersRequest(
+        parent=office.box.account.name, deselect=[office.box.folder.name], request_id=str(uuid4())
+    )
+    first = await office.api.folders.SelectFolders(request, metadata=TENANT)
+    assert await office.api.folders.SelectFolders(request, metadata=TENANT) == first
+    office.move_out()
+    assert await refusal(office.api.folders.SelectFolders(request, metadata=TENANT)) == "ACCOUNT_NOT_FOUND"
+
+
+async def test_the_removal_of_an_account_may_be_repeated_when_it_is_gone(office: Office) -> None:
+    request = account_service_pb2.DeleteAccountRequest(name=office.box.account.name, request_id=str(uuid4()))
+    first = await office.api.accounts.DeleteAccount(request, metadata=TENANT)
+    assert await office.api.accounts.DeleteAccount(request, metadata=TENANT) == first
+
+
 async def test_a_message_is_not_added_to_an_account_that_was_lost_while_it_was_sent(office: Office) -> None:
     call = await begin_append(office)
     office.move_out()
@@ -118,11 +134,42 @@ async def test_a_message_is_not_added_for_a_token_that_was_revoked_while_it_was_
     assert (await refusal(call), office.open) == ("TOKEN_INVALID", [])
 
 
+async def test_a_caller_that_waits_is_told_when_the_account_is_removed(office: Office) -> None:
+    request = folder_service_pb2.SubscribeRequest(name=office.box.folder.name)
+    waiting = asyncio.ensure_future(office.api.folders.Subscribe(request, metadata=TENANT))
+    async with asyncio.timeout(30):
+        while not office.open:  # noqa: ASYNC110 - the call's doing
+            await asyncio.sleep(0.01)
+        office.box.store.apply(Batch(office.box.account.key, (AccountRemoved(office.box.account.key),)))
+        assert await refusal(waiting) == "ACCOUNT_NOT_FOUND"
+
+
 async def test_messages_being_sent_are_streams_of_the_caller(office: Office) -> None:
     calls = [await begin_append(office) for _ in range(2)]
     assert await refusal(office.appending()[1]) == "QUOTA"
     for call in calls:
         call.cancel()
+
+
+async def test_a_caller_has_no_end_of_changes_waiting(office: Office) -> None:
+    request = folder_service_pb2.SubscribeRequest(name=office.box.folder.name)
+    calls = [asyncio.ensure_future(office.api.folders.Subscribe(request, metadata=TENANT)) for _ in range(2)]
+    async with asyncio.timeout(30):
+        while len(office.open) < len(calls):  # noqa: ASYNC110 - the calls' doing
+            await asyncio.sleep(0.01)
+    assert await refusal(office.api.folders.Subscribe(request, metadata=TENANT)) == "QUOTA"
+    assert len(office.open) == len(calls)
+    calls.pop().cancel()
+    async with asyncio.timeout(30):
+        while await left_waiting(office, request):
+            pass
+
+
+async def left_waiting(office: Office, request: folder_service_pb2.SubscribeRequest) -> bool:
+    """Ask for one more change; return whether that is refused, since the caller has too many."""
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await office.api.folders.Subscribe(request, metadata=TENANT, timeout=0.5)
+    return ended.value.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_an_account_has_no_end_of_changes_waiting(office: Office) -> None:

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -31,11 +30,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield started
 
 
-def scrape(service: Service) -> str:
-    with urllib.request.urlopen(service.metrics_url) as answer:  # noqa: S310 - the address it printed itself
-        return str(answer.read().decode())
-
-
 def alive(pid: int) -> bool:
     """Whether the process runs; one that ended and was not waited for does not."""
     with suppress(OSError):
@@ -55,8 +49,8 @@ def test_the_metrics_of_all_processes_are_what_prometheus_wants(service: Service
         with pytest.raises(grpc.RpcError):
             stubs.accounts.GetAccount(account_service_pb2.GetAccountRequest(name="accounts/none"))
     counted = re.compile(r'^grpc_server_handled_total\{grpc_code="NOT_FOUND".*GetAccount', re.MULTILINE)
-    wait_for(lambda: counted.search(scrape(service)), PATIENCE, "the failed call to be counted")
-    shown = scrape(service)
+    wait_for(lambda: counted.search(service.scrape()), PATIENCE, "the failed call to be counted")
+    shown = service.scrape()
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=shown, capture_output=True, text=True, check=False
     )
@@ -66,6 +60,8 @@ def test_the_metrics_of_all_processes_are_what_prometheus_wants(service: Service
     for first in (
         'mailsync_event_log_dropped_total{cause="size"} 0.0',
         'mailsync_sync_brake_looks_total{result="held"} 0.0',
+        'mailsync_changes_total{kind="move",outcome="unknown"} 0.0',
+        'mailsync_changes_waiting{state="begun"} 0.0',
     ):
         assert first in shown, "an increase from nothing to the first one would not be seen"
 
@@ -77,7 +73,7 @@ def test_the_lag_of_open_streams_is_shown_by_the_label_they_gave(service: Servic
         )
         stream = stubs.events.WatchEvents(request)
         next(stream)
-        shown = scrape(service)
+        shown = service.scrape()
         stream.cancel()
     assert 'mailsync_watch_label_streams{label="billing"} 1.0' in shown
     assert 'mailsync_watch_stream_lag_revisions{label="billing"} 0.0' in shown
@@ -93,7 +89,7 @@ def test_double_start(service: Service) -> None:
     assert second.returncode == 1
     assert str(service.process.pid) in second.stderr
     assert "Traceback" not in second.stderr
-    assert "grpc_server_started_total" in scrape(service)
+    assert "grpc_server_started_total" in service.scrape()
 
 
 @pytest.mark.parametrize("listen", ["unix:/none/such/api.sock", "127.0.0.1:1"], ids=["no directory", "taken"])
@@ -114,7 +110,7 @@ def test_worker_killed(service: Service) -> None:
     os.kill(worker, signal.SIGKILL)
     pid = service.process.pid
     wait_for(lambda: next((each for each in children(pid) if each != worker), None), PATIENCE, "a new worker")
-    assert 'mailsync_worker_restarts_total{cause="died"} 1.0' in scrape(service)
+    assert 'mailsync_worker_restarts_total{cause="died"} 1.0' in service.scrape()
 
 
 def test_a_killed_server_takes_its_workers_along(tmp_path: Path) -> None:

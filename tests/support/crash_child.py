@@ -69,7 +69,7 @@ def sync_for_ever(store: Store, directory: Path) -> None:
         random=os.urandom,
         draw=random.random,
         stopping=stopping.is_set,
-        spool=Spool(directory / "spool", SPOOL_KEY),
+        spool=Spool(directory / "spool", SPOOL_KEY, 1 << 30),
     )
     worker.Worker(environment, 0, 1, 4, stopping).run()
 

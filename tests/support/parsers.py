@@ -34,7 +34,7 @@ from mailsync_grpc.imap.oauth import granted
 from mailsync_grpc.imap.receive import Answer, ReceiveBuffer
 from mailsync_grpc.imap.refusal import farewell
 from mailsync_grpc.imap.report import auto_submitted, whole_report
-from mailsync_grpc.imap.told import parse_appended, parse_copied, parse_modified
+from mailsync_grpc.imap.told import parse_appended, parse_copied, parse_stored
 from mailsync_grpc.model.report import Report, ReportKind, ReportPart, ReportParts
 from mailsync_grpc.model.uidset import UidSet
 from tests.support import reports
@@ -146,6 +146,7 @@ _OPENED = (
 _TOLD = (
     b"OK [COPYUID 7 1:2,4 10,12:13] done\r\n* OK [COPYUID 7 1 10] moved\r\n* OK [MODIFIED 7,9:10] failed\r\n",
     b"OK [APPENDUID 7 10] done",
+    b"* 1 FETCH (UID 4 MODSEQ (90))\r\n* 2 FETCH (MODSEQ (91) UID 5 FLAGS (\\Seen))\r\n",
 )
 _REPORTS = tuple(reports.raw(name) for name in reports.NAMES)
 _NAMES = (b"INBOX/&ZeVnLIqe-&-a", b"Entw&APw-rfe", b"caf\xc3\xa9", b"&&-&AA-&2D0-")
@@ -191,7 +192,7 @@ TARGETS: dict[str, Target] = {
     "server": Target(parse_server, _OPENED),
     "copied": Target(lambda data: parse_copied(Answer(data, data), UidSet.span(1, 1_000)), _TOLD),
     "appended": Target(lambda data: parse_appended(Answer(data, data)), _TOLD),
-    "modified": Target(lambda data: parse_modified(Answer(data, data)).ranges, _TOLD),
+    "stored": Target(lambda data: parse_stored(Answer(data, data)), _TOLD),
     "words": Target(lambda data: parse_words(data, "CAPABILITY"), _OPENED),
     "received": Target(_received, _WIRE + _METADATA),
     "farewell": Target(partial(_text, farewell), _OPENED),

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -81,6 +82,11 @@ class Service:
         assert self.process.poll() is None, self.log()
         found = _READY.search(ready.read_text("utf-8"))
         return (found[1], found[2]) if found else None
+
+    def scrape(self) -> str:
+        """What Prometheus is told."""
+        with urllib.request.urlopen(self.metrics_url) as answer:  # noqa: S310 - the address it printed itself
+            return str(answer.read().decode())
 
     def log(self) -> str:
         """Return what the service logged."""

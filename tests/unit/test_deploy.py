@@ -21,7 +21,7 @@ def promtool(*arguments: str | Path) -> None:
 
 def exposed() -> set[str]:
     """Names of all samples that may be scraped."""
-    store = metrics.StoreReading(0, 0, 0, 0, 0, 0, 0, 0, 0, {}, 0)
+    store = metrics.StoreReading(0, 0, 0, 0, 0, 0, 0, 0, 0, {}, 0, {}, 0)
     watch = metrics.WatchReading(0, {})
     cache = metrics.CacheReading(0, 0, 0)
     shown = exposition.registry(

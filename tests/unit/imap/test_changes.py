@@ -8,7 +8,7 @@ from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError, UnsafeArgu
 from mailsync_grpc.imap import changes
 from mailsync_grpc.imap.changing import ChangingConnection
 from mailsync_grpc.imap.receive import Answer
-from mailsync_grpc.imap.told import Appended, Copied, parse_appended, parse_copied, parse_modified
+from mailsync_grpc.imap.told import Appended, Copied, append_limit, parse_appended, parse_copied, parse_stored
 from mailsync_grpc.model.uidset import UidSet
 from tests.unit.imap.scripted import EXAMINED, ScriptedServer, offering
 
@@ -117,14 +117,16 @@ def completed(completion: bytes, *lines: bytes) -> Answer:
         (completed(b"OK [COPYUID 7 1:2,4 10,12:13] done"), Copied(((1, 10), (2, 12), (4, 13)), 7)),
         (completed(b"OK done", b"* OK [COPYUID 7 1 10] moved", b"* 1 EXPUNGE"), Copied(((1, 10),), 7)),
         (completed(b"OK [copyuid 7 1 10] done"), Copied(((1, 10),), 7)),
-        (completed(b"OK [COPYUID 7 9 10] done"), Copied((), 7)),
+        (completed(b"OK [COPYUID 7 9 10] done"), Copied()),
         (completed(b"OK done"), Copied()),
-        (completed(b"OK [COPYUID 7 1:2 10] done"), Copied((), 7)),
-        (completed(b"OK [COPYUID 7 1:4294967295 1:4294967295] done"), Copied((), 7)),
-        (completed(b"OK [COPYUID 7 0 10] done"), Copied((), 7)),
-        (completed(b"OK [COPYUID 7 1: 10] done"), Copied((), 7)),
-        (completed(b"OK [COPYUID 7 %s 10] done" % (b"1" * 5_000)), Copied((), 7)),
-        (completed(b"OK [COPYUID 7 :1 10] done"), Copied((), 7)),
+        (completed(b"OK [COPYUID 7 1:2 10] done"), Copied()),
+        (completed(b"OK [COPYUID 7 1:4294967295 1:4294967295] done"), Copied()),
+        (completed(b"OK [COPYUID 7 0 10] done"), Copied()),
+        (completed(b"OK [COPYUID 0 1 10] done"), Copied()),
+        (completed(b"OK [COPYUID 4294967296 1 10] done"), Copied()),
+        (completed(b"OK [COPYUID 7 1: 10] done"), Copied()),
+        (completed(b"OK [COPYUID 7 %s 10] done" % (b"1" * 5_000)), Copied()),
+        (completed(b"OK [COPYUID 7 :1 10] done"), Copied()),
         (completed(b"OK done", b"* 1 FETCH (X {30}", b"* OK [COPYUID 7 1 10] forged", b")"), Copied()),
     ],
 )  # fmt: skip
@@ -138,6 +140,8 @@ def test_copyuid_is_read_where_it_makes_sense(answer: Answer, copied: Copied) ->
         (b"OK [APPENDUID 7 10] done", Appended(7, 10)),
         (b"OK [APPENDUID 7 10:11] done", Appended()),
         (b"OK [APPENDUID 7 0] done", Appended()),
+        (b"OK [APPENDUID 0 10] done", Appended()),
+        (b"OK [APPENDUID 4294967296 10] done", Appended()),
         (b"OK done", Appended()),
     ],
 )
@@ -145,13 +149,36 @@ def test_appenduid_is_read_where_it_makes_sense(completion: bytes, appended: App
     assert parse_appended(completed(completion)) == appended
 
 
-def test_modified_tells_what_was_left_alone() -> None:
-    assert parse_modified(completed(b"OK [MODIFIED 7,9:10] Conditional STORE failed")) == UidSet.parse(
-        "7,9:10"
+def test_the_limit_of_a_message_is_read_where_it_holds_for_every_folder() -> None:
+    assert append_limit(["IMAP4REV1", "APPENDLIMIT=1000"]) == 1_000
+    for capability in ("APPENDLIMIT", "APPENDLIMIT=x", "APPENDLIMIT=", f"APPENDLIMIT={'9' * 5_000}"):
+        assert append_limit([capability]) is None
+
+
+def test_a_conditional_store_tells_what_was_left_alone() -> None:
+    told = completed(b"OK [MODIFIED 7,9:10] Conditional STORE failed")
+    assert parse_stored(told).modified == UidSet.parse("7,9:10")
+    assert parse_stored(completed(b"NO [MODIFIED 7] none")).modified == UidSet.parse("7")
+    assert parse_stored(completed(b"OK [MODIFIED ,:] x")).modified == UidSet()
+    assert parse_stored(completed(b"OK done")).modified == UidSet()
+
+
+def test_what_a_message_may_have_next_is_the_mod_sequence_it_was_given_or_the_one_it_might_have_before() -> (
+    None
+):
+    stored = parse_stored(
+        completed(
+            b"OK [MODIFIED 7] Conditional STORE failed",
+            b"* 1 FETCH (UID 4 MODSEQ (90))",
+            b"* 2 FETCH (MODSEQ (90) UID 5 FLAGS (\\Seen))",
+            b"* 2 FETCH (UID 5 FLAGS (theirs) MODSEQ (91))",
+            b"* 3 FETCH (UID 6 MODSEQ ())",
+            b"* 4 FETCH (MODSEQ (92))",
+            b"* 7 EXISTS",
+        )
     )
-    assert parse_modified(completed(b"NO [MODIFIED 7] none")) == UidSet.parse("7")
-    assert parse_modified(completed(b"OK [MODIFIED ,:] x")) == UidSet()
-    assert parse_modified(completed(b"OK done")) == UidSet()
+    assert stored.allowed(UidSet.parse("4:8"), 80) == {90: UidSet.parse("4:5"), 80: UidSet.parse("6,8")}
+    assert stored.allowed(UidSet.parse("4:8"), 0) == {0: UidSet.parse("4:6,8")}, "asked for unconditionally"
 
 
 def test_a_folder_that_was_selected_is_left_by_examine_or_logout() -> None:
@@ -171,6 +198,7 @@ def test_a_folder_that_was_selected_is_left_by_examine_or_logout() -> None:
         (b"<tag> NO [OVERQUOTA] full\r\n", ImapRefusedError),
         (b"* 1 EXISTS\r\n<tag> NO [TRYCREATE] no folder\r\n", ImapRefusedError),
         (b"<tag> OK done\r\n", ImapProtocolError),
+        (b"* 1 EXISTS\r\n" * 20_000 + b"+ go on\r\n", ImapProtocolError),
     ],
 )
 def test_a_message_the_server_does_not_want_is_not_sent(answer: bytes, error: type[Exception]) -> None:

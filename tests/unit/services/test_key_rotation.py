@@ -121,7 +121,7 @@ def test_nothing_of_any_kind_is_lost_to_a_process_that_runs_or_starts_after_seve
     tokens = SealedTokens(1, running.seal(account.no, b"tokens"))
     store.apply(Batch(account.key, (AccountChanged(changed),), tokens=tokens))
     begun = running.seal_authorization(b"state", {"verifier": "v"})
-    draft = open_spool(config, running).create()
+    draft = open_spool(config, running).create(10)
     draft.add(b"letter")
     draft.finish()
     for _ in range(3):
@@ -132,7 +132,8 @@ def test_nothing_of_any_kind_is_lost_to_a_process_that_runs_or_starts_after_seve
             assert vault.open_secrets(now.no, now.sealed_credentials) == secrets
             assert vault.open(now.no, store.tokens(now.no).sealed) == b"tokens"
             assert vault.open_authorization(b"state", begun) == {"verifier": "v"}
-            assert b"".join(open_spool(config, vault).pieces(draft.name)) == b"letter"
+            with open_spool(config, vault).pieces(draft.name) as octets:
+                assert b"".join(octets) == b"letter"
 
 
 class BusyStore(MemoryStore):
