@@ -38,7 +38,7 @@ class FlagChange(MessageChange):
         labelled = intent.add.labels or intent.remove.labels
         for piece in self.left.chunks(LABELLED_RANGES if labelled else MAX_RANGES):
             try:
-                modified |= self._send(piece)
+                modified |= self._store_flags(piece)
             except ImapRefusedError as error:
                 self.tally.refuse(piece, error)
         if resumed:  # perhaps by the first half of our own first try
@@ -57,7 +57,7 @@ class FlagChange(MessageChange):
             self.tally.succeed(gone)
             self.tally.place((uid, 0) for uid in gone)
 
-    def _send(self, piece: UidSet) -> UidSet:
+    def _store_flags(self, piece: UidSet) -> UidSet:
         """Send all changes; the first decides which messages were changed meanwhile, since it is a change itself."""
         intent, modified, unless = self.intent, UidSet(), self.intent.unchanged_since
         flag, label = self.connection.store, self.connection.label

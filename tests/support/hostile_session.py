@@ -202,17 +202,14 @@ class Session:
         if (since and not self._enabled) or (vanished and "QRESYNC" not in self._enabled):
             return BAD
         held, modseq = self._folder.messages, int(since or 0)
-        numbers = {uid: number for number, uid in enumerate(self._view, 1)}
-        wanted = [uid for uid in self._folder.within(uids) if uid in numbers and held[uid].modseq > modseq]
+        view = set(self._view)
+        wanted = [uid for uid in self._folder.within(uids) if uid in view and held[uid].modseq > modseq]
         names = list(dict.fromkeys(["UID", *_ITEM.findall(items), *(["MODSEQ"] if since else [])]))
         gone = [b"%d" % uid for uid, at in self._folder.expunged.items() if at > modseq] if vanished else []
         return Reply(
             (
                 *((b"* VANISHED (EARLIER) " + b",".join(gone),) if gone else ()),
-                *(
-                    b"* %d FETCH (%s)" % (numbers[uid], b" ".join(_item(n, uid, held[uid]) for n in names))
-                    for uid in wanted
-                ),
+                *self._told(wanted, names),
             )
         )
 
@@ -220,15 +217,27 @@ class Session:
         asked = _STORE.fullmatch(arguments)
         if self._folder is None or asked is None or not self._writable:
             return BAD
-        uids, since, sign, item, names = asked.groups()
+        uids, since, sign, item, listed = asked.groups()
         if (since and not self._enabled) or (item == "X-GM-LABELS" and GMAIL_ONLY not in self._capabilities):
             return BAD
         held, most = self._folder.messages, int(since or 1 << 63)
         within = [uid for uid in self._folder.within(uids) if uid in self._view]
-        newer = [b"%d" % uid for uid in within if held[uid].modseq > most]
-        chosen = [held[uid] for uid in within if held[uid].modseq <= most]
-        change(self._mail, self._folder, chosen, f"{sign}{item}", names)
-        return Reply(completion=b"OK [MODIFIED " + b",".join(newer) + b"] not all" if newer else b"OK done")
+        chosen = [uid for uid in within if held[uid].modseq <= most]
+        change(self._mail, self._folder, [held[uid] for uid in chosen], f"{sign}{item}", listed)
+        # RFC 7162 section 3.1.3; and labels, of which nothing is silent.
+        names = ["UID", *(["MODSEQ"] if self._enabled else []), *([item] if item in _ITEMS else [])]
+        told = self._told([uid for uid in chosen if uid in held], names)
+        newer = b",".join(b"%d" % uid for uid in within if uid not in chosen)
+        return Reply(told, b"OK [MODIFIED " + newer + b"] not all" if newer else b"OK done")
+
+    def _told(self, uids: list[int], names: list[str]) -> tuple[bytes, ...]:
+        """A FETCH response for each of these messages."""
+        assert self._folder is not None
+        held, numbers = self._folder.messages, {uid: number for number, uid in enumerate(self._view, 1)}
+        return tuple(
+            b"* %d FETCH (%s)" % (numbers[uid], b" ".join(_item(name, uid, held[uid]) for name in names))
+            for uid in uids
+        )
 
     def _search(self, criteria: str) -> Reply:
         if self._folder is None:
