@@ -182,6 +182,19 @@ def test_crash_in_a_conditional_change_of_labels_is_no_conflict_with_ourselves(
     assert labelled == set(CHOSEN)
 
 
+def test_a_condition_that_our_own_flags_may_have_broken_leaves_the_labels_unknown(gmail: Office) -> None:
+    assert isinstance(gmail.mailbox, HostileMailbox)
+    mirror = gmail.mirror()
+    with closing(mirror.store), closing(mirror.sync):
+        modseq = mirror.folder()[1].modseq
+    both = Flags.of(["\\Seen"], ["mine"])
+    number = gmail.ask(IntentKind.MODIFY_FLAGS, add=both, unchanged_since=modseq)
+    gmail.site.run_until_killed("sync", "change_answered")
+    (refused,) = gmail.carried_on(number).outcome.refused
+    assert (refused.uids, refused.reason) == (CHOSEN, "OUTCOME_UNKNOWN")
+    assert not any(gmail.mailbox.labels_by_uid().values())
+
+
 @pytest.mark.parametrize("failpoint", ONCE)
 def test_crash_in_a_conditional_change_is_change_is_no_conflict_with_ourselves(
     office: Office, failpoint: str
