@@ -180,7 +180,7 @@ async def test_starred_is_the_flag_too(office: Desk) -> None:
 
 
 async def test_flags_told_unasked_without_labels_make_no_failure(office: Desk) -> None:
-    gmail(office).once(rb"UID FETCH 5:6 ", saying(b"* 5 FETCH (UID 5 FLAGS (\\Seen))"))
+    gmail(office).once(rb"UID FETCH 5:6 ", saying(b"* 5 FETCH (MODSEQ (99) UID 5 FLAGS ())"))
     response = await office.flag([5, 6], add=labelled("mine"))
     assert uids(response.succeeded) == [5, 6]
 
