@@ -48,12 +48,16 @@ def flag(
         list[str], typer.Option(help="seen, answered, flagged, deleted, draft, or a keyword.")
     ] = [],  # noqa: B006 # typer's
     remove: Annotated[list[str], typer.Option(help="The same, to take away.")] = [],  # noqa: B006 # typer's
+    add_label: Annotated[
+        list[str], typer.Option(metavar="LABEL", help=r"A label of Gmail, such as work or '\Inbox'.")
+    ] = [],  # noqa: B006 # typer's
+    remove_label: Annotated[list[str], typer.Option(metavar="LABEL", help="The same, to take away.")] = [],  # noqa: B006 # typer's
 ) -> None:
-    """Add flags to messages and remove others, on the mail server."""
+    """Add flags and labels to messages and remove others, on the mail server."""
     request = ModifyFlagsRequest(
         selection=_selection(session, account, path, uids),
-        add=_flags(add),
-        remove=_flags(remove),
+        add=_flags(add, add_label),
+        remove=_flags(remove, remove_label),
         request_id=_request_id(),
     )
     response = session.call(session.envelopes.ModifyFlags, request, CHANGE_SECONDS)
@@ -122,10 +126,10 @@ def uid_ranges(text: str) -> list[UidRange]:
         raise CommandError(f"not UIDs: {text} (such as 7 or 1:5,9)") from None
 
 
-def _flags(names: Iterable[str]) -> Flags:
+def _flags(names: Iterable[str], labels: Iterable[str]) -> Flags:
     """Flags by the names people know; what is no system flag is a keyword."""
     folded = [(name.removeprefix("\\").casefold(), name) for name in names]
-    flags = Flags(keywords=[name for lower, name in folded if lower not in _SYSTEM])
+    flags = Flags(keywords=[name for lower, name in folded if lower not in _SYSTEM], labels=labels)
     for system in {lower for lower, _ in folded} & set(_SYSTEM):
         setattr(flags, system, True)
     return flags

@@ -2,7 +2,8 @@ r"""What may be sent to change a mailbox: the commands, and the allow-list of th
 
 Everything is by UID and explicit: no EXPUNGE without UIDs and no CLOSE, which would remove whatever anybody has marked
 \Deleted (RFC 3501 sections 6.4.2 and 6.4.3), and no STORE that replaces flags instead of adding or removing some.
-Names are quoted strings and flags atoms, so no argument can end its command and begin another.
+Names are quoted strings and flags atoms, so no argument can end its command and begin another. Gmail's labels are names
+too, in modified UTF-7 as folders are; its documentation is of the extension X-GM-EXT-1.
 """
 
 import re
@@ -12,22 +13,31 @@ from datetime import UTC, datetime
 from mailsync_grpc.errors import UnsafeArgumentError
 from mailsync_grpc.imap import commands
 from mailsync_grpc.imap.commands import quote
+from mailsync_grpc.imap.folder_names import encode_name
+from mailsync_grpc.imap.header_text import clean
 
 _NAME = rb'"(?:[^"\\\r\n\0]|\\["\\])*"'
 _FLAG = rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+'
 _FLAGS = rb"\((?:" + _FLAG + rb"(?: " + _FLAG + rb")*)?\)"
+_LABEL = rb'"(?:[^"\\\x00-\x1f\x7f-\xff]|\\["\\])+"'
+_LABELS = rb"\(" + _LABEL + rb"(?: " + _LABEL + rb")*\)"
 _SET = rb"[0-9:,]+"
 _ALLOWED = re.compile(
     rb"[A-Z0-9]+ (?:(SELECT|DELETE|SUBSCRIBE|UNSUBSCRIBE) " + _NAME
     + rb"|(CREATE) " + _NAME + rb"(?: \(USE \(\\[A-Za-z]+\)\))?"
     + rb"|(RENAME) " + _NAME + rb" " + _NAME
-    + rb"|(UID STORE) " + _SET + rb" (?:\(UNCHANGEDSINCE \d+\) )?[+-]FLAGS\.SILENT " + _FLAGS
+    + rb"|(UID STORE) " + _SET + rb" (?:\(UNCHANGEDSINCE \d+\) )?"
+    + rb"(?:[+-]FLAGS\.SILENT " + _FLAGS + rb"|[+-]X-GM-LABELS " + _LABELS + rb")"
     + rb"|(UID COPY|UID MOVE) " + _SET + rb" " + _NAME
     + rb"|(UID EXPUNGE) " + _SET
     + rb"|(APPEND) " + _NAME + rb" " + _FLAGS + rb'(?: "[0-9A-Za-z: +-]+")? \{\d+\})\r\n'
 )  # fmt: skip
 _ATOM = re.compile(_FLAG.decode("latin-1"))
 _USE = re.compile(r"\\[A-Za-z]+")
+MAX_LABEL = 225
+"""Characters that Gmail takes in a label's name."""
+MAX_LABELS = 4_096
+"""Octets of one list of labels as it is sent."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -47,6 +57,12 @@ def is_flag(name: str) -> bool:
     return name.isascii() and _ATOM.fullmatch(name) is not None and name.casefold() != "\\recent"
 
 
+def is_label(name: str) -> bool:
+    r"""Whether `name` can be given to a message as a label, and is then shown so; with `\` only a system label, one word."""
+    sound = bool(name) and len(name) <= MAX_LABEL and name == name.strip() == clean(name)
+    return sound and (name[0] != "\\" or _USE.fullmatch(name) is not None)
+
+
 def select(raw_name: bytes) -> bytes:
     """Return the SELECT of a folder (RFC 3501 section 6.3.1). Raises UnsafeArgumentError as `quote` does."""
     return b"SELECT " + quote(raw_name)
@@ -54,8 +70,20 @@ def select(raw_name: bytes) -> bytes:
 
 def uid_store(uids: str, sign: str, flags: Iterable[str], unchanged_since: int = 0) -> bytes:
     """Return the UID STORE that adds (`+`) or removes (`-`) flags, where the mod-sequence is not newer (RFC 7162)."""
-    unless = b"(UNCHANGEDSINCE %d) " % unchanged_since if unchanged_since else b""
-    return b"UID STORE %s %s%sFLAGS.SILENT %s" % (uids.encode(), unless, sign.encode(), _flag_list(flags))
+    return _uid_store(uids, unchanged_since, b"%sFLAGS.SILENT %s" % (sign.encode(), _flag_list(flags)))
+
+
+def uid_label(uids: str, sign: str, labels: Iterable[str], unchanged_since: int = 0) -> bytes:
+    """Return the UID STORE that adds (`+`) or removes (`-`) labels of Gmail, with the same condition."""
+    return _uid_store(uids, unchanged_since, b"%sX-GM-LABELS %s" % (sign.encode(), label_list(labels)))
+
+
+def label_list(labels: Iterable[str]) -> bytes:
+    """Return labels as they are sent. Raises UnsafeArgumentError for what is none."""
+    names = list(labels)
+    if not all(map(is_label, names)):
+        raise UnsafeArgumentError("a label must be a name without control characters")
+    return b"(" + b" ".join(quote(encode_name(name)) for name in names) + b")"
 
 
 def uid_copy(uids: str, raw_name: bytes) -> bytes:
@@ -116,3 +144,8 @@ def _flag_list(flags: Iterable[str]) -> bytes:
     if not all(map(is_flag, names)):
         raise UnsafeArgumentError("a flag must be an atom (RFC 3501 section 9)")
     return b"(" + " ".join(names).encode("ascii") + b")"
+
+
+def _uid_store(uids: str, unchanged_since: int, change: bytes) -> bytes:
+    unless = b"(UNCHANGEDSINCE %d) " % unchanged_since if unchanged_since else b""
+    return b"UID STORE %s %s%s" % (uids.encode(), unless, change)

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from mailsync_grpc.imap import changes, commands
 from mailsync_grpc.imap.authenticated import AuthenticatedConnection
 from mailsync_grpc.imap.channel import Channel
-from mailsync_grpc.imap.fetch import FlagListing, parse_flags
+from mailsync_grpc.imap.fetch import FlagListing, parse_flags, parse_labelled
 from mailsync_grpc.imap.listing import (
     FolderStatus,
     Selected,
@@ -82,10 +82,10 @@ class ChangingConnection(AuthenticatedConnection):
             return parse_search(self._channel.run(command)) & UidSet.span(uid, 0xFFFFFFFF)
 
     def fetch_flags(self, uids: UidSet) -> FlagListing:
-        """Return UID and flags of the messages in `uids`."""
+        """Return UID and flags of the messages in `uids`, and their labels on Gmail."""
         items = commands.flag_items(self._capabilities)
         answers = [self._channel.run(commands.uid_fetch(str(piece), items)) for piece in _pieces(uids)]
-        return parse_flags(b"".join(answers), uids)
+        return (parse_labelled if self.has_labels else parse_flags)(b"".join(answers), uids)
 
     def fetch_metadata(self, uids: UidSet) -> list[FetchedMessage]:
         """Return the messages of `uids` that the server answered, by ascending UID."""
@@ -100,6 +100,12 @@ class ChangingConnection(AuthenticatedConnection):
     ) -> Pending[Stored]:
         """Add (`+`) or remove (`-`) flags; the answer tells which messages were changed meanwhile and left alone."""
         return self._send(changes.uid_store(str(uids), sign, flags, unchanged_since), parse_stored)
+
+    def label(
+        self, uids: UidSet, sign: str, labels: Iterable[str], unchanged_since: int = 0
+    ) -> Pending[Stored]:
+        """Add (`+`) or remove (`-`) Gmail's labels, as `store` does flags."""
+        return self._send(changes.uid_label(str(uids), sign, labels, unchanged_since), parse_stored)
 
     def copy(self, uids: UidSet, raw_name: bytes) -> Pending[Copied]:
         """Copy messages into a folder, all or none."""

@@ -55,7 +55,8 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was done. `moved` are pairs of UIDs before and after, the latter 0 where it is not known.
+    """What was done. `moved` are pairs of UIDs before and after, the latter 0 where it is not known, as always of messages
+    that left a folder by a change of their labels.
 
     `error_reason` and `error_message` say why nothing was done at all, or that nobody knows; empty when messages were
     told apart. `uid` is the message that was made. `uid_validity` is that of the folder
@@ -76,7 +77,7 @@ class Intent:
     """One change. `folder` holds the messages or is itself changed, `target` is where messages go.
 
     Asked for: `uids` under `uid_validity`, those of them in `single` each to be answered for
-    (`named` has the UID of each name that the caller gave, 0 for one that is not there); flags to `add` and to
+    (`named` has the UID of each name that the caller gave, 0 for one that is not there); flags and labels to `add` and to
     `remove`, where the mod-sequence is at most `unchanged_since`; for a folder its `path` (`raw_name` on the wire, once begun), `special_use` and whether
     it is to be mirrored (`selected`); for an append the `spool` file of `size` octets, its flags in `add`, and its
     INTERNALDATE (`date`, seconds since 1970, None for the server's now).

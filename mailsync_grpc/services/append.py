@@ -112,6 +112,9 @@ class AppendService:
         faults.unless(
             date is None or 0 <= date <= _LAST_SECOND, "header.internal_date", "a time of 1970 to 9999"
         )
+        faults.unless(
+            not header.flags.labels, "header.flags.labels", "none; add them by ModifyFlags once it is there"
+        )
         faults.raise_any()
         limit = self.core.config.append.max_bytes
         if header.size > limit:

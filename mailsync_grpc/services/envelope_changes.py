@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from mailsync_grpc.errors import FolderNotFoundError, InvalidFieldError, NotImplementedYetError
-from mailsync_grpc.imap.changes import is_flag
+from mailsync_grpc.errors import FolderNotFoundError, InvalidFieldError
+from mailsync_grpc.imap.changes import MAX_LABEL, MAX_LABELS, is_flag, is_label, label_list
 from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import FolderNo
@@ -14,6 +14,7 @@ from mailsync_grpc.services.intents import Asking
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.selection import Selected, failures, find_changeable, find_selected, ranges
 from mailsync_grpc.store.codec.envelope import decode_flags
+from mailsync_grpc.sync import labels
 from mailsync_grpc.v1 import envelope_pb2
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 
@@ -21,6 +22,10 @@ _TRASH: Final = "\\Trash"
 _MAX_FLAGS: Final = 100
 MAX_FLAG_OCTETS: Final = 4_096
 """Octets of all flags of one list, which stand in one command line with the UIDs."""
+_LABELS: Final = (
+    f"names of 1 to {MAX_LABEL} characters, no blank at either end and no control character;"
+    " of those that begin with a backslash only such as \\Inbox"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,12 @@ class EnvelopeChanges:
     asking: Asking
 
     async def modify_flags(self, request: pb.ModifyFlagsRequest, _context: Context) -> pb.ModifyFlagsResponse:
-        """Add and remove flags."""
+        """Add and remove flags and labels."""
         add, remove = flags_asked(request.add, "add"), flags_asked(request.remove, "remove")
-        if not (add.names or remove.names):
-            raise InvalidFieldError({"add": "flags to add or to remove"})
-        if len(add.minus(remove).names) != len(add.names):
-            raise InvalidFieldError({"remove": "flags that add does not name"})
+        if add == remove == NO_FLAGS:
+            raise InvalidFieldError({"add": "flags or labels to add or to remove"})
+        if labels.contradict(add, remove):
+            raise InvalidFieldError({"remove": "flags and labels that add does not name"})
 
         def decide() -> Intent:
             selected = find_selected(self.core, request.selection)
@@ -122,9 +127,7 @@ class EnvelopeChanges:
 
 
 def flags_asked(message: envelope_pb2.Flags, field: str) -> Flags:
-    """Return flags that a request holds. Raises InvalidFieldError for what is no flag."""
-    if message.labels:
-        raise NotImplementedYetError(f"{field}.labels: changing a provider's labels is not in this version")
+    """Return flags and labels that a request holds. Raises InvalidFieldError for what is neither."""
     flags = decode_flags(envelope_pb2.Envelope(flags=message).SerializeToString())
     if not all(map(is_flag, message.keywords)):
         raise InvalidFieldError({f"{field}.keywords": "atoms (RFC 3501 section 9), and not \\Recent"})
@@ -132,6 +135,10 @@ def flags_asked(message: envelope_pb2.Flags, field: str) -> Flags:
         raise InvalidFieldError(
             {f"{field}.keywords": f"at most {_MAX_FLAGS}, of {MAX_FLAG_OCTETS} octets in all"}
         )
+    if not all(map(is_label, message.labels)):
+        raise InvalidFieldError({f"{field}.labels": _LABELS})
+    if len(label_list(message.labels)) > MAX_LABELS:
+        raise InvalidFieldError({f"{field}.labels": f"at most {MAX_LABELS} octets in modified UTF-7"})
     return flags
 
 

@@ -47,8 +47,8 @@ def taken_from(folder: FolderNo, intents: Iterable[Intent]) -> UidSet:
     """Return the messages that `intents` have taken from the folder."""
     taken = UidSet()
     for intent in intents:
-        if intent.kind in _TAKING and intent.folder == folder:
-            taken |= intent.outcome.done
+        if intent.folder == folder:
+            taken |= _taken(intent)
     return taken
 
 
@@ -92,7 +92,7 @@ def _caused(change: Change, intent: Intent) -> bool:
         case FlagsChanged(folder, uid):
             return kind is IntentKind.MODIFY_FLAGS and folder.no == intent.folder and uid in done
         case EnvelopeMoved(source, uid):
-            return kind is IntentKind.MOVE and source.no == intent.folder and uid in done
+            return kind is not IntentKind.EXPUNGE and source.no == intent.folder and uid in _taken(intent)
         case EnvelopeAdded(folder, message):
             return folder.no == intent.target and message.uid in _brought(intent)
         case Reported(folder, uid):
@@ -100,6 +100,13 @@ def _caused(change: Change, intent: Intent) -> bool:
         case FolderChanged(folder) | FolderRemoved(folder):
             return _concerns(folder, intent)
     return False
+
+
+def _taken(intent: Intent) -> UidSet:
+    """Return the messages that have left the folder; of those with other labels the ones that are noted as gone."""
+    if intent.kind is IntentKind.MODIFY_FLAGS:
+        return UidSet.of(uid for uid, _ in intent.outcome.moved)
+    return intent.outcome.done if intent.kind in _TAKING else UidSet()
 
 
 def _brought(intent: Intent) -> UidSet:

@@ -1,12 +1,13 @@
-"""Flags added and removed on the mail server. When it is not known what was sent before, that is repeated.
+"""Flags and labels added and removed on the mail server. When it is not known what was sent before, that is repeated.
 
 The answer to STORE says little, since servers may drop flags that they do not keep; so the flags are read afterwards, and a
-message has succeeded when it has them as was asked for. Under a condition the second STORE holds each message to the mod-sequence that
-the answer to the first gave it (RFC 7162 section 3.1.3), so that no change of others between the two is written over.
+message has succeeded when it has them as was asked for. Labels come last, since a message may leave the folder by them;
+then it has succeeded when it is gone. Under a condition every STORE but the first holds each message to the mod-sequence that
+the answer to the one before gave it (RFC 7162 section 3.1.3), so that no change of others between them is written over.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mailsync_grpc.errors import (
@@ -15,26 +16,31 @@ from mailsync_grpc.errors import (
     ModseqConflictError,
     OutcomeUnknownError,
 )
+from mailsync_grpc.imap.changes import MAX_LABELS
+from mailsync_grpc.imap.changing import Pending
+from mailsync_grpc.imap.told import Stored
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.sync import labels
 from mailsync_grpc.sync.change_messages import NOT_THERE, UNKNOWN, MessageChange, pieces
 from mailsync_grpc.sync.sending import sent
 
 _CHANGED = "the message was changed since the mod-sequence given"
-_KEPT = "the server took the command and did not keep the flags"
+_KEPT = "the server took the command and did not keep the flags or labels"
 
 
 @dataclass(slots=True)
 class FlagChange(MessageChange):
-    """A change of flags."""
+    """A change of flags and labels."""
 
     def carry_out(self, resumed: bool) -> None:
-        """Add and remove the flags, and see what the messages have then."""
+        """Add and remove flags and labels, and see what the messages have then."""
         intent, modified = self.intent, UidSet()
         if resumed and intent.unchanged_since:
             # Our own first try is a change since then.
             self.tally.succeed(self._flagged(self.left)[0])
-        for piece in pieces(self.left, max(intent.add.octets, intent.remove.octets)):
+        labelled = MAX_LABELS if intent.add.labels or intent.remove.labels else 0
+        for piece in pieces(self.left, max(intent.add.octets, intent.remove.octets, labelled)):
             try:
                 modified |= self._store_flags(piece)
             except ImapRefusedError as error:
@@ -45,37 +51,60 @@ class FlagChange(MessageChange):
         flagged, other = self._flagged(self.left)
         self.tally.succeed(flagged)
         self.tally.refuse(other, ImapRefusedError, _KEPT)
+        self._tally_taken()
         self.tally.refuse(self.left, EnvelopeNotFoundError, NOT_THERE)
 
+    def _tally_taken(self) -> None:
+        """Note what is gone from the folder by the labels that it got or lost."""
+        if self.left and labels.take_away(self.intent, self.folder(self.intent.folder)):
+            gone = self.left - self.connection.present(self.left)
+            self.tally.succeed(gone)
+            self.tally.place((uid, 0) for uid in gone)
+
     def _store_flags(self, piece: UidSet) -> UidSet:
-        """Send both changes and return what was left alone: by the first, or changed by others since the first."""
+        """Send all changes and return what was left alone: by the first, or changed by others since the one before."""
         intent, allowed = self.intent, {self.intent.unchanged_since: piece}
-        for sign, flags in (("+", intent.add.names), ("-", intent.remove.names)):
-            if flags:
-                allowed = self._store(allowed, sign, flags)
+        for send, sign, names in (
+            (self.connection.store, "+", intent.add.names),
+            (self.connection.store, "-", intent.remove.names),
+            (self.connection.label, "+", intent.add.labels),
+            (self.connection.label, "-", intent.remove.labels),
+        ):
+            if names:
+                allowed = _stored(allowed, send, sign, names)
         for uids in allowed.values():
             piece -= uids
         return piece
-
-    def _store(self, allowed: Mapping[int, UidSet], sign: str, flags: Iterable[str]) -> dict[int, UidSet]:
-        """Change the messages by the mod-sequence that they may have; return those changed by the one they have now."""
-        after: dict[int, UidSet] = defaultdict(UidSet)
-        for unless, uids in allowed.items():
-            stored = sent(self.connection.store(uids, sign, flags, unless))
-            for modseq, changed in stored.allowed(uids, unless).items():
-                after[modseq] |= changed
-        return after
 
     def _flagged(self, uids: UidSet) -> tuple[UidSet, UidSet]:
         """Return those of `uids` that have the flags as asked for, and those that have not; without what is gone."""
         if not uids:
             return UidSet(), UidSet()
         listing = self.connection.fetch_flags(uids)
-        right = {number: self._as_asked(flags) for number, flags in listing.table.items()}
+        own = labels.own_labels(self.folder(self.intent.folder))
+        right = {number: self._as_asked(flags, own) for number, flags in listing.table.items()}
         pairs = list(zip(listing.uids, listing.hashes, strict=True))
         flagged = UidSet.of(uid for uid, number in pairs if right[number])
         return flagged, UidSet.of(listing.uids) - flagged
 
-    def _as_asked(self, flags: Flags) -> bool:
+    def _as_asked(self, flags: Flags, own: frozenset[str]) -> bool:
         remove = self.intent.remove
-        return not self.intent.add.minus(flags).names and len(remove.minus(flags).names) == len(remove.names)
+        flagged = not self.intent.add.minus(flags).names and len(remove.minus(flags).names) == len(
+            remove.names
+        )
+        return flagged and labels.as_asked(self.intent, flags, own)
+
+
+def _stored(
+    allowed: Mapping[int, UidSet],
+    send: Callable[[UidSet, str, Iterable[str], int], Pending[Stored]],
+    sign: str,
+    names: Iterable[str],
+) -> dict[int, UidSet]:
+    """Change the messages by the mod-sequence that they may have; return those changed by the one they have now."""
+    after: dict[int, UidSet] = defaultdict(UidSet)
+    for unless, uids in allowed.items():
+        stored = sent(send(uids, sign, names, unless))
+        for modseq, changed in stored.allowed(uids, unless).items():
+            after[modseq] |= changed
+    return after

@@ -67,6 +67,11 @@ class MessageChange(ABC):
             raise ImapRefusedError(
                 "the server has no mod-sequences (CONDSTORE, RFC 7162); nothing was changed"
             )
+        labels = (*self.intent.add.labels, *self.intent.remove.labels)
+        if labels and not self.connection.has_labels:
+            raise ImapRefusedError(
+                "the server has no labels (X-GM-EXT-1, which is Gmail's); use keywords; nothing was changed"
+            )
         moves = kind is IntentKind.MOVE and "MOVE" in offered
         if kind in _REMOVING and not moves and "UIDPLUS" not in offered:
             raise ImapRefusedError(

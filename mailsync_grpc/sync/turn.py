@@ -24,7 +24,7 @@ from mailsync_grpc.model.folder import Folder, FolderProgress, MirrorNo
 from mailsync_grpc.model.ids import FolderNo
 from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.store.base import Batch
-from mailsync_grpc.sync import plan, retry
+from mailsync_grpc.sync import labels, plan, retry
 from mailsync_grpc.sync.commit import Committer
 from mailsync_grpc.sync.environment import Environment
 from mailsync_grpc.sync.folders import FolderTree, marked
@@ -102,7 +102,10 @@ class Turn:
 
     def touched(self, folder: Folder) -> bool:
         """Whether a settled change is about the folder."""
-        return any(one.of_messages and folder.no in {one.folder, one.target} for one in self.settled)
+        return any(
+            one.of_messages and (folder.no in {one.folder, one.target} or labels.concern(one, folder))
+            for one in self.settled
+        )
 
     def folder_failed(self, folder: Folder, error: MailsyncError) -> None:
         """Mark the folder and let it back off. Raises the error of a connection that is closed by now."""

@@ -635,11 +635,13 @@ class ModifyFlagsRequest(_message.Message):
 
     @_builtins.property
     def add(self) -> _envelope_pb2.Flags:
-        """Flags, keywords and labels to add."""
+        """Flags, keywords and labels to add. Labels need a mail server that has them (Gmail's X-GM-LABELS); one that is new is made,
+        \\Starred is flagged, and \\Trash and \\Spam take messages away.
+        """
 
     @_builtins.property
     def remove(self) -> _envelope_pb2.Flags:
-        """Flags, keywords and labels to remove."""
+        """Flags, keywords and labels to remove. Without the folder's own label, \\Inbox for INBOX, messages leave the folder."""
 
     def __init__(
         self,

@@ -5,12 +5,14 @@ commands that it sends, then has another worker carry on.
 """
 
 import random
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.content.spool import Spool
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.folder import Folder
@@ -21,7 +23,9 @@ from tests.support.agreement import assert_agreed
 from tests.support.changing import SELDOM
 from tests.support.crash import Site
 from tests.support.crash_child import SPOOL_KEY
-from tests.support.mail import Mailbox, letters
+from tests.support.hostile import HostileMailbox, HostileServer
+from tests.support.hostile_session import GMAIL
+from tests.support.mail import AnyMailbox, Mailbox, letters
 from tests.support.mirror import Mirror
 
 MESSAGES = 12
@@ -37,7 +41,7 @@ class Office:
     """A store with a mirror of a mailbox, no process running, in which changes are asked for."""
 
     site: Site
-    mailbox: Mailbox
+    mailbox: AnyMailbox
 
     def mirror(self) -> Mirror:
         mirror = Mirror(self.mailbox, SELDOM, self.site.open())
@@ -114,7 +118,14 @@ def office(tmp_path: Path, mailbox: Mailbox) -> Office:
     return opened(tmp_path, mailbox)
 
 
-def opened(tmp_path: Path, mailbox: Mailbox) -> Office:
+@pytest.fixture
+def gmail(tmp_path: Path) -> Iterator[Office]:
+    with HostileServer(GMAIL) as server:
+        server.mailbox = server.mailbox.with_password(PASSWORD)
+        yield opened(tmp_path, server.mailbox)
+
+
+def opened(tmp_path: Path, mailbox: AnyMailbox) -> Office:
     mailbox.deliver(letters(MESSAGES))
     office = Office(Site(tmp_path), mailbox)
     mirror = office.mirror()
@@ -137,8 +148,58 @@ def test_crash_in_changed_flags(office: Office, failpoint: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "failpoint",
+    [*ONCE, *(f"{point}:{command}" for point in ("change_sent", "change_answered") for command in (2, 3))],
+)
+def test_crash_in_changed_flags_and_labels(gmail: Office, failpoint: str) -> None:
+    """Flags, a label more, and the label of the folder less, so that what was changed is there no more."""
+    assert isinstance(gmail.mailbox, HostileMailbox)
+    number = gmail.ask(
+        IntentKind.MODIFY_FLAGS,
+        add=Flags.of(["\\Seen"], ["kept here"]),
+        remove=Flags.of((), ["\\Inbox"]),
+    )
+    gmail.site.run_until_killed("sync", failpoint)
+    outcome = gmail.carried_on(number).outcome
+    assert (outcome.done, outcome.refused) == (CHOSEN, ())
+    assert sorted(gmail.mailbox.flags_by_uid()) == left()
+    assert gmail.mailbox.flags_by_uid("kept here") == dict.fromkeys(range(1, 5), frozenset({"\\Seen"}))
+    assert set(gmail.mailbox.labels_by_uid("kept here").values()) == {frozenset()}
+
+
 @pytest.mark.parametrize("failpoint", ONCE)
-def test_crash_in_a_conditional_change_is_no_conflict_with_ourselves(office: Office, failpoint: str) -> None:
+def test_crash_in_a_conditional_change_of_labels_is_no_conflict_with_ourselves(
+    gmail: Office, failpoint: str
+) -> None:
+    assert isinstance(gmail.mailbox, HostileMailbox)
+    mirror = gmail.mirror()
+    with closing(mirror.store), closing(mirror.sync):
+        modseq = mirror.folder()[1].modseq
+    number = gmail.ask(IntentKind.MODIFY_FLAGS, add=Flags.of((), ["mine"]), unchanged_since=modseq)
+    gmail.site.run_until_killed("sync", failpoint)
+    assert gmail.carried_on(number).outcome.done == CHOSEN
+    labelled = {uid for uid, labels in gmail.mailbox.labels_by_uid().items() if "mine" in labels}
+    assert labelled == set(CHOSEN)
+
+
+def test_a_condition_that_our_own_flags_may_have_broken_leaves_the_labels_unknown(gmail: Office) -> None:
+    assert isinstance(gmail.mailbox, HostileMailbox)
+    mirror = gmail.mirror()
+    with closing(mirror.store), closing(mirror.sync):
+        modseq = mirror.folder()[1].modseq
+    both = Flags.of(["\\Seen"], ["mine"])
+    number = gmail.ask(IntentKind.MODIFY_FLAGS, add=both, unchanged_since=modseq)
+    gmail.site.run_until_killed("sync", "change_answered")
+    (refused,) = gmail.carried_on(number).outcome.refused
+    assert (refused.uids, refused.reason) == (CHOSEN, "OUTCOME_UNKNOWN")
+    assert not any(gmail.mailbox.labels_by_uid().values())
+
+
+@pytest.mark.parametrize("failpoint", ONCE)
+def test_crash_in_a_conditional_change_is_change_is_no_conflict_with_ourselves(
+    office: Office, failpoint: str
+) -> None:
     office.mailbox.store("1", "+FLAGS.SILENT (earlier)")
     mirror = office.mirror()
     with closing(mirror.store), closing(mirror.sync):

@@ -134,10 +134,11 @@ async def test_a_repeat_adds_nothing_and_another_text_is_another_request(office:
         (b"Subject: x\r\n\r\nnul\0\r\n", {}, "chunk"),
         (b"Subject: x\r\n\r\n\r", {}, "header.size"),
         (LETTER, {"flags": envelope_pb2.Flags(keywords=["a b"])}, "header.flags.keywords"),
+        (LETTER, {"flags": envelope_pb2.Flags(labels=["work"])}, "header.flags.labels"),
         (LETTER, {"internal_date": Timestamp(seconds=-1)}, "header.internal_date"),
         (LARGE, {"step": 1_100_000}, "chunk"),
     ],
-    ids=["short", "long", "lf", "cr", "nul", "half_line", "flag", "date", "chunk"],
+    ids=["short", "long", "lf", "cr", "nul", "half_line", "flag", "label", "date", "chunk"],
 )
 async def test_what_is_no_message_is_refused_and_leaves_nothing(
     office: Desk, octets: bytes, fields: dict[str, object], field: str

@@ -48,6 +48,9 @@ def test_what_was_not_changed_is_said_and_is_a_failure(stage: Stage) -> None:
     assert (done.returncode, done.stdout) == (1, "1 message changed\n")
     assert done.stderr.startswith("99: ENVELOPE_NOT_FOUND: ")
     assert "not UIDs: x" in stage.try_("envelope", "flag", "work", "INBOX", "x", "--add", "seen").stderr
+    labelled = stage.try_("envelope", "flag", "work", "INBOX", "10", "--add-label", r"\Important")
+    assert labelled.returncode == 1
+    assert labelled.stderr.startswith("IMAP_REFUSED: the server has no labels")
     asked = stage.try_("envelope", "delete", "work", "INBOX", "10", "--permanent", input="n\n")
     assert asked.returncode == 1
     assert 10 in mailbox(stage).flags_by_uid()

@@ -232,6 +232,11 @@ class HostileMailbox:
             held = self.server.mail.folders[folder].shown
             return {uid: message.flags for uid, message in held.items()}
 
+    def labels_by_uid(self, folder: str = "INBOX") -> dict[int, frozenset[str]]:
+        with self.server.mail.lock:
+            held = self.server.mail.folders[folder].shown
+            return {uid: message.labels for uid, message in held.items()}
+
     def dates_by_uid(self, folder: str = "INBOX") -> dict[int, datetime]:
         with self.server.mail.lock:
             held = self.server.mail.folders[folder].shown

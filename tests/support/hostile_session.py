@@ -15,6 +15,7 @@ from imapclient import imap_utf7
 
 from tests.support import hostile_message
 from tests.support.hostile_faults import After, Reply
+from tests.support.hostile_labels import change
 from tests.support.hostile_store import HeldFolder, HeldMail, HeldMessage
 
 PLAIN = "IMAP4rev1"
@@ -23,7 +24,8 @@ CONDSTORE = (
 )
 FULL = CONDSTORE + " QRESYNC"
 OBJECT_IDS = FULL + " OBJECTID"
-GMAIL = CONDSTORE + " X-GM-EXT-1"
+GMAIL_ONLY = "X-GM-EXT-1"
+GMAIL = f"{CONDSTORE} {GMAIL_ONLY}"
 BAD = Reply(completion=b"BAD not understood")
 ABSENT = Reply(completion=b"NO [NONEXISTENT] no such folder")
 _ITEM = re.compile(r"BODY\.PEEK\[[^\]]*\](?:<\d+\.\d+>)?|[A-Z0-9.-]+")
@@ -32,6 +34,7 @@ _SECTION = re.compile(r"BODY\.PEEK\[(HEADER|TEXT|[\d.]*)\]<(\d+)\.(\d+)>")
 _BEARER_USER = re.compile(r"(?:^user|^n,a)=([^\x01,]*)")
 _BEARER_TOKEN = re.compile(r"\x01auth=Bearer ([^\x01]*)\x01\x01$")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_STORE = re.compile(r"(\S+) (?:\(UNCHANGEDSINCE (\d+)\) )?([+-])(FLAGS\.SILENT|X-GM-LABELS) \((.*)\)")
 
 
 class Session:
@@ -44,6 +47,7 @@ class Session:
         self._logged_in = False
         self._enabled: frozenset[str] = frozenset()
         self._folder: HeldFolder | None = None
+        self._writable = False
         self._view: list[int] = []
         self._commands: dict[str, Callable[[str], Reply]] = {
             "CAPABILITY": lambda _: Reply((b"* CAPABILITY " + self._capabilities.encode(),)),
@@ -59,8 +63,10 @@ class Session:
             "LIST ": self._list,
             "STATUS ": self._status,
             "EXAMINE ": self._examine,
+            "SELECT ": self._select,
             "UNSELECT": self._unselect,
             "UID FETCH ": self._fetch,
+            "UID STORE ": self._store,
             "UID SEARCH ": self._search,
         }
 
@@ -150,7 +156,7 @@ class Session:
         return Reply((f"* STATUS {name} ({counters})".encode("latin-1"),))
 
     def _examine(self, argument: str) -> Reply:
-        self._folder, self._view = self._named(argument), []
+        self._folder, self._view, self._writable = self._named(argument), [], False
         if self._folder is None:
             return ABSENT
         self._view = list(self._folder.shown)
@@ -160,6 +166,11 @@ class Session:
         flags = rb"* FLAGS (\Answered \Flagged \Deleted \Seen \Draft)"
         counts = (b"* %d EXISTS" % len(self._view), b"* 0 RECENT")
         return Reply((flags, *counts, *(b"* OK [%s] ok" % code for code in codes)), b"OK [READ-ONLY] opened")
+
+    def _select(self, argument: str) -> Reply:
+        reply = self._examine(argument)
+        self._writable = self._folder is not None
+        return replace(reply, completion=b"OK [READ-WRITE] opened") if self._writable else reply
 
     def _unselect(self, _: str) -> Reply:
         self._folder = None
@@ -191,18 +202,41 @@ class Session:
         if (since and not self._enabled) or (vanished and "QRESYNC" not in self._enabled):
             return BAD
         held, modseq = self._folder.messages, int(since or 0)
-        numbers = {uid: number for number, uid in enumerate(self._view, 1)}
-        wanted = [uid for uid in self._folder.within(uids) if uid in numbers and held[uid].modseq > modseq]
+        view = set(self._view)
+        wanted = [uid for uid in self._folder.within(uids) if uid in view and held[uid].modseq > modseq]
         names = list(dict.fromkeys(["UID", *_ITEM.findall(items), *(["MODSEQ"] if since else [])]))
         gone = [b"%d" % uid for uid, at in self._folder.expunged.items() if at > modseq] if vanished else []
         return Reply(
             (
                 *((b"* VANISHED (EARLIER) " + b",".join(gone),) if gone else ()),
-                *(
-                    b"* %d FETCH (%s)" % (numbers[uid], b" ".join(_item(n, uid, held[uid]) for n in names))
-                    for uid in wanted
-                ),
+                *self._told(wanted, names),
             )
+        )
+
+    def _store(self, arguments: str) -> Reply:
+        asked = _STORE.fullmatch(arguments)
+        if self._folder is None or asked is None or not self._writable:
+            return BAD
+        uids, since, sign, item, listed = asked.groups()
+        if (since and not self._enabled) or (item == "X-GM-LABELS" and GMAIL_ONLY not in self._capabilities):
+            return BAD
+        held, most = self._folder.messages, int(since or 1 << 63)
+        within = [uid for uid in self._folder.within(uids) if uid in self._view]
+        chosen = [uid for uid in within if held[uid].modseq <= most]
+        change(self._mail, self._folder, [held[uid] for uid in chosen], f"{sign}{item}", listed)
+        # RFC 7162 section 3.1.3; and labels, of which nothing is silent.
+        names = ["UID", *(["MODSEQ"] if self._enabled else []), *([item] if item in _ITEMS else [])]
+        told = self._told([uid for uid in chosen if uid in held], names)
+        newer = b",".join(b"%d" % uid for uid in within if uid not in chosen)
+        return Reply(told, b"OK [MODIFIED " + newer + b"] not all" if newer else b"OK done")
+
+    def _told(self, uids: list[int], names: list[str]) -> tuple[bytes, ...]:
+        """A FETCH response for each of these messages."""
+        assert self._folder is not None
+        held, numbers = self._folder.messages, {uid: number for number, uid in enumerate(self._view, 1)}
+        return tuple(
+            b"* %d FETCH (%s)" % (numbers[uid], b" ".join(_item(name, uid, held[uid]) for name in names))
+            for uid in uids
         )
 
     def _search(self, criteria: str) -> Reply:

@@ -3,10 +3,13 @@ r"""What may be sent to change a mailbox, what may not, and what is made of the 
 from collections.abc import Callable
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from mailsync_grpc.errors import ImapProtocolError, ImapRefusedError, UnsafeArgumentError
 from mailsync_grpc.imap import changes
 from mailsync_grpc.imap.changing import ChangingConnection
+from mailsync_grpc.imap.fetch import parse_labelled
 from mailsync_grpc.imap.receive import Answer
 from mailsync_grpc.imap.told import Appended, Copied, append_limit, parse_appended, parse_copied, parse_stored
 from mailsync_grpc.model.uidset import UidSet
@@ -27,6 +30,18 @@ ASKED = UidSet.parse("1:5")
             b"COPY 1 x",
         ),
         *(b"UID STORE 1 FLAGS.SILENT (a)", b"UID STORE 1 +FLAGS (a)", b"UID STORE 1:* +FLAGS.SILENT (a)"),
+        *(b'UID STORE 1 X-GM-LABELS ("a")', b"UID STORE 1 +X-GM-LABELS ()", b"UID STORE 1 +X-GM-LABELS (a)"),
+        *(
+            b'UID STORE 1 +X-GM-LABELS ("")',
+            b'STORE 1 +X-GM-LABELS ("a")',
+            b'UID STORE 1:* -X-GM-LABELS ("a")',
+        ),
+        *(
+            b'UID STORE 1 +X-GM-LABELS ("a") x',
+            b'UID STORE 1 +X-GM-LABELS ("a"" b")',
+            b'UID STORE 1 +X-GM-LABELS ("\xc3")',
+        ),
+        *(b'UID STORE 1 +X-GM-LABELS ("a") +FLAGS.SILENT (b)', b'UID STORE 1 +X-GM-LABELS ("a\\")'),
         *(b"UID STORE 1 +FLAGS.SILENT (a) x", b'UID COPY 1 "x" y', b'UID COPY 1 "x" "y"', b"UID COPY 1 x"),
         *(b'CREATE "x" (USE (Archive))', b'RENAME "x"', b'DELETE "x" "y"', b'SELECT "x" (CONDSTORE)'),
         *(
@@ -52,6 +67,7 @@ def test_a_reading_connection_refuses_every_change_that_a_changing_one_sends() -
     lines = [
         changes.select(b"a"),
         changes.uid_store("1:3,5", "+", ["\\Seen", "$x"], 7),
+        changes.uid_label("1:3,5", "-", ["\\Inbox", 'a "b" \\c & é'], 7),
         changes.uid_copy("1", b'a "b" \\c'),
         changes.uid_move("1", b"a"),
         changes.uid_expunge("1:3"),
@@ -80,6 +96,7 @@ def test_crlf_injection_in_changes(unsafe: str) -> None:
         lambda: changes.create(name.encode()),
         lambda: changes.rename(b"a", name.encode()),
         lambda: changes.uid_store("1", "+", [name]),
+        lambda: changes.uid_label("1", "-", ["a", name]),
         lambda: changes.append(b"a", [name], None, 1),
         lambda: changes.create(b"a", f"\\A{unsafe}"),
     ]
@@ -98,6 +115,43 @@ def test_atoms_are_flags(flag: str) -> None:
 )
 def test_others_are_not(flag: str) -> None:
     assert not changes.is_flag(flag)
+
+
+@pytest.mark.parametrize(
+    ("label", "sent"),
+    [
+        ("foo", b'"foo"'),
+        ("Muy Importante", b'"Muy Importante"'),
+        ("\\Inbox", rb'"\\Inbox"'),
+        ('a "b"', rb'"a \"b\""'),
+        ("a\\b", rb'"a\\b"'),
+        ("R&D (é)", b'"R&-D (&AOk-)"'),
+        ("日本語/[x]*%", b'"&ZeVnLIqe-/[x]*%"'),
+        ("x" * changes.MAX_LABEL, b'"' + b"x" * changes.MAX_LABEL + b'"'),
+    ],
+)
+def test_labels_are_quoted_in_modified_utf7(label: str, sent: bytes) -> None:
+    assert changes.uid_label("1:3", "+", [label]) == b"UID STORE 1:3 +X-GM-LABELS (" + sent + b")"
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["", " ", " a", "a\t", "a\rb", "a\nb", "a\0b", "\x7f", "\ud800", "x" * 226, "\\", "\\a b", "\\\\a", "\\é"],
+)  # fmt: skip
+def test_what_is_no_label_is_not_sent(label: str) -> None:
+    assert not changes.is_label(label)
+    with pytest.raises(UnsafeArgumentError):
+        changes.uid_label("1", "+", ["a", label])
+
+
+@given(st.lists(st.text(min_size=1, max_size=12) | st.text('\\"&,-/{}()* aé', max_size=12), min_size=1))
+def test_every_label_that_is_sent_is_one_argument_and_comes_back_as_it_was(texts: list[str]) -> None:
+    labels = sorted({text for text in texts if changes.is_label(text)})
+    assume(labels)
+    assert changes.check_line(b"M1 " + changes.uid_label("1", "-", labels) + b"\r\n") == "UID STORE"
+    told = b"* 1 FETCH (UID 1 FLAGS () X-GM-LABELS %s)\r\n" % changes.label_list(labels)
+    (flags,) = parse_labelled(told, ASKED).table.values()
+    assert list(flags.labels) == labels
 
 
 def test_dates_are_in_utc_whatever_the_machines_language_and_zone() -> None:

@@ -76,6 +76,22 @@ def test_a_move_is_ours_by_where_it_began() -> None:
     assert causes(change, intent(IntentKind.COPY, "1", target=SENT.no)) == [""]
 
 
+def test_what_left_its_folder_by_its_labels_is_ours_and_what_stayed_is_not() -> None:
+    ours = intent(IntentKind.MODIFY_FLAGS, "1:3", ((2, 0),))
+    known = tuple(KnownEnvelope(uid, b"e" * 10, "", "") for uid in (2, 3))
+    told = attributed([EnvelopesRemoved(INBOX, UidSet.parse("2:3"), known)], [ours])
+    assert [(str(change.uids), cause) for change, cause in zip(*told, strict=True)] == [  # type: ignore[union-attr]
+        ("2", "ours"),
+        ("3", ""),
+    ]
+    for uid, cause in ((2, "ours"), (3, "")):
+        change = EnvelopeMoved(INBOX, uid, SENT, message_of(10), MoveEvidence.EMAIL_ID)
+        assert causes(change, ours) == [cause]
+    assert causes(flags_of(3), ours) == ["ours"]
+    assert taken_from(INBOX.no, [ours]) == UidSet.parse("2")
+    assert taken_from(SENT.no, [ours]) == UidSet()
+
+
 def test_a_renamed_branch_is_ours_and_its_namesakes_are_not() -> None:
     renamed = intent(IntentKind.RENAME_FOLDER, path="New")
     for no, path, cause in ((1, "New", "ours"), (5, "New/Below", "ours"), (6, "Newer", "")):

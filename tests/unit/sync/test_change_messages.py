@@ -94,6 +94,71 @@ def test_a_server_that_keeps_no_keywords_is_found_out(mailbox: Mailbox, server: 
     assert [(str(one.uids), one.reason) for one in outcome.refused] == [("1:2", "IMAP_REFUSED")]
 
 
+LABELLED = b"* 1 FETCH (UID 1 FLAGS () X-GM-LABELS (%b))\r\n* 2 FETCH (UID 2 FLAGS () X-GM-LABELS ())\r\n<tag> OK done\r\n"
+
+
+@pytest.fixture
+def gmail(server: ScriptedServer) -> ScriptedServer:
+    """The same with labels, of which message 1 has `work` and message 2 none."""
+    server.script = {
+        **server.script,
+        **offering(b"ENABLE CONDSTORE X-GM-EXT-1"),
+        b"UID FETCH": LABELLED % b"work",
+    }
+    return server
+
+
+def test_labels_that_are_not_kept_are_found_out(mailbox: Mailbox, gmail: ScriptedServer) -> None:
+    work = change(mailbox, gmail, IntentKind.MODIFY_FLAGS, add=Flags.of([], ["work"]))
+    outcome = work.perform(resumed=False)
+    work.connection.close()
+    assert str(outcome.done) == "1"
+    assert [(str(one.uids), one.reason) for one in outcome.refused] == [("2", "IMAP_REFUSED")]
+
+
+def test_what_stays_in_the_folder_whose_label_it_was_to_lose_is_no_success(
+    mailbox: Mailbox, gmail: ScriptedServer
+) -> None:
+    work = change(mailbox, gmail, IntentKind.MODIFY_FLAGS, remove=Flags.of([], ["\\Inbox"]))
+    outcome = work.perform(resumed=False)
+    work.connection.close()
+    assert [(str(one.uids), one.reason) for one in outcome.refused] == [("1:2", "IMAP_REFUSED")]
+
+
+def test_what_is_not_told_of_and_there_has_not_left_the_folder(
+    mailbox: Mailbox, gmail: ScriptedServer
+) -> None:
+    replaced(gmail, b"UID FETCH", b"<tag> OK done\r\n")
+    replaced(gmail, b"UID SEARCH", b"* SEARCH 1\r\n<tag> OK done\r\n")
+    work = change(mailbox, gmail, IntentKind.MODIFY_FLAGS, remove=Flags.of([], ["\\Inbox"]))
+    outcome = work.perform(resumed=False)
+    work.connection.close()
+    assert (str(outcome.done), outcome.moved) == ("2", ((2, 0),))
+    assert [str(one.uids) for one in outcome.refused] == ["1"]
+
+
+def test_a_message_that_is_gone_by_another_hand_is_not_taken_for_relabelled(
+    mailbox: Mailbox, gmail: ScriptedServer
+) -> None:
+    replaced(gmail, b"UID FETCH", b"* 1 FETCH (UID 1 FLAGS () X-GM-LABELS (mine))\r\n<tag> OK done\r\n")
+    work = change(mailbox, gmail, IntentKind.MODIFY_FLAGS, add=Flags.of([], ["mine"]))
+    outcome = work.perform(resumed=False)
+    work.connection.close()
+    assert (str(outcome.done), outcome.moved) == ("1", ())
+    assert [(str(one.uids), one.reason) for one in outcome.refused] == [("2", "ENVELOPE_NOT_FOUND")]
+
+
+def test_labels_refused_after_flags_that_were_taken_are_a_failure(
+    mailbox: Mailbox, gmail: ScriptedServer
+) -> None:
+    replaced(gmail, b"UID STORE 1:2 +X-GM-LABELS", b"<tag> BAD what is this\r\n")
+    work = change(mailbox, gmail, IntentKind.MODIFY_FLAGS, add=Flags.of(["\\Seen"], ["mine"]))
+    outcome = work.perform(resumed=False)
+    work.connection.close()
+    assert [(str(one.uids), one.reason) for one in outcome.refused] == [("1:2", "IMAP_REFUSED")]
+    assert "what is this" in outcome.refused[0].message
+
+
 def test_a_move_after_which_messages_stayed_is_no_success(mailbox: Mailbox, server: ScriptedServer) -> None:
     work = change(mailbox, server, IntentKind.MOVE, target=mailbox.folder.no)
     outcome = work.perform(resumed=False)

@@ -1211,9 +1211,10 @@ type ModifyFlagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which messages.
 	Selection *EnvelopeSelection `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
-	// Flags, keywords and labels to add.
+	// Flags, keywords and labels to add. Labels need a mail server that has them (Gmail's X-GM-LABELS); one that is new is made,
+	// \Starred is flagged, and \Trash and \Spam take messages away.
 	Add *Flags `protobuf:"bytes,2,opt,name=add,proto3" json:"add,omitempty"`
-	// Flags, keywords and labels to remove.
+	// Flags, keywords and labels to remove. Without the folder's own label, \Inbox for INBOX, messages leave the folder.
 	Remove *Flags `protobuf:"bytes,3,opt,name=remove,proto3" json:"remove,omitempty"`
 	// Change only messages whose mod-sequence is at most this; 0 means any (UNCHANGEDSINCE, RFC 7162 section 3.1.3).
 	UnchangedSince uint64 `protobuf:"varint,4,opt,name=unchanged_since,json=unchangedSince,proto3" json:"unchanged_since,omitempty"`
