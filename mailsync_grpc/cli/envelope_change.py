@@ -52,8 +52,8 @@ def flag(
     """Add flags to messages and remove others, on the mail server."""
     request = ModifyFlagsRequest(
         selection=_selection(session, account, path, uids),
-        add=_flags(add),
-        remove=_flags(remove),
+        add=flags_of(add),
+        remove=flags_of(remove),
         request_id=_request_id(),
     )
     response = session.call(session.envelopes.ModifyFlags, request, CHANGE_SECONDS)
@@ -122,7 +122,7 @@ def uid_ranges(text: str) -> list[UidRange]:
         raise CommandError(f"not UIDs: {text} (such as 7 or 1:5,9)") from None
 
 
-def _flags(names: Iterable[str]) -> Flags:
+def flags_of(names: Iterable[str]) -> Flags:
     """Flags by the names people know; what is no system flag is a keyword."""
     folded = [(name.removeprefix("\\").casefold(), name) for name in names]
     flags = Flags(keywords=[name for lower, name in folded if lower not in _SYSTEM])
