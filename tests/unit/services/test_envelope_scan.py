@@ -191,7 +191,7 @@ def test_a_page_says_the_revision_from_before_it_looked(core: Core, monkeypatch:
         return page
 
     monkeypatch.setattr(type(core.store), "page", read_and_change)
-    page = page_of(core, box.folder, SEEN, None, 1_000, newest_first=True)
+    page = page_of(core, box.folder, SEEN, None, 1_000, newest_first=True, budget=Budget(EVERY_ROW, FOREVER))
     assert len(page.rows) == 600
     assert page.read_revision == before < core.head()
 
