@@ -1,5 +1,6 @@
 """Filters of ListEnvelopes and ExportEnvelopes: what they let through, what they refuse, and that nothing is passed over."""
 
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from mailsync_grpc.model.envelope import Address, Envelope, Partial, PartialReas
 from mailsync_grpc.model.flags import Flags
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.services import envelope_scan, export
+from mailsync_grpc.services.envelope_filter import Wanted
 from mailsync_grpc.services.envelope_scan import SCAN_BUDGET
 from mailsync_grpc.services.paging import MAX_PAGE_SIZE
 from mailsync_grpc.store.base import Batch, Store
 from mailsync_grpc.store.lmdb import open_store
 from mailsync_grpc.store.memory import MemoryStore
+from mailsync_grpc.store.values import EnvelopeRow
 from mailsync_grpc.v1 import envelope_pb2, event_service_pb2
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.api import Api, reason, serving, violations
@@ -123,6 +126,7 @@ CASES: dict[str, tuple[dict[str, Any], list[int]]] = {
     "a part of a Message-ID": ({"message_id": "1@x"}, []),
     "words": ({"text": "angebot  kim"}, [1]),
     "words in names and addresses": ({"text": "kim EXAMPLE"}, [1, 2, 4]),
+    "a word of whoever is named": ({"text": "LEE@b"}, [1, 2, 3]),
     "words elsewhere": ({"text": "a.1@x"}, []),
     "all together": ({"text": "angebot", "flags_set": PLAIN(seen=True), "before": time_of(2)}, [1]),
     "together with uids": (
@@ -269,6 +273,23 @@ async def test_a_page_that_looked_long_enough_says_so_and_the_next_goes_on(api: 
     assert [page.scan_incomplete for page in found] == [True] * (len(found) - 1) + [False]
     assert all(page.next_page_token for page in found[:-1])
     assert any(not page.envelopes for page in found), "in the middle nothing passes"
+
+
+@pytest.mark.parametrize("asking", [pages, exported])
+async def test_rows_are_looked_at_beside_the_event_loop(
+    api: Api, box: Mailbox, monkeypatch: pytest.MonkeyPatch, asking: Any
+) -> None:
+    threads: set[int] = set()
+    passes = Wanted.passes
+
+    def noting(self: Wanted, row: EnvelopeRow) -> bool:
+        threads.add(threading.get_ident())
+        return passes(self, row)
+
+    monkeypatch.setattr(Wanted, "passes", noting)
+    await asking(api, box.folder.name, filter=pb.EnvelopeFilter(text="angebot"))
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_a_page_that_is_full_is_not_incomplete(api: Api, large: Mailbox) -> None:

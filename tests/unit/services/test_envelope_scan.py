@@ -141,6 +141,18 @@ def test_a_page_ends_when_its_time_is_used_up(core: Core) -> None:
     assert (page.last, page.incomplete) == (512, True), "two looks of 256 rows, a second each"
 
 
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_page_that_had_no_time_passes_a_range_without_rows_all_the_same(
+    core: Core, newest_first: bool
+) -> None:
+    box = Mailbox.make(core.store)
+    box.backfill(*(message_of(uid, "\\Seen") for uid in (1, 40, 90)))
+    which = SEEN._replace(uids=UidSet.of([10, 20, 30, 40, 50, 60]))
+    pages = list(walk(core, box.folder, which, newest_first=newest_first, budget=Budget(EVERY_ROW, 0.0)))
+    assert [page.last for page in pages] == sorted([10, 20, 30, 40, 50, 60], reverse=newest_first)
+    assert uids(pages) == [40]
+
+
 def test_a_page_that_is_full_is_not_incomplete(core: Core) -> None:
     box = Mailbox.make(core.store)
     box.backfill(*(message_of(uid, *(["\\Seen"] if uid > 990 else [])) for uid in range(1, 1_001)))
