@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from mailsync_grpc.cli.command import connected
+from mailsync_grpc.cli.envelope_options import narrowed
 from mailsync_grpc.cli.envelope_view import envelope_details, envelope_table
 from mailsync_grpc.cli.names import account_of, envelope_resource, resolve_folder
 from mailsync_grpc.cli.session import Session
 from mailsync_grpc.cli.view_option import VIEWS, View
 from mailsync_grpc.v1.envelope_pb2 import Envelope, EnvelopeView
-from mailsync_grpc.v1.envelope_service_pb2 import GetEnvelopeRequest, ListEnvelopesRequest
+from mailsync_grpc.v1.envelope_service_pb2 import EnvelopeFilter, GetEnvelopeRequest, ListEnvelopesRequest
 from mailsync_grpc.v1.folder_service_pb2 import GetFolderRequest
 
 _PAGE = 1000
@@ -22,8 +23,10 @@ app = typer.Typer(
 
 
 @connected
+@narrowed
 def envelopes(
     session: Session,
+    which: EnvelopeFilter,
     folder: Annotated[
         str,
         typer.Argument(
@@ -37,16 +40,16 @@ def envelopes(
     limit: Annotated[int, typer.Option(min=1, help="Most envelopes.")] = 20,
     view: Annotated[View, typer.Option(help="How much of each; matters with --json.")] = View.BASIC,
 ) -> None:
-    """List a folder's messages, newest first."""
+    """List a folder's messages, newest first, all of them or those that meet every condition given."""
     parent = resolve_folder(session, folder, path)
-    found = list_envelopes(session, parent, limit, VIEWS[view])
+    found = list_envelopes(session, parent, limit, VIEWS[view], which)
     if session.json:
         for envelope in found:
             session.print_json(envelope)
     elif listed := list(found):
         session.out.print(envelope_table(account_of(parent), listed))
     else:
-        session.beside.print(_why_none(session, parent), style="dim")
+        session.beside.print(_why_none(session, parent, which), style="dim")
 
 
 @app.command("show")
@@ -69,17 +72,22 @@ def show(
         session.out.print(envelope_details(envelope))
 
 
-def _why_none(session: Session, name: str) -> str:
+def _why_none(session: Session, name: str, which: EnvelopeFilter) -> str:
     """What to say instead of an empty table."""
     folder = session.call(session.folders.GetFolder, GetFolderRequest(name=name)).folder
-    return "no messages" if folder.selected else "not mirrored; `mailsync folder select` begins with it"
+    none = "no messages" if which == EnvelopeFilter() else "no such messages"
+    return none if folder.selected else "not mirrored; `mailsync folder select` begins with it"
 
 
 def list_envelopes(
-    session: Session, folder: str, limit: int, view: EnvelopeView.ValueType
+    session: Session,
+    folder: str,
+    limit: int,
+    view: EnvelopeView.ValueType,
+    which: EnvelopeFilter | None = None,
 ) -> Iterator[Envelope]:
-    """The newest envelopes of a folder, at most ``limit``, page by page."""
-    request = ListEnvelopesRequest(parent=folder, view=view, page_size=min(limit, _PAGE))
+    """The newest envelopes of a folder, at most ``limit``, page by page; pages on which none passes are passed over."""
+    request = ListEnvelopesRequest(parent=folder, filter=which, view=view, page_size=min(limit, _PAGE))
     while limit > 0:
         page = session.call(session.envelopes.ListEnvelopes, request)
         yield from page.envelopes[:limit]

@@ -56,8 +56,8 @@ def flag(
     """Add flags and labels to messages and remove others, on the mail server."""
     request = ModifyFlagsRequest(
         selection=_selection(session, account, path, uids),
-        add=_flags(add, add_label),
-        remove=_flags(remove, remove_label),
+        add=flags_of(add, add_label),
+        remove=flags_of(remove, remove_label),
         request_id=_request_id(),
     )
     response = session.call(session.envelopes.ModifyFlags, request, CHANGE_SECONDS)
@@ -126,7 +126,7 @@ def uid_ranges(text: str) -> list[UidRange]:
         raise CommandError(f"not UIDs: {text} (such as 7 or 1:5,9)") from None
 
 
-def _flags(names: Iterable[str], labels: Iterable[str]) -> Flags:
+def flags_of(names: Iterable[str], labels: Iterable[str] = ()) -> Flags:
     """Flags by the names people know; what is no system flag is a keyword."""
     folded = [(name.removeprefix("\\").casefold(), name) for name in names]
     flags = Flags(keywords=[name for lower, name in folded if lower not in _SYSTEM], labels=labels)

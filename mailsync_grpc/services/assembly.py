@@ -26,6 +26,7 @@ from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.credentials import CredentialKeeper
 from mailsync_grpc.services.discovery import DiscoveryService
 from mailsync_grpc.services.envelope_changes import EnvelopeChanges
+from mailsync_grpc.services.envelope_scan import Turns
 from mailsync_grpc.services.envelopes import EnvelopeService
 from mailsync_grpc.services.events import EventService
 from mailsync_grpc.services.export import ExportService
@@ -101,7 +102,7 @@ def assemble(
     mutations = Mutations(core)
     keeper = CredentialKeeper(core)
     asking = Asking(core, mutations)
-    snapshots = Slots(core.config.watch.max_snapshots)
+    snapshots, turns = Slots(core.config.watch.max_snapshots), Turns()
     events = EventService(core, feed, page_tokens, resume_tokens, snapshots)
     rates = Rates(lambda: Counts(feed.head, metrics.deliveries()))
     spool = open_spool(core.config, core.vault)
@@ -120,8 +121,8 @@ def assemble(
                 FolderChanges(core, asking),
             ),
             "EnvelopeService": (
-                EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions)),
-                ExportService(core, page_tokens, resume_tokens, snapshots),
+                EnvelopeService(core, page_tokens, resume_tokens, OnDemand(core, sessions), turns),
+                ExportService(core, page_tokens, resume_tokens, snapshots, turns),
                 EnvelopeChanges(core, asking),
                 AppendService(core, asking, spool),
             ),

@@ -1,6 +1,7 @@
-"""EnvelopeService, the export: all envelopes of a folder or an account as one stream, which goes on after a break.
+"""EnvelopeService, the export: the envelopes of a folder or an account as one stream, which goes on after a break.
 
-An export is a scan without its accounts and folders; a piece ends with its folder. Every piece says the revision it was
+An export is a scan without its accounts and folders; a piece ends with its folder. Under a filter a piece is what one page
+of a listing would be, and may be empty: it tells how far the export is, so that a break loses little. Every piece says the revision it was
 read at and, sealed with the request, where the next one begins; the first one has the token to watch from. A folder that
 is renumbered on the way is exported once more, under its new UIDVALIDITY.
 """
@@ -9,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from mailsync_grpc.errors import InvalidFieldError, NotImplementedYetError
+from mailsync_grpc.errors import InvalidFieldError
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.folder import Folder
 from mailsync_grpc.model.ids import Revision
 from mailsync_grpc.services import fields
 from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
+from mailsync_grpc.services.envelope_filter import Wanted, wanted
+from mailsync_grpc.services.envelope_scan import Turns, page_of
 from mailsync_grpc.services.lookup import find_folder
-from mailsync_grpc.services.paging import MAX_PAGE_BYTES, MAX_PAGE_SIZE, PageTokens
+from mailsync_grpc.services.paging import MAX_PAGE_SIZE, PageTokens
 from mailsync_grpc.services.registry import Context
 from mailsync_grpc.services.scan import Place, rest_of
 from mailsync_grpc.services.streams import Slots, Writer
@@ -44,20 +47,19 @@ class ExportService:
     page_tokens: PageTokens
     resume_tokens: ResumeTokens
     snapshots: Slots
+    turns: Turns
 
     async def export_envelopes(self, request: pb.ExportEnvelopesRequest, context: Context) -> None:
-        """Stream every mirrored envelope, ordered by folder and UID."""
-        if request.HasField("filter"):
-            named = ", ".join(f"filter.{found.name}" for found, _ in request.filter.ListFields())
-            raise NotImplementedYetError(f"{named or 'filter'}: not in this version; filter at your side")
+        """Stream the mirrored envelopes that pass the filter, ordered by folder and UID."""
+        which = wanted(request.filter)
         view = fields.view(request.view, View.FULL)
         account, folders, place, head = await self.core.run(self._begin, request)
         self.snapshots.take()
         try:
-            read = _pieces(self.core, folders, view, place)
-            token = "" if request.continue_token else self._token(account, head)
+            read = _pieces(self.core, folders, which, view, place)
+            token = "" if request.continue_token or which.mutable else self._token(account, head)
             with Writer(context, self.core.config.watch.stall_timeout) as out:
-                while (piece := await self.core.run(next, read, None)) is not None:
+                while (piece := await self._next(read, which)) is not None:
                     current().require_valid()
                     rest = pb.ExportEnvelopesResponse(
                         continue_token=self.page_tokens.seal(request, piece.place.pack()),
@@ -72,6 +74,10 @@ class ExportService:
                 await out.write(last)
         finally:
             self.snapshots.give_back()
+
+    async def _next(self, read: Iterator[_Piece], which: Wanted) -> _Piece | None:
+        async with self.turns.of(which):
+            return await self.core.run(next, read, None)
 
     def _token(self, account: Account, head: Position) -> str:
         return self.resume_tokens.of_list(head, account.id)
@@ -92,16 +98,16 @@ class ExportService:
         return account, folders, place, Position(revision, self.core.store.log_check(revision))
 
 
-def _pieces(core: Core, folders: list[Folder], view: View, place: Place) -> Iterator[_Piece]:
-    """Yield the envelopes of the mirrored `folders` from `place` on; folders without any give no piece."""
+def _pieces(core: Core, folders: list[Folder], which: Wanted, view: View, place: Place) -> Iterator[_Piece]:
+    """Yield the envelopes of the mirrored `folders` from `place` on; folders that are read to their end give no piece."""
     for listed in rest_of(folders, place):
         folder: Folder | None = listed
         while folder is not None:
-            page = core.store.page(
-                folder, place.start_in(folder), MAX_PAGE_SIZE, MAX_PAGE_BYTES, newest_first=False
-            )
-            place = place.after(folder, page.rows)
-            if page.rows:
+            start = place.start_in(folder)
+            page = page_of(core, folder, which, start, MAX_PAGE_SIZE, newest_first=False)
+            last = start if page.last is None else page.last
+            place = place.at(folder, last, len(page.rows))
+            if last != start:
                 yield _Piece(join_envelopes(folder.key, page.rows, view), page.read_revision, place)
             folder = folder if page.more else _renumbered(core, folder)
 

@@ -46,7 +46,7 @@ SERVICES: Final[Mapping[str, ServiceDescriptor]] = MappingProxyType(
 
 UNIMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "EnvelopeService.ListThreads": "conversations",
+        "EnvelopeService.ListThreads": "an index of conversations",
     }
 )
 """Calls of the contract that are not built yet, `Service.Method`, and what is missing."""

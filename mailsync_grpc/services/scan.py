@@ -54,9 +54,12 @@ class Place(NamedTuple):
 
     def after(self, folder: Folder, rows: list[EnvelopeRow]) -> "Place":
         """Return the place behind these rows of the folder."""
-        uid = rows[-1].uid if rows else 0
+        return self.at(folder, rows[-1].uid if rows else 0, len(rows))
+
+    def at(self, folder: Folder, uid: int, envelopes: int) -> "Place":
+        """Return the place behind a UID of the folder, after that many more envelopes."""
         return self._replace(
-            folder=folder.no, mirror=folder.mirror, uid=uid, envelopes=self.envelopes + len(rows)
+            folder=folder.no, mirror=folder.mirror, uid=uid, envelopes=self.envelopes + envelopes
         )
 
     def start_in(self, folder: Folder) -> int:

@@ -136,7 +136,13 @@ Global___GetEnvelopeResponse: _TypeAlias = GetEnvelopeResponse  # noqa: Y015
 
 @_typing.final
 class EnvelopeFilter(_message.Message):
-    """Which envelopes to list; every condition that is set must hold."""
+    """Which envelopes to list; every condition that is set must hold. No filter, and one without conditions, lets all pass.
+
+    What is not known of a message never passes: in minimal mode, until it was fetched, all but UID, flags and what the server
+    tells with them; of a PARTIAL record what it lacks. Flags are always known. Texts are compared without regard to case as
+    Unicode folds it (full case folding: ß is ss), as they are stored: not normalised, address lists cut to 1,000 entries.
+    Texts have at most 1,000 characters and are not all blank.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,32 +165,36 @@ class EnvelopeFilter(_message.Message):
     subject_contains: _builtins.str
     """Only where the subject contains this, without regard to case."""
     has_attachment: _builtins.bool
-    """Only with, or only without, an attachment."""
+    """Only with an attachment that is not inline; or only where it is known that there is none, which no PARTIAL record tells."""
     thread_id: _builtins.str
-    """Only of this conversation."""
+    """Only of this conversation, by its exact id."""
     message_id: _builtins.str
-    """Only with this Message-ID, with or without its angle brackets."""
+    """Only with this Message-ID, with or without its angle brackets, without regard to case."""
     text: _builtins.str
-    """Only where subject or any name or address contains every word of this, without regard to case."""
+    """Only where subject or any name or address (from, sender, reply_to, to, cc, bcc) contains every word of this, without regard to
+    case and not necessarily the same one; at most 32 words.
+    """
     @_builtins.property
     def uids(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.UidRange]:
-        """Only these UIDs."""
+        """Only these UIDs; at most 1,000 ranges."""
 
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """Only with an INTERNALDATE at or after this."""
+        """Only with an INTERNALDATE (whole seconds) at or after this."""
 
     @_builtins.property
     def before(self) -> _timestamp_pb2.Timestamp:
-        """Only with an INTERNALDATE before this."""
+        """Only with an INTERNALDATE before this, which is after since."""
 
     @_builtins.property
     def flags_set(self) -> _envelope_pb2.Flags:
-        """Only with all of these flags, keywords and labels."""
+        """Only with all of these flags, keywords and labels; at most 100 keywords and labels. Keywords are compared without regard to
+        case (RFC 3501, section 2.3.2), labels with.
+        """
 
     @_builtins.property
     def flags_unset(self) -> _envelope_pb2.Flags:
-        """Only with none of these flags, keywords and labels."""
+        """Only with none of these flags, keywords and labels, compared likewise; none that flags_set names."""
 
     def __init__(
         self,
@@ -227,11 +237,13 @@ class ListEnvelopesRequest(_message.Message):
     parent: _builtins.str
     """accounts/{account}/folders/{folder}."""
     order: Global___EnvelopeOrder.ValueType
-    """In which order."""
+    """In which order. By date is not in this version (UNIMPLEMENTED): it needs an index."""
     view: _envelope_pb2.EnvelopeView.ValueType
     """How much of each; unspecified means BASIC."""
     page_size: _builtins.int
-    """Most envelopes a page; 0 means 100, more than 1,000 is coerced. A page also ends at 1 MiB."""
+    """Most envelopes a page; 0 means 100, more than 1,000 is coerced. A page also ends at 1 MiB, and under a filter when its scan
+    budget is used up.
+    """
     page_token: _builtins.str
     """next_page_token of the page before; the rest of the request must be the same."""
     @_builtins.property
@@ -268,7 +280,7 @@ class ListEnvelopesResponse(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     SCAN_INCOMPLETE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last."""
+    """Token of the next page, which goes on behind the envelope looked at last; empty on the last."""
     read_revision: _builtins.int
     """Revision of the store this page was read at."""
     resume_token: _builtins.str
@@ -277,7 +289,7 @@ class ListEnvelopesResponse(_message.Message):
     """The page ended because its scan budget was used up, not because it was full; the next page goes on."""
     @_builtins.property
     def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Envelope]:
-        """The envelopes, in the order asked for."""
+        """The envelopes, in the order asked for; under a filter a page may be empty and not the last."""
 
     def __init__(
         self,
@@ -348,12 +360,12 @@ class ExportEnvelopesResponse(_message.Message):
     read_revision: _builtins.int
     """Revision of the store this piece was read at."""
     resume_token: _builtins.str
-    """On the first piece: the token to watch from once the export is applied."""
+    """On the first piece: the token to watch from once the export is applied. Empty when the filter has mutable conditions (flags)."""
     complete: _builtins.bool
     """The last piece: the export is complete."""
     @_builtins.property
     def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Envelope]:
-        """Envelopes, ordered by folder and UID."""
+        """Envelopes, ordered by folder and UID; none where a filter let none pass for long, so that continue_token advances."""
 
     def __init__(
         self,

@@ -95,14 +95,16 @@ class EnvelopeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEnvelopes(self, request, context):
-        """Returns the envelopes of a folder, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID, INVALID_FIELD.
+        """Returns the envelopes of a folder that pass a filter, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID,
+        UID_VALIDITY_CHANGED, INVALID_FIELD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportEnvelopes(self, request, context):
-        """Streams all envelopes of a folder or an account, ordered by folder and UID. Errors: as ListEnvelopes, SNAPSHOT_LIMIT.
+        """Streams the envelopes of a folder or an account that pass a filter, ordered by folder and UID. Errors: as ListEnvelopes,
+        SNAPSHOT_LIMIT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

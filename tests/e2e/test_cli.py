@@ -201,6 +201,37 @@ def test_envelopes_are_listed_newest_first_and_never_as_markup(stage: Stage) -> 
     assert len(uids) == 31
 
 
+@pytest.mark.parametrize(
+    ("options", "subjects"),
+    [
+        (["--subject", "ANGEBOT FÜR"], ["Angebot für Sie"]),
+        (["--has-attachment", "--from", "kim"], ["Angebot für Sie"]),
+        (["--message-id", "<7@a.example>"], ["[bold]No 7[/bold]"]),
+        (["--text", "no anna 29", "--no-attachment", "--unseen"], ["[bold]No 29[/bold]"]),
+        (["--to", "ANNA", "--since", "1d", "--limit", "2"], ["Angebot für Sie", "[bold]No 29[/bold]"]),
+        (["--before", "1d"], []),
+        (["--flag", "seen"], []),
+        (["--no-flag", "$Forwarded", "--no-flag", "seen", "--limit", "1"], ["Angebot für Sie"]),
+        (["--thread", "none"], []),
+    ],
+    ids=" ".join,
+)
+def test_envelopes_are_narrowed_to_what_meets_every_condition(
+    stage: Stage, options: list[str], subjects: list[str]
+) -> None:
+    found = stage.objects("envelopes", "work", "INBOX", *options)
+    assert [envelope["subject"] for envelope in found] == subjects
+
+
+def test_where_no_message_meets_the_conditions_that_is_said(stage: Stage) -> None:
+    listed = stage.run("envelopes", "work", "INBOX", "--subject", "nowhere")
+    assert (listed.stdout, listed.stderr.strip()) == ("", "no such messages")
+    refused = stage.try_("envelopes", "work", "INBOX", "--since", "1d", "--before", "2d")
+    assert refused.returncode == 1
+    assert "filter.before: a time after since" in refused.stderr
+    assert "--since: not a time: soon" in stage.try_("envelopes", "work", "--since", "soon").stderr
+
+
 def test_an_envelope_is_shown_by_the_id_the_list_gives(stage: Stage) -> None:
     first = stage.run("envelopes", "work", "INBOX", "--limit", "1").stdout.splitlines()[1].split()[0]
     shown = stage.run("envelope", "show", first).stdout

@@ -84,6 +84,8 @@ OTHERWISE = {
     "AccountService.StartSync": {"name": "accounts/ours", "folders": ["{folder}"]},
     "FolderService.SelectFolders": {"parent": "accounts/ours", "select": ["{folder}"]},
     "EnvelopeService.GetEnvelope": {"name": "{id}"},
+    "EnvelopeService.ListEnvelopes": {"parent": "{folder}", "filter": {"text": "message"}},
+    "EnvelopeService.ExportEnvelopes": {"parent": "{account}", "filter": {"flagsUnset": {"seen": True}}},
     "ContentService.DownloadContent": {"name": "{id}", "section": "1"},
     "EventService.WatchEvents": {"filter": {"folders": ["{folder}"]}},
     "EventService.GetEventLog": {"filter": {"folders": ["{folder}"]}},

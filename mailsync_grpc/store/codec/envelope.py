@@ -198,6 +198,12 @@ def decode_internal_date(basic: bytes) -> int | None:
     return envelope_pb2.Envelope.FromString(basic).internal_date.seconds
 
 
+def decode_has_attachment(basic: bytes) -> bool:
+    """Return whether a basic segment says that the message has an attachment."""
+    # No UTF-8 text holds the tag's first octet: only a segment that has these octets is parsed, nearly always for a yes.
+    return _HAS_ATTACHMENT + _TRUE in basic and envelope_pb2.Envelope.FromString(basic).has_attachment
+
+
 def decode_partial(detail: bytes) -> PartialReason | None:
     """Return why the record is partial, None for a whole one."""
     # Two octets that hardly ever stand in text: only a detail that has them is parsed.

@@ -250,18 +250,24 @@ func (x *GetEnvelopeResponse) GetReadRevision() uint64 {
 	return 0
 }
 
-// Which envelopes to list; every condition that is set must hold.
+// Which envelopes to list; every condition that is set must hold. No filter, and one without conditions, lets all pass.
+//
+// What is not known of a message never passes: in minimal mode, until it was fetched, all but UID, flags and what the server
+// tells with them; of a PARTIAL record what it lacks. Flags are always known. Texts are compared without regard to case as
+// Unicode folds it (full case folding: ß is ss), as they are stored: not normalised, address lists cut to 1,000 entries.
+// Texts have at most 1,000 characters and are not all blank.
 type EnvelopeFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only these UIDs.
+	// Only these UIDs; at most 1,000 ranges.
 	Uids []*UidRange `protobuf:"bytes,1,rep,name=uids,proto3" json:"uids,omitempty"`
-	// Only with an INTERNALDATE at or after this.
+	// Only with an INTERNALDATE (whole seconds) at or after this.
 	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
-	// Only with an INTERNALDATE before this.
+	// Only with an INTERNALDATE before this, which is after since.
 	Before *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
-	// Only with all of these flags, keywords and labels.
+	// Only with all of these flags, keywords and labels; at most 100 keywords and labels. Keywords are compared without regard to
+	// case (RFC 3501, section 2.3.2), labels with.
 	FlagsSet *Flags `protobuf:"bytes,4,opt,name=flags_set,json=flagsSet,proto3" json:"flags_set,omitempty"`
-	// Only with none of these flags, keywords and labels.
+	// Only with none of these flags, keywords and labels, compared likewise; none that flags_set names.
 	FlagsUnset *Flags `protobuf:"bytes,5,opt,name=flags_unset,json=flagsUnset,proto3" json:"flags_unset,omitempty"`
 	// Only where a name or address in from contains this, without regard to case.
 	FromContains string `protobuf:"bytes,6,opt,name=from_contains,json=fromContains,proto3" json:"from_contains,omitempty"`
@@ -269,13 +275,14 @@ type EnvelopeFilter struct {
 	ToContains string `protobuf:"bytes,7,opt,name=to_contains,json=toContains,proto3" json:"to_contains,omitempty"`
 	// Only where the subject contains this, without regard to case.
 	SubjectContains string `protobuf:"bytes,8,opt,name=subject_contains,json=subjectContains,proto3" json:"subject_contains,omitempty"`
-	// Only with, or only without, an attachment.
+	// Only with an attachment that is not inline; or only where it is known that there is none, which no PARTIAL record tells.
 	HasAttachment *bool `protobuf:"varint,9,opt,name=has_attachment,json=hasAttachment,proto3,oneof" json:"has_attachment,omitempty"`
-	// Only of this conversation.
+	// Only of this conversation, by its exact id.
 	ThreadId string `protobuf:"bytes,10,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
-	// Only with this Message-ID, with or without its angle brackets.
+	// Only with this Message-ID, with or without its angle brackets, without regard to case.
 	MessageId string `protobuf:"bytes,11,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
-	// Only where subject or any name or address contains every word of this, without regard to case.
+	// Only where subject or any name or address (from, sender, reply_to, to, cc, bcc) contains every word of this, without regard to
+	// case and not necessarily the same one; at most 32 words.
 	Text          string `protobuf:"bytes,12,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -402,11 +409,12 @@ type ListEnvelopesRequest struct {
 	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
 	// Which envelopes; unset means all.
 	Filter *EnvelopeFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// In which order.
+	// In which order. By date is not in this version (UNIMPLEMENTED): it needs an index.
 	Order EnvelopeOrder `protobuf:"varint,3,opt,name=order,proto3,enum=mailsync.v1.EnvelopeOrder" json:"order,omitempty"`
 	// How much of each; unspecified means BASIC.
 	View EnvelopeView `protobuf:"varint,4,opt,name=view,proto3,enum=mailsync.v1.EnvelopeView" json:"view,omitempty"`
-	// Most envelopes a page; 0 means 100, more than 1,000 is coerced. A page also ends at 1 MiB.
+	// Most envelopes a page; 0 means 100, more than 1,000 is coerced. A page also ends at 1 MiB, and under a filter when its scan
+	// budget is used up.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// next_page_token of the page before; the rest of the request must be the same.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -489,9 +497,9 @@ func (x *ListEnvelopesRequest) GetPageToken() string {
 // Response of ListEnvelopes.
 type ListEnvelopesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The envelopes, in the order asked for.
+	// The envelopes, in the order asked for; under a filter a page may be empty and not the last.
 	Envelopes []*Envelope `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
-	// Token of the next page; empty on the last.
+	// Token of the next page, which goes on behind the envelope looked at last; empty on the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// Revision of the store this page was read at.
 	ReadRevision uint64 `protobuf:"varint,3,opt,name=read_revision,json=readRevision,proto3" json:"read_revision,omitempty"`
@@ -644,13 +652,13 @@ func (x *ExportEnvelopesRequest) GetContinueToken() string {
 // One piece of the answer of ExportEnvelopes.
 type ExportEnvelopesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Envelopes, ordered by folder and UID.
+	// Envelopes, ordered by folder and UID; none where a filter let none pass for long, so that continue_token advances.
 	Envelopes []*Envelope `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
 	// Where to go on after a break; empty on the last piece.
 	ContinueToken string `protobuf:"bytes,2,opt,name=continue_token,json=continueToken,proto3" json:"continue_token,omitempty"`
 	// Revision of the store this piece was read at.
 	ReadRevision uint64 `protobuf:"varint,3,opt,name=read_revision,json=readRevision,proto3" json:"read_revision,omitempty"`
-	// On the first piece: the token to watch from once the export is applied.
+	// On the first piece: the token to watch from once the export is applied. Empty when the filter has mutable conditions (flags).
 	ResumeToken string `protobuf:"bytes,4,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// The last piece: the export is complete.
 	Complete      bool `protobuf:"varint,5,opt,name=complete,proto3" json:"complete,omitempty"`

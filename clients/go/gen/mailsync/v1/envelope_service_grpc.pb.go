@@ -42,9 +42,11 @@ type EnvelopeServiceClient interface {
 	// Returns one envelope; in minimal mode it is fetched first where missing. Errors: ENVELOPE_NOT_FOUND,
 	// UID_VALIDITY_CHANGED.
 	GetEnvelope(ctx context.Context, in *GetEnvelopeRequest, opts ...grpc.CallOption) (*GetEnvelopeResponse, error)
-	// Returns the envelopes of a folder, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID, INVALID_FIELD.
+	// Returns the envelopes of a folder that pass a filter, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID,
+	// UID_VALIDITY_CHANGED, INVALID_FIELD.
 	ListEnvelopes(ctx context.Context, in *ListEnvelopesRequest, opts ...grpc.CallOption) (*ListEnvelopesResponse, error)
-	// Streams all envelopes of a folder or an account, ordered by folder and UID. Errors: as ListEnvelopes, SNAPSHOT_LIMIT.
+	// Streams the envelopes of a folder or an account that pass a filter, ordered by folder and UID. Errors: as ListEnvelopes,
+	// SNAPSHOT_LIMIT.
 	ExportEnvelopes(ctx context.Context, in *ExportEnvelopesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEnvelopesResponse], error)
 	// Returns the conversations of an account, the one with the newest message first.
 	ListThreads(ctx context.Context, in *ListThreadsRequest, opts ...grpc.CallOption) (*ListThreadsResponse, error)
@@ -180,9 +182,11 @@ type EnvelopeServiceServer interface {
 	// Returns one envelope; in minimal mode it is fetched first where missing. Errors: ENVELOPE_NOT_FOUND,
 	// UID_VALIDITY_CHANGED.
 	GetEnvelope(context.Context, *GetEnvelopeRequest) (*GetEnvelopeResponse, error)
-	// Returns the envelopes of a folder, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID, INVALID_FIELD.
+	// Returns the envelopes of a folder that pass a filter, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID,
+	// UID_VALIDITY_CHANGED, INVALID_FIELD.
 	ListEnvelopes(context.Context, *ListEnvelopesRequest) (*ListEnvelopesResponse, error)
-	// Streams all envelopes of a folder or an account, ordered by folder and UID. Errors: as ListEnvelopes, SNAPSHOT_LIMIT.
+	// Streams the envelopes of a folder or an account that pass a filter, ordered by folder and UID. Errors: as ListEnvelopes,
+	// SNAPSHOT_LIMIT.
 	ExportEnvelopes(*ExportEnvelopesRequest, grpc.ServerStreamingServer[ExportEnvelopesResponse]) error
 	// Returns the conversations of an account, the one with the newest message first.
 	ListThreads(context.Context, *ListThreadsRequest) (*ListThreadsResponse, error)

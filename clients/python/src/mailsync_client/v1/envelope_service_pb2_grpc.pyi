@@ -40,9 +40,13 @@ class EnvelopeServiceStub:
     UID_VALIDITY_CHANGED.
     """
     ListEnvelopes: _grpc.UnaryUnaryMultiCallable[_envelope_service_pb2.ListEnvelopesRequest, _envelope_service_pb2.ListEnvelopesResponse]
-    """Returns the envelopes of a folder, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID, INVALID_FIELD."""
+    """Returns the envelopes of a folder that pass a filter, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID,
+    UID_VALIDITY_CHANGED, INVALID_FIELD.
+    """
     ExportEnvelopes: _grpc.UnaryStreamMultiCallable[_envelope_service_pb2.ExportEnvelopesRequest, _envelope_service_pb2.ExportEnvelopesResponse]
-    """Streams all envelopes of a folder or an account, ordered by folder and UID. Errors: as ListEnvelopes, SNAPSHOT_LIMIT."""
+    """Streams the envelopes of a folder or an account that pass a filter, ordered by folder and UID. Errors: as ListEnvelopes,
+    SNAPSHOT_LIMIT.
+    """
     ListThreads: _grpc.UnaryUnaryMultiCallable[_envelope_service_pb2.ListThreadsRequest, _envelope_service_pb2.ListThreadsResponse]
     """Returns the conversations of an account, the one with the newest message first."""
     ModifyFlags: _grpc.UnaryUnaryMultiCallable[_envelope_service_pb2.ModifyFlagsRequest, _envelope_service_pb2.ModifyFlagsResponse]
@@ -68,9 +72,13 @@ class EnvelopeServiceAsyncStub(EnvelopeServiceStub):
     UID_VALIDITY_CHANGED.
     """
     ListEnvelopes: _aio.UnaryUnaryMultiCallable[_envelope_service_pb2.ListEnvelopesRequest, _envelope_service_pb2.ListEnvelopesResponse]  # type: ignore[assignment]
-    """Returns the envelopes of a folder, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID, INVALID_FIELD."""
+    """Returns the envelopes of a folder that pass a filter, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID,
+    UID_VALIDITY_CHANGED, INVALID_FIELD.
+    """
     ExportEnvelopes: _aio.UnaryStreamMultiCallable[_envelope_service_pb2.ExportEnvelopesRequest, _envelope_service_pb2.ExportEnvelopesResponse]  # type: ignore[assignment]
-    """Streams all envelopes of a folder or an account, ordered by folder and UID. Errors: as ListEnvelopes, SNAPSHOT_LIMIT."""
+    """Streams the envelopes of a folder or an account that pass a filter, ordered by folder and UID. Errors: as ListEnvelopes,
+    SNAPSHOT_LIMIT.
+    """
     ListThreads: _aio.UnaryUnaryMultiCallable[_envelope_service_pb2.ListThreadsRequest, _envelope_service_pb2.ListThreadsResponse]  # type: ignore[assignment]
     """Returns the conversations of an account, the one with the newest message first."""
     ModifyFlags: _aio.UnaryUnaryMultiCallable[_envelope_service_pb2.ModifyFlagsRequest, _envelope_service_pb2.ModifyFlagsResponse]  # type: ignore[assignment]
@@ -105,7 +113,9 @@ class EnvelopeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _envelope_service_pb2.ListEnvelopesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_envelope_service_pb2.ListEnvelopesResponse, _abc.Awaitable[_envelope_service_pb2.ListEnvelopesResponse]]:
-        """Returns the envelopes of a folder, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID, INVALID_FIELD."""
+        """Returns the envelopes of a folder that pass a filter, a page at a time. Errors: FOLDER_NOT_FOUND, PAGE_TOKEN_INVALID,
+        UID_VALIDITY_CHANGED, INVALID_FIELD.
+        """
 
     @_abc_1.abstractmethod
     def ExportEnvelopes(
@@ -113,7 +123,9 @@ class EnvelopeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _envelope_service_pb2.ExportEnvelopesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_envelope_service_pb2.ExportEnvelopesResponse], _abc.AsyncIterator[_envelope_service_pb2.ExportEnvelopesResponse]]:
-        """Streams all envelopes of a folder or an account, ordered by folder and UID. Errors: as ListEnvelopes, SNAPSHOT_LIMIT."""
+        """Streams the envelopes of a folder or an account that pass a filter, ordered by folder and UID. Errors: as ListEnvelopes,
+        SNAPSHOT_LIMIT.
+        """
 
     @_abc_1.abstractmethod
     def ListThreads(
