@@ -12,7 +12,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from mailsync_grpc.imap.sessions import Reading, Windows
+from mailsync_grpc.imap.reading import Reading, Windows
 
 PATIENCE = 0.1
 """Seconds that a connection waits for a reader."""

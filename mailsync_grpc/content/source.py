@@ -11,7 +11,8 @@ from mailsync_grpc.content.parts import Part, can_hold, part_from_mime, part_of
 from mailsync_grpc.content.run import Run
 from mailsync_grpc.content.values import MessageKey
 from mailsync_grpc.errors import EnvelopeNotFoundError, ImapRefusedError, PartNotFoundError
-from mailsync_grpc.imap.sessions import Reading, Sessions, Wish
+from mailsync_grpc.imap.reading import Reading
+from mailsync_grpc.imap.sessions import Sessions, Wish
 from mailsync_grpc.model.envelope import Envelope
 
 _MAX_MIME_HEADER = 64 << 10

@@ -8,8 +8,9 @@ import asyncio
 from functools import partial
 
 from mailsync_grpc.errors import EnvelopeNotFoundError, StoreFullError
+from mailsync_grpc.imap.reading import Reading
 from mailsync_grpc.imap.report import MAX_OCTETS
-from mailsync_grpc.imap.sessions import Reading, Sessions
+from mailsync_grpc.imap.sessions import Sessions
 from mailsync_grpc.model.envelope import Envelope, PartialReason
 from mailsync_grpc.model.folder import MirrorNo
 from mailsync_grpc.model.ids import AccountNo, envelope_name

@@ -14,7 +14,7 @@ from mailsync_grpc.errors import (
 from mailsync_grpc.imap.budget import Limits, Mailbox, Use
 from mailsync_grpc.imap.ledger import UNMETERED, Lease, Ledger
 from mailsync_grpc.imap.listing import Selected
-from mailsync_grpc.imap.sessions import Reading
+from mailsync_grpc.imap.reading import Reading
 from mailsync_grpc.model.account import Account
 from mailsync_grpc.model.envelope import Envelope, FetchedMessage
 from mailsync_grpc.model.flags import NO_FLAGS

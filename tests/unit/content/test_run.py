@@ -7,7 +7,7 @@ import pytest
 
 from mailsync_grpc.content import run as run_module
 from mailsync_grpc.content.run import AHEAD, Run
-from mailsync_grpc.imap.sessions import Reading, Windows
+from mailsync_grpc.imap.reading import Reading, Windows
 from tests.unit.content.session_fakes import FakeConnection, FakeServer, FakeWindows
 
 OCTETS = bytes(range(200))

@@ -14,7 +14,8 @@ from mailsync_grpc.errors import (
     PartNotFoundError,
     UidValidityChangedError,
 )
-from mailsync_grpc.imap.sessions import Reading, Sessions, Wish
+from mailsync_grpc.imap.reading import Reading
+from mailsync_grpc.imap.sessions import Sessions, Wish
 from tests.unit.content.fakes import account, folder
 from tests.unit.content.session_fakes import FakeServer, look_for
 

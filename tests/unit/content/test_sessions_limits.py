@@ -12,7 +12,8 @@ from mailsync_grpc.errors import (
     ServerDrainingError,
 )
 from mailsync_grpc.imap.budget import Limits
-from mailsync_grpc.imap.sessions import Reading, Sessions
+from mailsync_grpc.imap.reading import Reading
+from mailsync_grpc.imap.sessions import Sessions
 from tests.unit.content.fakes import account, folder
 from tests.unit.content.session_fakes import FakeServer, look_for
 
