@@ -256,7 +256,10 @@ def _server(fields: list[Node]) -> str:
 
 
 def parse_words(answer: bytes, response: str) -> frozenset[str] | None:
-    """Return the words of a CAPABILITY or ENABLED response in upper case, None when there is none."""
+    """Return the words of a CAPABILITY or ENABLED response in upper case, None when there is none.
+
+    They are atoms (RFC 3501 section 9); a literal in their place is left out.
+    """
     matches = (_CAPABILITY.fullmatch(line) for line in split_answer(answer).lines)
     found = [match[2].upper().split() for match in matches if match and match[1].upper() == response]
-    return frozenset(found[-1]) if found else None
+    return frozenset(filter(str.isprintable, found[-1])) if found else None

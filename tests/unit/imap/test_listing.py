@@ -165,6 +165,7 @@ def test_words_of_capability_and_enabled_are_kept_apart() -> None:
     assert parse_words(answer, "CAPABILITY") == frozenset({"IMAP4REV1", "IDLE"})
     assert parse_words(answer, "ENABLED") == frozenset({"CONDSTORE"})
     assert parse_words(b"", "ENABLED") is None
+    assert parse_words(b"* CAPABILITY IDLE {1}\r\nx\r\n", "CAPABILITY") == frozenset({"IDLE"})
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_a_set_of_more_messages_than_there_can_be_empties_the_folder() -> None:
 SURROGATE, NUL = (re.compile(rf"(?<!\\)(?:\\\\)*\\{escape}") for escape in ("ud[89a-f]", "x00"))
 OCTETS = {
     "announced",
-    "section",
+    "window",
     "sections",
     "list",
     "namespaces",
