@@ -35,7 +35,9 @@ def envelopes(
     ],
     path: Annotated[
         str | None,
-        typer.Argument(help="The folder's path in that account, such as INBOX.", show_default=False),
+        typer.Argument(
+            metavar="PATH", help="The folder's path in that account, such as INBOX.", show_default=False
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most envelopes.")] = 20,
     view: Annotated[View, typer.Option(help="How much of each; matters with --json.")] = View.BASIC,

@@ -32,7 +32,9 @@ CHANGE_SECONDS = 300.0
 _SYSTEM = ("seen", "answered", "flagged", "deleted", "draft")
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Its id, such as work.", show_default=False)]
-Path = Annotated[str, typer.Argument(help="The folder's path, such as INBOX.", show_default=False)]
+Path = Annotated[
+    str, typer.Argument(metavar="PATH", help="The folder's path, such as INBOX.", show_default=False)
+]
 Uids = Annotated[str, typer.Argument(metavar="UIDS", help="Such as 7 or 1:5,9.", show_default=False)]
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="The other folder's path.", show_default=False)]
 Response = ModifyFlagsResponse | MoveEnvelopesResponse | CopyEnvelopesResponse | DeleteEnvelopesResponse

@@ -38,7 +38,9 @@ def rename(
     session: Session,
     account: Account,
     path: Path,
-    new_path: Annotated[str, typer.Argument(help="The whole new path.", show_default=False)],
+    new_path: Annotated[
+        str, typer.Argument(metavar="NEW_PATH", help="The whole new path.", show_default=False)
+    ],
 ) -> None:
     """Rename a folder on the mail server, and with it those below it."""
     name = resolve_folder(session, account, path)
