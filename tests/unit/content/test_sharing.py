@@ -228,3 +228,18 @@ async def test_mime_bomb(rig: ReaderRig, monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_a_closed_reader_has_closed_its_connections(rig: ReaderRig) -> None:
     await rig.restart()
     assert rig.source.closed
+
+
+async def test_readers_at_different_places_of_what_is_not_kept_go_on_with_their_runs(rig: ReaderRig) -> None:
+    await rig.restart(max_bytes=0)
+    rig.source.sections["2"] = octets = bytes(8 * WINDOW)
+    rig.source.envelope = ENVELOPE._replace(attachments=(attachment("2", len(octets)),))
+    places = [number * 2 * WINDOW for number in range(4)]
+
+    async def read(place: int) -> None:
+        assert (await rig.get("2", offset=place, limit=2 * WINDOW)).octets == octets[: 2 * WINDOW]
+
+    async with aclosing(rig.open("2")) as idle:
+        await anext(idle)
+        await asyncio.gather(*map(read, places))
+    assert sorted(rig.source.runs) == places
