@@ -168,7 +168,7 @@ class SharedContent:
         declared = self._declared or 0
         data = await self._of_run(offset)
         while data and len(data) < WINDOW and offset + len(data) < declared:
-            async with aclosing(self._windows(offset + len(data), WINDOW - len(data), declared)) as again:
+            async with aclosing(self._windows(offset + len(data), WINDOW - len(data), 0)) as again:
                 more = await anext(again)
             if not more:
                 break
