@@ -86,9 +86,10 @@ class Run:
 
     def _may_ask(self) -> bool:
         """Whether one more may be asked for: the first one if it is wanted soon, others if they are wanted now."""
-        if self._asked == self._offset:
-            return self._wanted.acquire(timeout=PATIENCE) and not self._stopped
-        return self._asked < self._expected and self._wanted.acquire(blocking=False)
+        first = self._asked == self._offset
+        if not first and self._asked >= self._expected:
+            return False
+        return self._wanted.acquire(timeout=PATIENCE if first else 0) and not self._stopped
 
     def _give(self, data: bytes) -> None:
         """Hand a window to who takes; a short one is the last."""

@@ -168,7 +168,7 @@ class SharedContent:
         declared = self._declared or 0
         data = await self._of_run(offset)
         while data and len(data) < WINDOW and offset + len(data) < declared:
-            async with aclosing(self._windows(offset + len(data), WINDOW - len(data), declared)) as again:
+            async with aclosing(self._windows(offset + len(data), WINDOW - len(data), 0)) as again:
                 more = await anext(again)
             if not more:
                 break
@@ -189,7 +189,7 @@ class SharedContent:
     async def _end_runs(self, but: int = 0, at: int | None = None) -> None:
         """End the run that goes on `at` a place, and the oldest of the others, so that `but` are left."""
         oldest = [offset for offset in self._runs if offset != at]
-        for offset in [*(self._runs.keys() & {at}), *oldest[: len(oldest) - but]]:
+        for offset in [*(self._runs.keys() & {at}), *oldest[: max(0, len(oldest) - but)]]:
             await self._runs.pop(offset).aclose()
 
     async def _keep(self, draft: Draft, *, kept: bool) -> None:

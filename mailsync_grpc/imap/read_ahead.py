@@ -17,6 +17,8 @@ from mailsync_grpc.imap.fetch import parse_window
 
 _TAG = 32
 """Octets within which a tag of ours ends."""
+_MOST_PASSED_OVER = 16 << 20
+"""Octets of other responses in a block: what is on its way when it ends, and news of a million messages."""
 
 
 class _Asked(NamedTuple):
@@ -40,6 +42,7 @@ class SectionWindows:
         self._asked: deque[_Asked] = deque()
         self._incomplete: set[bytes] = set()
         self._arrived: dict[int, bytes] = {}
+        self._passed_over = 0
 
     def __enter__(self) -> Self:
         return self
@@ -66,22 +69,19 @@ class SectionWindows:
             if asked.tag not in self._incomplete:
                 raise ImapRefusedError(f"the folder holds no message with UID {self._uid}")
             self._receive()
-        data = self._arrived.pop(asked.offset)
         self._asked.popleft()
-        with self._channel.closing_on_breach():
-            if len(data) > asked.length:
-                raise ImapProtocolError("the server sent more of a message than was asked for")
-        return data
+        return self._arrived.pop(asked.offset)
 
     def end(self) -> None:
         """Read what is still to come, for nobody. Raises ImapRefusedError when a command was refused after all."""
+        self._asked.clear()
+        self._arrived.clear()
         refusal: ImapRefusedError | None = None
         while self._incomplete and not self._channel.wire.closed:
             try:
                 self._receive()
             except ImapRefusedError as refused:
                 refusal = refused
-            self._arrived.clear()
         if refusal is not None:
             raise refusal
 
@@ -91,9 +91,27 @@ class SectionWindows:
         if tag in self._incomplete:
             self._incomplete.remove(tag)
             self._channel.check(response[len(tag) + 1 : -2])
-        elif (window := parse_window(response, self._uid)) is not None:
-            self._arrived[self._next_offset() if window.offset is None else window.offset] = window.octets
+            return
+        window = parse_window(response, self._uid)
+        asked = window and self._awaited(window.offset)
+        with self._channel.closing_on_breach():
+            if window and asked:
+                self._keep(asked, window.octets)
+            else:
+                self._pass_over(len(response))
 
-    def _next_offset(self) -> int:
-        """Return where the first window begins that is still to come, which is what a server means that does not say."""
-        return next((asked.offset for asked in self._asked if asked.offset not in self._arrived), -1)
+    def _awaited(self, offset: int | None) -> _Asked | None:
+        """Return what a window from `offset` on answers; a server that does not say from where means the first."""
+        awaited = (asked for asked in self._asked if asked.offset not in self._arrived)
+        return next((asked for asked in awaited if offset in {None, asked.offset}), None)
+
+    def _keep(self, asked: _Asked, octets: bytes) -> None:
+        if len(octets) > asked.length:
+            raise ImapProtocolError("the server sent more of a message than was asked for")
+        self._arrived[asked.offset] = octets
+
+    def _pass_over(self, size: int) -> None:
+        """Count a response that is news of the folder, or a window that nobody waits for (any more)."""
+        self._passed_over += size
+        if self._passed_over > _MOST_PASSED_OVER:
+            raise ImapProtocolError("the server says much, and nothing that was asked for")

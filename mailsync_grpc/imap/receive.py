@@ -60,7 +60,8 @@ class ReceiveBuffer:
         while (end := self._data.find(b"\r\n", self._scanned)) >= 0:
             self._check_line(self._line, end)
             literal = LITERAL.search(self._data, max(self._line, end - _TAIL), end + 2)
-            if literal is None:
+            # What a tagged response says is text, in which the same may stand.
+            if literal is None or not self._data.startswith(b"*"):
                 return self._cut(end + 2)
             size = literal_size(literal)
             self._check_literal(size)

@@ -70,6 +70,8 @@ class EnvelopeService:
             page_size(request.page_size),
             newest_first=request.order != pb.ENVELOPE_ORDER_UID_ASC,
         )
+        if not (page.more or which.is_all):
+            self._require_same(request, folder)
         rest = pb.ListEnvelopesResponse(read_revision=page.read_revision, scan_incomplete=page.incomplete)
         if page.more:
             rest.next_page_token = self.page_tokens.seal(request, _KEY.pack(folder.uid_validity, page.last))
@@ -79,6 +81,12 @@ class EnvelopeService:
             rest.resume_token = self.resume_tokens.of_list(position, folder.account.id)
         return join_envelopes(folder.key, page.rows, view) + rest.SerializeToString()
 
+    def _require_same(self, request: pb.ListEnvelopesRequest, folder: Folder) -> None:
+        """Raise UidValidityChangedError when the folder only seems to end, renumbered between two reads of a page."""
+        now = find_folder(self.core, request.parent, "parent").folder
+        if now.mirror != folder.mirror:
+            raise _renumbered(now)
+
 
 def _after(key: bytes | None, folder: Folder) -> int | None:
     """Return the UID up to which the page before looked."""
@@ -86,8 +94,12 @@ def _after(key: bytes | None, folder: Folder) -> int | None:
         return None
     uid_validity, uid = _KEY.unpack(key)
     if uid_validity != folder.uid_validity:
-        raise UidValidityChangedError(f"the folder's UIDVALIDITY is {folder.uid_validity} now; list it again")
+        raise _renumbered(folder)
     return int(uid)
+
+
+def _renumbered(folder: Folder) -> UidValidityChangedError:
+    return UidValidityChangedError(f"the folder's UIDVALIDITY is {folder.uid_validity} now; list it again")
 
 
 def _check_order(request: pb.ListEnvelopesRequest) -> None:

@@ -1,20 +1,22 @@
 """Pages and pieces under a filter: they end when they have looked for long enough, and nothing is passed over or told twice."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 
-from mailsync_grpc.model.changes import EnvelopesRemoved
+from mailsync_grpc.model.changes import EnvelopesRemoved, FolderReset
 from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.folder import MirrorNo
 from mailsync_grpc.model.uidset import UidSet
 from mailsync_grpc.services import envelope_scan, export
 from mailsync_grpc.services.envelope_filter import Wanted
 from mailsync_grpc.services.envelope_scan import SCAN_BUDGET
 from mailsync_grpc.services.paging import MAX_PAGE_SIZE
-from mailsync_grpc.store.base import Batch
-from mailsync_grpc.store.values import EnvelopeRow
+from mailsync_grpc.store.base import Batch, Counter, Store
+from mailsync_grpc.store.values import EnvelopePage, EnvelopeRow
 from mailsync_grpc.v1 import envelope_pb2, event_service_pb2
 from mailsync_grpc.v1 import envelope_service_pb2 as pb
 from tests.support.api import Api, reason
@@ -178,3 +180,26 @@ async def test_what_stays_and_passes_is_listed_once_whatever_changes_meanwhile(a
     assert len(found) == len(set(found))
     assert {uid for uid in range(1, 401) if uid % 2} - changed <= set(found)
     assert set(found) - changed <= {uid for uid in range(1, 401) if uid % 2}
+
+
+@pytest.mark.parametrize("asked", [pb.EnvelopeFilter(text="message"), pb.EnvelopeFilter(text="nowhere")])
+async def test_a_folder_renumbered_while_a_page_looks_is_not_taken_for_one_that_ends_there(
+    api: Api, monkeypatch: pytest.MonkeyPatch, asked: pb.EnvelopeFilter
+) -> None:
+    box = Mailbox.make(api.store)
+    box.backfill(*(message_of(uid) for uid in range(1, 601)))
+    mirror = MirrorNo(api.store.allocate(Counter.MIRROR))
+    renumbered = replace(box.folder, version=2, mirror=mirror, uid_validity=78)
+    read = type(api.store).page
+
+    def read_and_renumber(store: Store, *rest: Any) -> EnvelopePage:
+        page = read(store, *rest)
+        monkeypatch.undo()
+        store.apply(Batch(box.account.key, (FolderReset(renumbered, box.folder.key),)))
+        return page
+
+    monkeypatch.setattr(type(api.store), "page", read_and_renumber)
+    request = pb.ListEnvelopesRequest(parent=box.folder.name, filter=asked, page_size=1_000)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await api.envelopes.ListEnvelopes(request)
+    assert reason(caught.value) == "UID_VALIDITY_CHANGED"

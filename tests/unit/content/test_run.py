@@ -1,6 +1,7 @@
 """A run of windows on one connection: ahead of its reader by a few, given up when the reader is slow, never unbounded."""
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -138,6 +139,29 @@ async def test_a_stopped_run_fetches_no_more(connection: FakeConnection) -> None
     run.stop()
     await asyncio.to_thread(run.read, connection)
     assert windows.offsets == []
+
+
+async def test_a_run_stopped_while_windows_are_on_their_way_asks_for_no_more(
+    connection: FakeConnection,
+) -> None:
+    windows, reached, may_answer = Asked(), threading.Event(), threading.Event()
+    look_up = windows.fetch
+
+    def when_stopped(offset: int, length: int) -> bytes:
+        if offset == 10:
+            reached.set()
+            may_answer.wait(10)
+        return look_up(offset, length)
+
+    windows.fetch = when_stopped
+    run = Run(windows, 0, 10, len(OCTETS))
+    reading = begin(run, connection)
+    assert await run.take() == OCTETS[:10]
+    await asyncio.to_thread(reached.wait, 10)
+    run.stop()
+    may_answer.set()
+    await reading
+    assert windows.offsets == [0, 10, 20]
 
 
 async def test_a_run_that_expects_nothing_asks_for_one_after_the_other(connection: FakeConnection) -> None:

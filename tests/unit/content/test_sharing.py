@@ -12,7 +12,7 @@ import pytest
 from mailsync_grpc.content import shared
 from mailsync_grpc.content.sealed import CHUNK
 from mailsync_grpc.content.shared import WINDOW
-from mailsync_grpc.content.values import ContentHeader, ContentKind, DecodingWarning, Piece
+from mailsync_grpc.content.values import ContentHeader, ContentKind, DecodingWarning, MessageKey, Piece
 from mailsync_grpc.errors import (
     ImapUnreachableError,
     QuotaExceededError,
@@ -228,3 +228,40 @@ async def test_mime_bomb(rig: ReaderRig, monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_a_closed_reader_has_closed_its_connections(rig: ReaderRig) -> None:
     await rig.restart()
     assert rig.source.closed
+
+
+async def test_readers_at_different_places_of_what_is_not_kept_go_on_with_their_runs(rig: ReaderRig) -> None:
+    await rig.restart(max_bytes=0)
+    rig.source.sections["2"] = octets = bytes(8 * WINDOW)
+    rig.source.envelope = ENVELOPE._replace(attachments=(attachment("2", len(octets)),))
+    places = [number * 2 * WINDOW for number in range(4)]
+
+    async def read(place: int) -> None:
+        assert (await rig.get("2", offset=place, limit=2 * WINDOW)).octets == octets[: 2 * WINDOW]
+
+    async with aclosing(rig.open("2")) as idle:
+        await anext(idle)
+        await asyncio.gather(*map(read, places))
+    assert sorted(rig.source.runs) == places
+
+
+async def test_what_is_asked_for_once_more_is_asked_for_alone(
+    rig: ReaderRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that sends less than is asked for at a time is not asked ahead for what would be thrown away."""
+    windows, octets = rig.source.windows, rig.source.octets
+    ahead: list[tuple[int, bool]] = []
+
+    def noting(
+        key: MessageKey, section: str, offset: int, size: int, expected: int
+    ) -> AsyncGenerator[bytes, None]:
+        ahead.append((offset, expected > offset + size))
+        return windows(key, section, offset, size, expected)
+
+    async def at_most_half(key: MessageKey, section: str, offset: int, length: int) -> bytes:
+        return await octets(key, section, offset, min(length, WINDOW // 2))
+
+    monkeypatch.setattr(rig.source, "windows", noting)
+    monkeypatch.setattr(rig.source, "octets", at_most_half)
+    assert (await rig.get("2")).octets == BIG
+    assert [more for offset, more in ahead if offset % WINDOW] == [False] * 4

@@ -57,7 +57,8 @@ def responses_by_line(data: bytes) -> list[bytes]:
     """The whole responses at the beginning of `data`, by a reading that is slow and plain."""
     found, line, position = [], 0, 0
     while (end := data.find(b"\r\n", position)) >= 0:
-        literal = OPENING.search(data[position:end])
+        untagged = data.startswith(b"*", line)
+        literal = OPENING.search(data[position:end]) if untagged else None
         position = end + 2 + (int(literal[1]) if literal else 0)
         if not literal:
             found.append(data[line:position])
@@ -65,9 +66,13 @@ def responses_by_line(data: bytes) -> list[bytes]:
     return found
 
 
-@given(st.lists(PIECES, max_size=14).map(b"".join), st.integers(1, 40))
+@given(
+    st.lists(PIECES | st.just(b"\r\n* "), max_size=14).map(lambda pieces: b"* " + b"".join(pieces)),
+    st.integers(1, 40),
+)
 @example(b"* 1 FETCH ({2}\r\n}\r\nA1 OK x\r\n", 40)
-@example(b"{3}\r\n{0}\r\n", 1)
+@example(b"* {3}\r\n{0}\r\n", 1)
+@example(b"A1 NO {3}\r\n* 1 EXISTS\r\n", 1)
 def test_a_response_ends_where_its_lines_say(data: bytes, chunk: int) -> None:
     buffer = ReceiveBuffer(1_000, 1_000, 10_000)
     found = []

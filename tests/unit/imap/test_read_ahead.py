@@ -1,5 +1,6 @@
 """Windows of a section asked for ahead: in order whatever the order of what the server sends, and nothing is left over."""
 
+import contextlib
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -81,6 +82,10 @@ def test_windows_are_asked_for_before_the_first_is_there() -> None:
             id="among news and windows of others",
         ),
         pytest.param(
+            lambda a, b: window(0, b"abcd") + window(0, b"wxyz") + window(8, b"more") + a + window(4, b"ef") + b,
+            id="with windows told twice or not asked for",
+        ),
+        pytest.param(
             lambda a, b: window(0, b"abcd") + a + b'* 1 FETCH (BODY[2]<4> "ef" UID 7)\r\n' + b, id="quoted"
         ),
     ],
@@ -93,6 +98,26 @@ def test_each_window_is_what_its_response_says_whenever_it_comes(
         with asked(connection, 0, 4) as windows:
             assert take_both(windows) == (b"abcd", b"ef")
         connection.noop()
+
+
+@pytest.mark.parametrize("other", [window(9, b"x" * 99_000), b"* OK %s\r\n" % (b"x" * 99_000)])
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_server_that_tells_other_things_without_end_is_left(other: bytes, taken: int) -> None:
+    def go_on(client: socket.socket, _tag: bytes) -> None:
+        client.sendall(window(0, b"abcd") * taken)
+        with contextlib.suppress(OSError):
+            for _ in range(400):
+                client.sendall(other)
+
+    with ScriptedServer({fetch(0): go_on}) as server:
+        connection = server.connect()
+        with (
+            pytest.raises(ImapProtocolError, match="nothing that was asked"),
+            asked(connection, 0) as windows,
+        ):
+            windows.take()
+        assert connection.closed
+        assert connection.bytes_received < 20 << 20
 
 
 def test_what_nobody_takes_is_read_so_that_the_connection_is_free() -> None:

@@ -107,6 +107,12 @@ def test_responses_and_answers_are_taken_from_one_stream() -> None:
     assert received.take_answer(b"A2") == Answer(b"", b"OK done")
 
 
+def test_the_text_of_a_tagged_response_announces_no_literal() -> None:
+    received = buffer()
+    received.feed(b"A1 NO not {3}\r\n* 1 EXISTS\r\n")
+    assert (received.take_response(), received.take_response()) == (b"A1 NO not {3}\r\n", b"* 1 EXISTS\r\n")
+
+
 @pytest.mark.parametrize("stream", [b"* 1 FETCH (" + b"x" * 200, b"* {1}\r\n" + b"x" * 200])
 def test_a_response_with_an_endless_line_is_a_protocol_error(stream: bytes) -> None:
     received = buffer(max_line=100)
@@ -124,6 +130,7 @@ def test_a_response_with_a_huge_literal_is_refused_before_it_is_read() -> None:
 
 def test_a_response_of_endless_literals_is_a_protocol_error() -> None:
     received = buffer(max_line=100, max_response=1_000)
+    received.feed(b"* ")
     with pytest.raises(ImapProtocolError, match="longer than 1000"):  # noqa: PT012  it may be any of them
         for _ in range(100):
             received.feed(b"{10}\r\n0123456789")
