@@ -1,4 +1,4 @@
-"""Flags and labels added and removed on the mail server. When it is not known what was sent before, that is repeated.
+"""Flags and labels added and removed on the mail server. When it is not known what was sent before, what is missing is.
 
 The answer to STORE says little, since servers may drop flags that they do not keep; so the flags are read afterwards, and a
 message has succeeded when it has them as was asked for. What takes messages out of the folder comes last, since nothing
@@ -35,10 +35,10 @@ class FlagChange(MessageChange):
 
     def carry_out(self, resumed: bool) -> None:
         """Add and remove flags and labels, and see what the messages have then."""
-        intent, modified = self.intent, UidSet()
-        if resumed and intent.unchanged_since:
-            # Our own first try is a change since then.
-            self.tally.succeed(self._flagged(self.left)[0])
+        modified = UidSet()
+        if resumed:
+            # What our own first try did is nothing to send again, and a change since the mod-sequence given.
+            self._see()
         for piece in pieces(self.left, self._beside):
             try:
                 modified |= self._store_flags(piece)
@@ -47,16 +47,20 @@ class FlagChange(MessageChange):
         if resumed:  # perhaps by the first half of our own first try
             self.tally.refuse(modified & self.left, OutcomeUnknownError, UNKNOWN)
         self.tally.refuse(modified & self.left, ModseqConflictError, _CHANGED)
-        flagged, other = self._flagged(self.left)
-        self.tally.succeed(flagged)
-        self.tally.refuse(other, ImapRefusedError, _KEPT)
-        self._tally_taken()
+        self.tally.refuse(self._see(), ImapRefusedError, _KEPT)
         self.tally.refuse(self.left, EnvelopeNotFoundError, NOT_THERE)
 
-    def _tally_taken(self) -> None:
-        """Note what is gone from the folder by the flags and labels that it got or lost."""
-        if self.left and any(flags != NO_FLAGS for flags in self._taking()):
-            gone = self.left - self.connection.present(self.left)
+    def _see(self) -> UidSet:
+        """Note what is as was asked for, or gone by that; return what is there and is not."""
+        flagged, other = self._flagged(self.left)
+        self.tally.succeed(flagged)
+        self._tally_taken(self.left - other)
+        return other
+
+    def _tally_taken(self, missed: UidSet) -> None:
+        """Note those of `missed` that are gone from the folder by the flags and labels that they got or lost."""
+        if missed and any(flags != NO_FLAGS for flags in self._taking()):
+            gone = missed - self.connection.present(missed)
             self.tally.succeed(gone)
             self.tally.place((uid, 0) for uid in gone)
 
