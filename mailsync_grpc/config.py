@@ -207,6 +207,12 @@ class AppendConfig(_Section):
     max_spooled_bytes: int = Field(default=4 << 30, ge=1 << 10)
     """Octets of all that wait on disk or are being received, of all callers."""
 
+    @model_validator(mode="after")
+    def _one_fits(self) -> Self:
+        if self.max_spooled_bytes < self.max_bytes:
+            raise ValueError("append.max_spooled_bytes: at least append.max_bytes, or the largest never fit")
+        return self
+
 
 class WatchConfig(_Section):
     """Bounds of the event streams."""

@@ -48,7 +48,7 @@ class Draft:
             _sync_directory(self._path.parent)
         except OSError as error:
             raise _full(error) from None
-        self._file.close()
+        self.close()
 
     def _append(self, octets: bytes) -> None:
         try:
@@ -56,10 +56,9 @@ class Draft:
         except OSError as error:
             raise _full(error) from None
 
-    def discard(self) -> None:
-        """Remove the message, finished or not."""
+    def close(self) -> None:
+        """Release the file, finished or not."""
         self._file.close()
-        self._path.unlink(missing_ok=True)
 
 
 class Spool:
@@ -93,10 +92,11 @@ class Spool:
 
     def release(self, draft: Draft, *, keep: bool) -> None:
         """End the receiving of a message, which is kept when an intent names it."""
+        draft.close()
         with self._lock:
             del self._received[draft.name]
         if not keep:
-            draft.discard()
+            self.remove(draft.name)
 
     @contextmanager
     def pieces(self, name: str) -> Iterator[Iterator[bytes]]:

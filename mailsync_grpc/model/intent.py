@@ -12,6 +12,7 @@ account's worker. Its states are the points that a crash may leave it at:
 from dataclasses import dataclass
 from enum import IntEnum
 
+from mailsync_grpc.errors import MailsyncError
 from mailsync_grpc.model.account import AccountKey
 from mailsync_grpc.model.flags import NO_FLAGS, Flags
 from mailsync_grpc.model.ids import FolderNo
@@ -70,6 +71,11 @@ class Outcome:
     uid: int = 0
     error_reason: str = ""
     error_message: str = ""
+
+    @classmethod
+    def failed(cls, error: MailsyncError) -> "Outcome":
+        """Return that nothing was done at all, or that nobody knows, because of `error`."""
+        return cls(error_reason=error.reason, error_message=str(error))
 
 
 @dataclass(frozen=True, slots=True)

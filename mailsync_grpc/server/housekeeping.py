@@ -83,4 +83,6 @@ async def _for_ever(core: Core, step: Callable[[], bool], pause: float) -> NoRet
                 pass
         except MailsyncError as error:
             _log.error("housekeeping failed", error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever one round met, the next may be spared
+            _log.error("housekeeping failed", error=type(error).__name__, frames=places(error))
         await asyncio.sleep(pause)

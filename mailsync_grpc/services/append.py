@@ -95,9 +95,13 @@ class AppendService:
             await self.core.run_to_end(self._release, plan.account.no, made)
 
     def _release(self, account: AccountNo, drafts: list[Draft]) -> None:
-        waiting = {intent.spool for intent in self.core.store.open_intents(account)}
-        for draft in drafts:
-            self.spool.release(draft, keep=draft.name in waiting)
+        waiting: set[str] | None = None
+        try:
+            waiting = {intent.spool for intent in self.core.store.open_intents(account)}
+        finally:
+            for draft in drafts:
+                # Where that is not known, cleaning finds out.
+                self.spool.release(draft, keep=waiting is None or draft.name in waiting)
 
     def _decide(self, header: pb.AppendHeader, spool: str, message_id: str) -> Intent:
         """Return the plan as it is by now: a message may be hours on its way."""

@@ -6,7 +6,6 @@ that the row holds, or REQUEST_IN_PROGRESS while there is none. One that was ref
 for anew by a repeat.
 """
 
-import hmac
 from collections.abc import Callable
 from dataclasses import replace
 from struct import Struct
@@ -14,13 +13,17 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from mailsync_grpc.errors import QuotaExceededError, RequestIdReusedError, RequestInProgressError
+from mailsync_grpc.errors import (
+    OutcomeUnknownError,
+    QuotaExceededError,
+    RequestInProgressError,
+)
 from mailsync_grpc.model.ids import AccountNo
 from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.services.callers import current
 from mailsync_grpc.services.core import Core
 from mailsync_grpc.services.intent_ends import Ends, error_of
-from mailsync_grpc.services.requests import Mutations, request_id_of
+from mailsync_grpc.services.requests import Mutations, refuse_other, request_id_of
 from mailsync_grpc.store import failpoints
 from mailsync_grpc.store.base import Batch, ConflictError, Counter
 from mailsync_grpc.store.values import RecordedAnswer
@@ -99,15 +102,15 @@ class Asking:
         known = self._core.store.recorded_answer(record.scope, record.request_id)
         if known is None:
             return None
-        if not hmac.compare_digest(known.fingerprint, record.fingerprint):
-            raise RequestIdReusedError(
-                "this request_id was used within 24 h for a different request; make a new UUID"
-            )
+        refuse_other(known.fingerprint, record.fingerprint)
         account, number = _PLACE.unpack(known.response)
         intent = self._core.store.intent(AccountNo(account), number)
-        if intent is not None:
-            self._core.account(intent.account.id)  # its labels may have changed since
-        if intent is None or not intent.ended:
+        if intent is None:
+            raise OutcomeUnknownError(
+                "the store was restored from a backup of the time when this call was at work"
+            )
+        self._core.account(intent.account.id)  # its labels may have changed since
+        if not intent.ended:
             raise RequestInProgressError("an earlier call with this request_id is still at work; repeat it")
         return intent if intent.sent or not intent.outcome.error_reason else self._again(intent, decide())
 

@@ -11,7 +11,7 @@ import hmac
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import AnyStr, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from google.protobuf.message import Message
@@ -109,9 +109,9 @@ class Mutations:
             self._core.store.apply(replace(batch, request_id=request_id, answer=record))
 
 
-def refuse_other(known: bytes | str, given: bytes | str) -> None:
+def refuse_other(known: AnyStr, given: AnyStr) -> None:
     """Raise RequestIdReusedError unless the fingerprints of two requests with one id are the same."""
-    if known != given:
+    if not hmac.compare_digest(known, given):
         raise RequestIdReusedError(
             "this request_id was used within 24 h for a different request; make a new UUID"
         )

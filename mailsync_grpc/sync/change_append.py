@@ -70,12 +70,12 @@ class AppendChange:
         """Send the message unless it is there."""
         found = self._find() if resumed else Findings(absent=UidSet.span(_IT, _IT))
         if found.unknown:
-            return _failed(OutcomeUnknownError(_UNKNOWN))
+            return Outcome.failed(OutcomeUnknownError(_UNKNOWN))
         if not found.there:
             try:
                 told = self._append()
             except (ImapRefusedError, StoreCorruptError) as error:
-                return _failed(error)
+                return Outcome.failed(error)
             if told.uid:
                 return Outcome(uid=told.uid, uid_validity=told.uid_validity)
             found = self._find()
@@ -88,7 +88,7 @@ class AppendChange:
 
     def give_up(self, error: MailsyncError) -> Outcome:
         """Return that nobody knows."""
-        return _failed(OutcomeUnknownError(f"{_UNKNOWN}: {error}"))
+        return Outcome.failed(OutcomeUnknownError(f"{_UNKNOWN}: {error}"))
 
     def _folder(self) -> Folder:
         found = self.store.folder_by_no(self.intent.account.no, self.intent.target)
@@ -108,7 +108,3 @@ class AppendChange:
         if found is None:
             return Findings(unknown=UidSet.span(_IT, _IT))
         return judge({_IT: Print(self.intent.message_id, self.intent.size)}, found)
-
-
-def _failed(error: MailsyncError) -> Outcome:
-    return Outcome(error_reason=error.reason, error_message=str(error))

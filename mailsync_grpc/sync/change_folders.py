@@ -55,14 +55,14 @@ class FolderChange:
         if resumed:
             made = self._made(self._listing())
             if made is None:
-                return _failed(OutcomeUnknownError(_UNKNOWN))
+                return Outcome.failed(OutcomeUnknownError(_UNKNOWN))
             if made:
                 return Outcome()
         try:
             sent(self._send())
         except ImapRefusedError as error:
             exists = error.code == "ALREADYEXISTS"
-            return _failed(FolderExistsError(self.intent.path) if exists else error)
+            return Outcome.failed(FolderExistsError(self.intent.path) if exists else error)
         return Outcome()
 
     def known(self) -> Outcome:
@@ -71,7 +71,7 @@ class FolderChange:
 
     def give_up(self, error: MailsyncError) -> Outcome:
         """Return that nobody knows."""
-        return _failed(OutcomeUnknownError(f"{_UNKNOWN}: {error}"))
+        return Outcome.failed(OutcomeUnknownError(f"{_UNKNOWN}: {error}"))
 
     def _listing(self) -> Listing:
         return {entry.raw_name: entry for entry in self.connection.list_folders()}
@@ -148,7 +148,3 @@ class FolderChange:
             case IntentKind.DELETE_FOLDER:
                 return connection.delete(self._folder().raw_name)
         return connection.subscribe(self._folder().raw_name, on=intent.kind is IntentKind.SUBSCRIBE)
-
-
-def _failed(error: MailsyncError) -> Outcome:
-    return Outcome(error_reason=error.reason, error_message=str(error))

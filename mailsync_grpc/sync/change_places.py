@@ -56,7 +56,8 @@ class PlaceChange(MessageChange):
         except ImapRefusedError as error:
             if stayed := self._stayed(piece, error):
                 self.tally.refuse(piece - stayed, EnvelopeNotFoundError, NOT_THERE)
-                self._copy_piece(stayed)
+                for left in pieces(stayed, len(self._target)):
+                    self._copy_piece(left)
             else:
                 self.tally.refuse(piece, error)
             return
@@ -104,8 +105,8 @@ class PlaceChange(MessageChange):
             stayed = self._stayed(piece, error)
             self.tally.refuse(self.connection.present(piece - stayed), error)
             self.tally.refuse(piece - stayed & self.left, OutcomeUnknownError, UNKNOWN)
-            if stayed:
-                self._move_piece(stayed)
+            for left in pieces(stayed, len(self._target)):
+                self._move_piece(left)
             return
         stayed = self.connection.present(piece)
         self.tally.refuse(stayed, ImapRefusedError, STAYED)

@@ -167,8 +167,7 @@ class Intents:
 
     def _refuse(self, intent: Intent, error: MailsyncError) -> None:
         log.info("change_refused", account=self.account.id, kind=intent.kind.name, reason=error.reason)
-        outcome = Outcome(error_reason=error.reason, error_message=str(error))
-        self._put(self._ended(intent, outcome=outcome))
+        self._put(self._ended(intent, outcome=Outcome.failed(error)))
         count(intent, UNSENT, self.now())
 
     def _ended(self, intent: Intent, *, outcome: Outcome | None = None, visible: Revision = UNSEEN) -> Intent:

@@ -44,15 +44,18 @@ def as_asked(intent: Intent, held: Flags, own: frozenset[str]) -> bool:
     return folded(intent.add.labels) <= has and has.isdisjoint(folded(intent.remove.labels))
 
 
-def take_away(intent: Intent, folder: Folder) -> bool:
-    """Whether what is asked for takes messages out of the folder that holds them."""
+def taking(intent: Intent, folder: Folder) -> tuple[Flags, Flags]:
+    """Return those of the flags and labels to add, and of those to remove, that take messages out of the folder."""
     own = own_labels(folder)
-    return not own.isdisjoint(folded(intent.remove.labels)) or bool(folded(intent.add.labels) & _ASIDE - own)
+    aside = Flags(labels=_among(intent.add, _ASIDE - own))
+    return aside, Flags(
+        (FLAGGED,) if _STARRED in own and FLAGGED in intent.remove else (), _among(intent.remove, own)
+    )
 
 
 def concern(intent: Intent, folder: Folder) -> bool:
-    """Whether messages come to the folder, or go, by the labels that are to be changed."""
-    return not own_labels(folder).isdisjoint(folded((*intent.add.labels, *intent.remove.labels)))
+    """Whether messages come to the folder, or go, by what is to be changed."""
+    return not own_labels(folder).isdisjoint(_labels(intent.add) | _labels(intent.remove))
 
 
 def contradict(add: Flags, remove: Flags) -> bool:
@@ -62,3 +65,7 @@ def contradict(add: Flags, remove: Flags) -> bool:
 
 def _labels(flags: Flags) -> frozenset[str]:
     return folded(flags.labels) | ({_STARRED} if FLAGGED in flags else frozenset())
+
+
+def _among(flags: Flags, folded_names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(label for label in flags.labels if not folded([label]).isdisjoint(folded_names))

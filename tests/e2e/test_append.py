@@ -221,7 +221,7 @@ async def test_a_message_is_not_taken_from_under_the_thread_that_writes_it(
     """When its caller leaves: what is written to a file that was closed goes to whichever has its number by then."""
     order: list[str] = []
     writing, may_end = threading.Event(), threading.Event()
-    append, discard = SealedFile.append, Draft.discard
+    append, close = SealedFile.append, Draft.close
 
     def slow(file: SealedFile, octets: bytes) -> None:
         writing.set()
@@ -230,11 +230,11 @@ async def test_a_message_is_not_taken_from_under_the_thread_that_writes_it(
         order.append("written")
 
     def noted(draft: Draft) -> None:
-        order.append("discarded")
-        discard(draft)
+        order.append("closed")
+        close(draft)
 
     monkeypatch.setattr(SealedFile, "append", slow)
-    monkeypatch.setattr(Draft, "discard", noted)
+    monkeypatch.setattr(Draft, "close", noted)
     call = office.api.envelopes.AppendMessage()
     requests = pieces(office.folder("Sent"), LARGE)
     for _ in range(4):
@@ -245,7 +245,7 @@ async def test_a_message_is_not_taken_from_under_the_thread_that_writes_it(
     async with asyncio.timeout(30):
         while len(order) < 2:  # noqa: ASYNC110 - the handler's doing
             await asyncio.sleep(0.01)
-    assert order == ["written", "discarded"]
+    assert order == ["written", "closed"]
 
 
 @pytest.mark.parametrize("office", [EXTENDED], indirect=True)

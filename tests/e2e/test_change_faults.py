@@ -218,6 +218,15 @@ async def test_no_command_that_changes_anything_is_sent_without_a_call(office: D
     assert [command for command in sent if b"BODY[" in command] == []
 
 
+async def test_flags_that_were_set_before_the_server_hung_up_are_seen_and_not_sent_again(
+    office: Desk,
+) -> None:
+    proxy(office).always(b"UID STORE", closing(0))
+    async with asyncio.timeout(60):
+        response = await office.flag([1, 2], add=SEEN)
+    assert (uids(response.succeeded), list(response.failures)) == ([1, 2], [])
+
+
 async def test_a_change_at_which_the_server_hangs_up_each_time_is_given_up_and_stops_no_other(
     office: Desk,
 ) -> None:

@@ -110,6 +110,20 @@ async def test_flags_and_labels_of_one_call_are_one_change_with_the_labels_last(
     assert 5 not in office.mirror.flags()
 
 
+async def test_what_takes_messages_out_of_the_folder_is_sent_when_all_else_is_done(office: Desk) -> None:
+    response = await office.flag([5], add=labelled("new", "\\Trash"), remove=labelled("old"))
+    assert uids(response.succeeded) == [5]
+    await office.flag([6], add=labelled("\\Trash"), remove=labelled("\\Inbox", "old"))
+    assert changes(office) == [
+        rb'UID STORE 5 +X-GM-LABELS ("new")',
+        rb'UID STORE 5 -X-GM-LABELS ("old")',
+        rb'UID STORE 5 +X-GM-LABELS ("\\Trash")',
+        rb'UID STORE 6 -X-GM-LABELS ("old")',
+        rb'UID STORE 6 +X-GM-LABELS ("\\Trash")',
+        rb'UID STORE 6 -X-GM-LABELS ("\\Inbox")',
+    ]
+
+
 async def test_messages_are_in_the_folder_of_a_label_that_they_got_when_the_call_returns(
     office: Desk,
 ) -> None:

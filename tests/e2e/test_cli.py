@@ -17,7 +17,7 @@ from mailsync_grpc.cli.demo.dovecot import DovecotServer
 from mailsync_grpc.cli.demo.loopback import PASSWORD
 from mailsync_grpc.cli.demo.second_client import create_folders
 from mailsync_grpc.v1.event_service_pb2 import WatchEventsRequest, WatchEventsResponse
-from tests.support.cli import USER, Stage, mailsync
+from tests.support.cli import USER, Stage
 from tests.support.service import Service, running, wait_for
 from tests.support.stream_checker import StreamChecker
 from tests.support.stream_history import History
@@ -56,38 +56,6 @@ def stage() -> Iterator[Stage]:
 
 def newest(stage: Stage) -> dict[str, Any]:
     return stage.objects("envelopes", "work", "INBOX", "--limit", "1", "--view", "full")[0]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environment", "named"),
-    [
-        (["--listen", "0.0.0.0:0"], {}, "MAILSYNC_TLS__CERT_FILE"),
-        (["--listen", "nonsense"], {}, "listen='nonsense'"),
-        (["--metrics", "9464"], {}, "metrics='9464'"),
-        (["--workers", "0"], {}, "workers"),
-        (["--config", "missing.toml"], {}, "missing.toml"),
-        ([], {"MAILSYNC_IMAP__ALLOW_NETWORKS": "10.0.0.0/99"}, "imap.allow_networks"),
-        ([], {"MAILSYNC_LOG_LEVEL": "loud"}, "log_level"),
-        ([], {"MAILSYNC_TOKEN": "from-a-file\n"}, "token: "),
-    ],
-)
-def test_serve_names_a_wrong_setting_and_ends_with_status_2(
-    tmp_path: Path, arguments: list[str], environment: dict[str, str], named: str
-) -> None:
-    done = mailsync("serve", "--data-dir", str(tmp_path / "data"), *arguments, environment=environment)
-    assert done.returncode == 2
-    assert named in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "data").exists()
-
-
-def test_every_wrong_setting_has_a_line_of_its_own(tmp_path: Path) -> None:
-    file = tmp_path / "mailsync.toml"
-    file.write_text('listn = "127.0.0.1:0"\nworkers = 0\n', "utf-8")
-    done = mailsync("serve", "--config", str(file))
-    assert done.returncode == 2
-    assert "mailsync: listn: no such setting" in done.stderr.splitlines()
-    assert any(line.startswith("mailsync: workers: ") for line in done.stderr.splitlines())
 
 
 def test_accounts_are_listed_for_people_and_for_programs(stage: Stage) -> None:
@@ -304,12 +272,6 @@ def test_a_token_that_is_none_is_refused(stage: Stage) -> None:
 def test_health_says_that_every_service_serves(stage: Stage) -> None:
     shown = stage.run("health").stdout
     assert shown.count("serving") == 7
-
-
-def test_without_a_service_health_fails_and_says_where_it_looked() -> None:
-    done = mailsync("health", "--address", "127.0.0.1:1")
-    assert done.returncode == 1
-    assert "no mailsync service answers at 127.0.0.1:1" in done.stderr
 
 
 def _read(file: Any) -> str:

@@ -1,6 +1,7 @@
 """Changes of mail by callers of some accounts: rights count when a change is asked for, and one caller has no end of it."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,13 @@ import grpc
 import pytest
 
 from mailsync_grpc.config import QuotaConfig
+from mailsync_grpc.content.spool import Spool
+from mailsync_grpc.errors import StoreCorruptError
 from mailsync_grpc.model.access import EVERY_SCOPE, Reach, Scope
 from mailsync_grpc.model.changes import AccountChanged, AccountRemoved
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
 from mailsync_grpc.services import intents
+from mailsync_grpc.services.append import AppendService
 from mailsync_grpc.store.base import Batch, TokenEdit
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.v1 import account_service_pb2, folder_service_pb2
@@ -132,6 +136,59 @@ async def test_a_message_is_not_added_for_a_token_that_was_revoked_while_it_was_
     await call.write(pb.AppendMessageRequest(chunk=LETTER[5:]))
     await call.done_writing()
     assert (await refusal(call), office.open) == ("TOKEN_INVALID", [])
+
+
+async def test_a_repeat_is_told_that_the_account_was_removed_since(office: Office) -> None:
+    request = await begin_subscribe(office)
+    office.box.store.apply(Batch(office.box.account.key, (AccountRemoved(office.box.account.key),)))
+    assert await refusal(office.api.folders.Subscribe(request, metadata=TENANT)) == "ACCOUNT_NOT_FOUND"
+
+
+async def test_a_repeat_that_finds_no_trace_of_the_change_is_told_that_nobody_knows(office: Office) -> None:
+    """As after a restore from a backup, which leaves out what was on its way."""
+    request, again = await begin_subscribe(office), str(uuid4())
+    scope = f"intent:{token_of(1).name} {request.DESCRIPTOR.full_name}"
+    record = office.box.store.recorded_answer(scope, request.request_id)
+    assert record is not None
+    nowhere = struct.pack(">IQ", office.box.account.no, 999)
+    answer = record._replace(request_id=again, response=nowhere)
+    office.box.store.apply(Batch(office.box.account.key, answer=answer))
+    request.request_id = again
+    assert await refusal(office.api.folders.Subscribe(request, metadata=TENANT)) == "OUTCOME_UNKNOWN"
+
+
+async def test_a_message_gives_its_room_back_whatever_the_store_meets(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_account: int) -> list[Intent]:
+        raise StoreCorruptError("a page of the store")
+
+    limit = office.api.core.config.append.max_spooled_bytes
+    spool = Spool(office.api.core.config.data_dir / "spool", bytes(32), limit)
+    service = AppendService(office.api.core, intents.Asking(office.api.core, None), spool)  # type: ignore[arg-type]  # nothing is asked
+    plan = Intent(office.box.account.key, 0, 0, IntentKind.APPEND, size=limit)
+
+    async def begin_and_leave() -> None:
+        async with service._draft(plan) as draft:
+            draft.add(LETTER)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(office.box.store, "open_intents", broken)
+        with pytest.raises(StoreCorruptError):
+            await begin_and_leave()
+    spool.clean(set)
+    await begin_and_leave()
+
+
+async def begin_subscribe(office: Office) -> folder_service_pb2.SubscribeRequest:
+    """Ask for a change and leave; it waits."""
+    request = folder_service_pb2.SubscribeRequest(name=office.box.folder.name, request_id=str(uuid4()))
+    call = office.api.folders.Subscribe(request, metadata=TENANT)
+    async with asyncio.timeout(30):
+        while not office.open:  # noqa: ASYNC110 - the call's doing
+            await asyncio.sleep(0.01)
+    call.cancel()
+    return request
 
 
 async def test_a_caller_that_waits_is_told_when_the_account_is_removed(office: Office) -> None:

@@ -1,9 +1,13 @@
-"""What housekeeping drops is counted, by its cause."""
+"""What housekeeping drops is counted, by its cause, and no fault ends it."""
 
 import asyncio
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
 from mailsync_grpc.config import Config, StoreConfig
+from mailsync_grpc.content.spool import open_spool
 from mailsync_grpc.metrics import EVENT_LOG_DROPPED
 from mailsync_grpc.server import housekeeping
 from mailsync_grpc.services.core import Core
@@ -16,6 +20,29 @@ from tests.support.store import Mailbox, ManualClock, message_of
 def dropped() -> dict[str, float]:
     (metric,) = EVENT_LOG_DROPPED.collect()
     return {each.labels["cause"]: each.value for each in metric.samples if each.name.endswith("_total")}
+
+
+async def test_messages_left_in_the_spool_are_removed_although_the_disk_failed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "SPOOL_EVERY", 0.01)
+    core = Core(MemoryStore(), Vault(bytes(32)), Config(data_dir=tmp_path))
+    directory = tmp_path / "spool"
+    directory.symlink_to(directory)  # which the system refuses to follow
+    with capture_logs() as logged:
+        task = asyncio.create_task(housekeeping.spool(core, open_spool(core.config, core.vault)))
+        async with asyncio.timeout(30):
+            while not logged:  # noqa: ASYNC110 - it is a thread's doing
+                await asyncio.sleep(0.01)
+            directory.unlink()
+            directory.mkdir()
+            left = directory / "0123"
+            left.touch()
+            while left.exists():  # noqa: ASYNC110 - likewise
+                await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    core.close()
 
 
 async def test_events_that_are_dropped_are_counted_by_cause(tmp_path: Path) -> None:

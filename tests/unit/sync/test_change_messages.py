@@ -1,14 +1,17 @@
 r"""What a change comes to on servers that do what no real one does when it is tested: a script plays them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from mailsync_grpc.errors import UidValidityChangedError
 from mailsync_grpc.imap.changing import ChangingConnection
-from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.changes import FolderChanged, FolderChangeKind
+from mailsync_grpc.model.flags import FLAGGED, Flags
 from mailsync_grpc.model.intent import Intent, IntentKind, IntentState
 from mailsync_grpc.model.uidset import UidSet
+from mailsync_grpc.store.base import Batch
 from mailsync_grpc.store.memory import MemoryStore
 from mailsync_grpc.sync.change_flags import FlagChange
 from mailsync_grpc.sync.change_messages import MessageChange
@@ -40,17 +43,9 @@ def server() -> Iterator[ScriptedServer]:
 
 def change(mailbox: Mailbox, server: ScriptedServer, kind: IntentKind, **fields: object) -> MessageChange:
     """The change of messages 1 and 2, begun."""
-    intent = Intent(
-        mailbox.account.key,
-        1,
-        2,
-        kind,
-        state=IntentState.BEGUN,
-        folder=mailbox.folder.no,
-        uid_validity=77,
-        uids=UidSet.span(1, 2),
-        **fields,  # type: ignore[arg-type] # fields of Intent, by name
-    )
+    place = {"folder": mailbox.folder.no, "uid_validity": 77, "uids": UidSet.span(1, 2)}
+    fields = {"state": IntentState.BEGUN, **place, **fields}
+    intent = Intent(mailbox.account.key, 1, 2, kind, **fields)  # type: ignore[arg-type] # by name
     made = FlagChange if kind is IntentKind.MODIFY_FLAGS else PlaceChange
     return made(mailbox.store, ChangingConnection(server.connect()), intent)
 
@@ -92,6 +87,40 @@ def test_a_server_that_keeps_no_keywords_is_found_out(mailbox: Mailbox, server: 
     outcome = work.perform(resumed=False)
     work.connection.close()
     assert [(str(one.uids), one.reason) for one in outcome.refused] == [("1:2", "IMAP_REFUSED")]
+
+
+def test_what_loses_its_star_in_the_folder_of_the_starred_has_succeeded_when_it_is_gone(
+    server: ScriptedServer,
+) -> None:
+    mailbox = Mailbox.make(MemoryStore(), name="Starred")
+    starred = replace(mailbox.folder, version=2, special_use="\\Flagged")
+    shown = FolderChanged(starred, FolderChangeKind.ATTRIBUTES)
+    mailbox.store.apply(Batch(mailbox.account.key, (shown,)))
+    replaced(server, b"UID FETCH", b"<tag> OK done\r\n")
+    replaced(server, b"UID SEARCH", b"* SEARCH\r\n<tag> OK done\r\n")
+    work = change(mailbox, server, IntentKind.MODIFY_FLAGS, remove=Flags.of([FLAGGED]))
+    outcome = work.perform(resumed=False)
+    work.connection.close()
+    assert (str(outcome.done), outcome.moved) == ("1:2", ((1, 0), (2, 0)))
+
+
+def test_messages_that_others_changed_among_many_make_no_line_longer(
+    mailbox: Mailbox, server: ScriptedServer
+) -> None:
+    """Two of five on either side of one that has another mod-sequence are two ranges, where all five are one."""
+    first = 4_000_000_000
+    uids = UidSet.of(first + uid for uid in range(600) if uid % 6)
+    told = (b"* 1 FETCH (UID %d MODSEQ (%d))\r\n" % (uid, 8 + ((uid - first) % 6 == 3)) for uid in uids)
+    replaced(server, b"UID STORE", b"".join(told) + b"<tag> OK done\r\n")
+    many = Flags.of(f"{number}{'x' * 39}" for number in range(100, 195))
+    work = change(
+        mailbox, server, IntentKind.MODIFY_FLAGS, uids=uids, add=many, remove=many, unchanged_since=7
+    )
+    work.perform(resumed=False)
+    work.connection.close()
+    lines = [line for line in server.received if b"UID STORE" in line]
+    assert any(b"UNCHANGEDSINCE 9" in line for line in lines)
+    assert max(map(len, lines)) <= 8_192
 
 
 LABELLED = b"* 1 FETCH (UID 1 FLAGS () X-GM-LABELS (%b))\r\n* 2 FETCH (UID 2 FLAGS () X-GM-LABELS ())\r\n<tag> OK done\r\n"

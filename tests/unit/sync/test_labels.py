@@ -4,7 +4,7 @@ import pytest
 
 from mailsync_grpc.imap.folder_names import encode_name
 from mailsync_grpc.model.account import AccountKey
-from mailsync_grpc.model.flags import Flags
+from mailsync_grpc.model.flags import FLAGGED, NO_FLAGS, Flags
 from mailsync_grpc.model.folder import Folder, MirrorNo
 from mailsync_grpc.model.ids import AccountNo, FolderNo
 from mailsync_grpc.model.intent import Intent, IntentKind
@@ -23,9 +23,15 @@ INBOX, WORK, ALL_MAIL = folder("INBOX"), folder("Wörk/new"), folder("[Gmail]/Al
 TRASH, SPAM = folder("[Gmail]/Bin", "\\Trash"), folder("[Gmail]/Spam", "\\Junk")
 
 
+STARRED = folder("[Gmail]/Starred", "\\Flagged")
+
+
 def asking(add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> Intent:
-    kind = IntentKind.MODIFY_FLAGS
-    return Intent(ACCOUNT, 1, 1, kind, add=Flags.of((), add), remove=Flags.of((), remove))
+    return flagging(Flags.of((), add), Flags.of((), remove))
+
+
+def flagging(add: Flags = NO_FLAGS, remove: Flags = NO_FLAGS) -> Intent:
+    return Intent(ACCOUNT, 1, 1, IntentKind.MODIFY_FLAGS, add=add, remove=remove)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +42,7 @@ def asking(add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> Intent:
         (ALL_MAIL, set()),
         (TRASH, {"\\trash"}),
         (SPAM, {"\\spam", "\\junk"}),
-        (folder("[Gmail]/Starred", "\\Flagged"), {"\\starred"}),
+        (STARRED, {"\\starred"}),
         (folder("[Gmail]/Drafts", "\\Drafts"), {"\\draft", "\\drafts"}),
         (folder("[Gmail]/Important", "\\Important"), {"\\important"}),
         (folder("[Gmail]/Sent Mail", "\\Sent"), {"\\sent"}),
@@ -68,23 +74,29 @@ def test_what_is_in_a_folder_has_its_label_whatever_the_server_tells(
 
 
 @pytest.mark.parametrize(
-    ("asked", "shown", "taken"),
+    ("asked", "shown", "taking"),
     [
-        (asking(remove=("\\Inbox",)), INBOX, True),
-        (asking(remove=("\\Inbox",)), WORK, False),
-        (asking(remove=("\\Inbox",)), ALL_MAIL, False),
-        (asking(remove=("WÖRK/new",)), WORK, True),
-        (asking(add=("\\Inbox", "wörk/new")), WORK, False),
-        (asking(add=("\\Trash",)), INBOX, True),
-        (asking(add=("\\Spam",)), ALL_MAIL, True),
-        (asking(add=("\\Trash",)), TRASH, False),
-        (asking(add=("\\Trash",)), SPAM, True),
+        (asking(remove=("\\Inbox", "a")), INBOX, ((), ("\\Inbox",))),
+        (asking(remove=("\\Inbox",)), WORK, ((), ())),
+        (asking(remove=("\\Inbox",)), ALL_MAIL, ((), ())),
+        (asking(remove=("WÖRK/new", "x")), WORK, ((), ("WÖRK/new",))),
+        (asking(add=("\\Inbox", "wörk/new")), WORK, ((), ())),
+        (asking(add=("\\Trash", "a"), remove=("b",)), INBOX, (("\\Trash",), ())),
+        (asking(add=("\\Trash",), remove=("\\inbox",)), INBOX, (("\\Trash",), ("\\inbox",))),
+        (asking(add=("\\Spam",)), ALL_MAIL, (("\\Spam",), ())),
+        (asking(add=("\\Trash",)), TRASH, ((), ())),
+        (asking(add=("\\Trash",)), SPAM, (("\\Trash",), ())),
+        (flagging(remove=Flags.of([FLAGGED, "a"], ["b"])), STARRED, ((), (FLAGGED,))),
+        (asking(remove=("\\Starred",)), STARRED, ((), ("\\Starred",))),
+        (flagging(remove=Flags.of([FLAGGED])), INBOX, ((), ())),
+        (flagging(remove=Flags.of(["wörk/new"])), WORK, ((), ())),
     ],
 )
 def test_what_loses_its_label_or_is_put_aside_leaves_the_folder(
-    asked: Intent, shown: Folder, taken: bool
+    asked: Intent, shown: Folder, taking: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> None:
-    assert labels.take_away(asked, shown) is taken
+    add, remove = labels.taking(asked, shown)
+    assert ((*add.names, *add.labels), (*remove.names, *remove.labels)) == taking
 
 
 def test_a_folder_is_concerned_by_its_own_label_alone() -> None:
@@ -93,6 +105,9 @@ def test_a_folder_is_concerned_by_its_own_label_alone() -> None:
     assert not labels.concern(asking(add=("wörk",), remove=("new",)), WORK)
     assert not labels.concern(asking(add=("work",)), ALL_MAIL)
     assert not labels.concern(asking(), INBOX)
+    assert labels.concern(flagging(Flags.of([FLAGGED])), STARRED)
+    assert labels.concern(flagging(remove=Flags.of([FLAGGED])), STARRED)
+    assert not labels.concern(flagging(Flags.of([FLAGGED])), INBOX)
 
 
 @pytest.mark.parametrize(
