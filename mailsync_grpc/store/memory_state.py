@@ -4,6 +4,7 @@
 batch went well, so a refused batch leaves no trace and readers see all of a batch or nothing.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -227,7 +228,7 @@ class AccountState:
     def twins(self, marks: Sequence[bytes]) -> Iterator[Twin]:
         """Yield as `Store.twins` returns."""
         ids = sorted(self.places)
-        for envelope_id in (one for mark in marks for one in ids if one.startswith(mark)):
+        for envelope_id in (one for mark in marks for one in _beginning_with(mark, ids)):
             number, uid = self.places[envelope_id]
             mirror = self.mirrors[number]
             evidence = decode_evidence(mirror.rows[uid].basic)
@@ -238,3 +239,11 @@ class AccountState:
         """Record the time of the last look at a folder, if there is such a folder."""
         if number in self.progress:
             self.progress[number] = replace(self.progress[number], as_of=as_of)
+
+
+def _beginning_with(mark: bytes, ids: list[bytes]) -> Iterator[bytes]:
+    """Yield those of the sorted `ids` that begin with `mark`, found by halving: an account may have many."""
+    place = bisect_left(ids, mark)
+    while place < len(ids) and ids[place].startswith(mark):
+        yield ids[place]
+        place += 1
