@@ -34,13 +34,14 @@ from mailsync_grpc.model.ids import FolderNo, Revision, account_name
 from mailsync_grpc.model.intent import Intent
 from mailsync_grpc.model.run import SyncRun
 from mailsync_grpc.store import keys
-from mailsync_grpc.store.base import KEPT_RUNS, Applied
+from mailsync_grpc.store.base import Applied
 from mailsync_grpc.store.codec.event import commit_time_field, stamp
 from mailsync_grpc.store.codec.records import INTENTS, PROGRESS, RUNS
 from mailsync_grpc.store.lmdb_access import advance_access
 from mailsync_grpc.store.lmdb_answers import put_answer, remove_answers
 from mailsync_grpc.store.lmdb_intents import count_put, put_intent
 from mailsync_grpc.store.lmdb_rows import MoveRow, PutRows, RowWriter
+from mailsync_grpc.store.lmdb_runs import put_run
 from mailsync_grpc.store.prepare import PreparedBatch, PreparedChange, check_version
 from mailsync_grpc.store.values import LogRecord, SealedTokens
 from mailsync_grpc.store.writer import WriteUnit
@@ -163,7 +164,7 @@ class _Application:
         for folder, record in compiled.outside:
             self._put_outside(folder, record)
         for run, record in compiled.runs:
-            self._put_run(run, record)
+            put_run(self._unit, self._account.no, run, record)
         if tokens := compiled.prepared.batch.tokens:
             self._put_tokens(tokens)
         for intent, record in compiled.intents:
@@ -198,7 +199,7 @@ class _Application:
             case AccountRemoved():
                 self._drop_account()
             case SyncRunChanged(run):
-                self._put_run(run, prepared.record)
+                put_run(self._unit, self._account.no, run, prepared.record)
 
     def _put_progress(self, folder: FolderKey, record: bytes) -> None:
         # What was seen of a mirror that was replaced meanwhile says nothing of the one that is there now.
@@ -285,19 +286,3 @@ class _Application:
         self._unit.delete(key, self._dbs.mirrors)
         self._unit.put(key, b"", self._dbs.tombs)
         self._rows.checked.clear()
-
-    def _put_run(self, run: SyncRun, record: bytes) -> None:
-        key = keys.run_key(self._account.no, run.no)
-        stored = self._unit.get(key, self._dbs.runs)
-        self._next_version(stored, run.version, run.name)
-        self._unit.put(key, keys.pack_record(run.version, 0, record), self._dbs.runs)
-        if stored is None:
-            self._trim_runs()
-
-    def _trim_runs(self) -> None:
-        prefix = keys.number.pack(self._account.no)
-        kept = list(self._unit.keys_with(prefix, self._dbs.runs))
-        for key in kept[:-KEPT_RUNS]:
-            record = keys.record_body(self._unit.get(key, self._dbs.runs) or b"")
-            if RUNS.decode(record).state.ended:
-                self._unit.delete(key, self._dbs.runs)
